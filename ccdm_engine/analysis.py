@@ -1,0 +1,134 @@
+"""What an analysis returns: samples, and facts about them kept apart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A warning that says what to do.
+
+    Attributes:
+        code: stable short name, e.g. ``"observation-outside-ensemble"``.
+        message: what was seen.
+        advice: what to do about it.
+    """
+
+    code: str
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenModel:
+    """The density model that was used, and how it scored on held-out members.
+
+    Scores are mean held-out log densities per member near the observation (nats);
+    ``None`` where nothing had to be chosen.
+    """
+
+    preconditioner: str
+    scaling: str
+    state_bandwidth: float
+    measurement_bandwidth: float
+    max_bandwidth: float
+    shrink: bool
+    score: float | None = None
+    gaussian_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostics:
+    """Facts about one analysis.
+
+    Attributes:
+        status: ``"analysed"``, or ``"unchanged"`` when nothing was observed.
+        reason: why the forecast came back unchanged, else ``None``.
+        n_members: members received; ``members_used`` indices of those used.
+        members_failed: ``{"member": i, "reason": text}`` for each one left out.
+        n_samples, state_dim, measurement_dim: sizes of the result and the input.
+        effective_sample_size: ``1 / sum w_i^2`` of the conditional weights.
+        model: the chosen density model, ``None`` when unchanged.
+        gaussian_preferred: whether a Gaussian (Kalman) update scored at least as well
+            on held-out members; ``None`` when not compared.
+        sampler, schedule: as used.
+        score_evaluations: evaluations of the closed-form score per sample.
+        prior_spread, posterior_spread: root mean variance over state variables, in
+            units of the states.
+        innovation: per measurement ``(y* - mean y_i) / std y_i``; NaN when missing.
+        observation_distance: distance of ``y*`` to its nearest simulated measurement
+            over the median of the same distance among members; about 1 inside the
+            cloud, large when the observation is foreign to the ensemble.
+        observation_status: per measurement ``"assimilated"``, ``"missing"`` or
+            ``"constant"`` (no spread among members, so it cannot inform).
+        seed: the seed that reproduces the samples.
+        version: of the engine.
+        warnings: what a person should know, with advice.
+    """
+
+    status: str
+    reason: str | None
+    n_members: int
+    members_used: tuple[int, ...]
+    members_failed: tuple[dict[str, Any], ...]
+    n_samples: int
+    state_dim: int
+    measurement_dim: int
+    effective_sample_size: float
+    model: ChosenModel | None
+    gaussian_preferred: bool | None
+    sampler: str
+    schedule: str
+    score_evaluations: int
+    prior_spread: float
+    posterior_spread: float
+    innovation: tuple[float, ...]
+    observation_distance: float | None
+    observation_status: tuple[str, ...]
+    seed: int
+    version: str
+    warnings: tuple[Advice, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The diagnostics as JSON values: NaN is ``None``, infinity ``"inf"``."""
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Analysis samples and the facts about them.
+
+    Attributes:
+        samples: draws from p(x | y*), float64 ``(n_samples, dx)``, C-ordered.
+        diagnostics: how they came about.
+    """
+
+    samples: npt.NDArray[np.float64]
+    diagnostics: Diagnostics
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (Diagnostics, ChosenModel, Advice)):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return _plain_number(float(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _plain_number(value: float) -> float | str | None:
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value

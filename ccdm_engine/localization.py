@@ -1,0 +1,165 @@
+"""Localization: taper sample correlations with distance.
+
+The Gaspari-Cohn function ``rho(r)`` is a fifth-order, compactly supported stand-in
+for a Gaussian: with ``z = distance / radius``, support ends at ``z = 2``
+(Gaspari and Cohn 1999, equation 4.10).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdm_engine.errors import OptionsError
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Localization:
+    """Where states and measurements live, and how far a correlation is believed.
+
+    Attributes:
+        state_coordinates: ``(dx,)`` or ``(dx, k)``, one place per state variable.
+        measurement_coordinates: ``(dy,)`` or ``(dy, k)``, in the same units.
+        radius: half-width of the taper in units of the coordinates; correlations
+            beyond ``2 * radius`` are dropped.
+        period: length of a periodic domain per axis (scalar or ``(k,)``), if any.
+    """
+
+    state_coordinates: Array
+    measurement_coordinates: Array
+    radius: float
+    period: float | tuple[float, ...] | None = None
+
+    def __init__(
+        self,
+        state_coordinates: npt.ArrayLike,
+        measurement_coordinates: npt.ArrayLike,
+        radius: float,
+        period: float | Sequence[float] | None = None,
+    ) -> None:
+        states = _places("localization.state_coordinates", state_coordinates)
+        measured = _places(
+            "localization.measurement_coordinates", measurement_coordinates
+        )
+        if states.shape[1] != measured.shape[1]:
+            raise OptionsError(
+                "localization.measurement_coordinates",
+                got=f"{measured.shape[1]} axes",
+                wanted=f"{states.shape[1]} axes, as in state_coordinates",
+            )
+        if not isinstance(radius, (int, float)) or not 0 < radius < math.inf:
+            raise OptionsError(
+                "localization.radius",
+                got=repr(radius),
+                wanted="a positive finite number",
+            )
+        object.__setattr__(self, "state_coordinates", states)
+        object.__setattr__(self, "measurement_coordinates", measured)
+        object.__setattr__(self, "radius", float(radius))
+        object.__setattr__(self, "period", _period(period, states.shape[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The localization as JSON values."""
+        period = list(self.period) if isinstance(self.period, tuple) else self.period
+        return {
+            "state_coordinates": self.state_coordinates.tolist(),
+            "measurement_coordinates": self.measurement_coordinates.tolist(),
+            "radius": self.radius,
+            "period": period,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Localization:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            OptionsError: when a name is unknown or missing.
+        """
+        needed = {"state_coordinates", "measurement_coordinates", "radius"}
+        if not needed <= set(values) <= needed | {"period"}:
+            raise OptionsError(
+                "localization",
+                got="the names " + ", ".join(sorted(values)),
+                wanted="state_coordinates, measurement_coordinates, radius "
+                "and optionally period",
+            )
+        return cls(**values)
+
+    def taper_xy(self, columns: npt.NDArray[np.intp] | None = None) -> Array:
+        """Taper between states and (the kept) measurements, ``(dx, dy)``."""
+        measured = self.measurement_coordinates
+        measured = measured if columns is None else measured[columns]
+        return self._taper(self.state_coordinates, measured)
+
+    def taper_yy(self, columns: npt.NDArray[np.intp] | None = None) -> Array:
+        """Taper among (the kept) measurements, ``(dy, dy)``."""
+        measured = self.measurement_coordinates
+        measured = measured if columns is None else measured[columns]
+        return self._taper(measured, measured)
+
+    def _taper(self, here: Array, there: Array) -> Array:
+        gaps = np.abs(here[:, None, :] - there[None, :, :])
+        if self.period is not None:
+            length = np.asarray(self.period)
+            gaps = gaps % length
+            gaps = np.minimum(gaps, length - gaps)
+        return gaspari_cohn(np.sqrt(np.sum(gaps**2, axis=-1)) / self.radius)
+
+
+def gaspari_cohn(z: Array) -> Array:
+    """Gaspari-Cohn correlation at ``z = distance / radius``; zero from ``z = 2`` on.
+
+    Args:
+        z: distances in units of the radius, any shape, non-negative.
+
+    Returns:
+        Values in [0, 1], same shape.
+    """
+    near = np.minimum(z, 1.0)
+    inner = (((-0.25 * near + 0.5) * near + 0.625) * near - 5 / 3) * near**2 + 1
+    far = np.clip(z, 1.0, 2.0)
+    outer = (
+        ((((far / 12 - 0.5) * far + 0.625) * far + 5 / 3) * far - 5) * far
+        + 4
+        - 2 / (3 * far)
+    )
+    value = np.where(z <= 1, inner, outer)
+    return np.asarray(np.where(z < 2, np.clip(value, 0.0, 1.0), 0.0))
+
+
+def _places(name: str, values: npt.ArrayLike) -> Array:
+    try:
+        places = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise OptionsError(
+            name, got="values that are not numbers", wanted="an array of numbers"
+        ) from None
+    if places.ndim == 1:
+        places = places[:, None]
+    if places.ndim != 2 or not np.all(np.isfinite(places)):
+        raise OptionsError(
+            name,
+            got=f"shape {places.shape}",
+            wanted="finite numbers of shape (d,) or (d, k)",
+        )
+    return places
+
+
+def _period(value: Any, axes: int) -> float | tuple[float, ...] | None:
+    if value is None:
+        return None
+    lengths = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    if lengths.shape not in ((1,), (axes,)) or not np.all(lengths > 0):
+        raise OptionsError(
+            "localization.period",
+            got=repr(value),
+            wanted=f"a positive number, or {axes} of them",
+        )
+    return float(lengths[0]) if lengths.size == 1 else tuple(map(float, lengths))

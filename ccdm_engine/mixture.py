@@ -1,0 +1,161 @@
+"""The heart: a Gaussian mixture whose score is known in closed form.
+
+Joint kernel density of the pairs, conditioned on the observation::
+
+    p(x | y*) = sum_i w_i N(x; x_i, h_x^2 I)
+    w_i  ~  exp(-|y* - y_i|^2 / (2 h_y^2))
+
+Adding noise of variance ``sigma^2`` keeps it a mixture, with ``s^2 = h_x^2 + sigma^2``::
+
+    m(x, s)     = sum_i r_i x_i,   r_i ~ w_i exp(-|x - x_i|^2 / (2 s^2))   denoiser
+    score(x, s) = (m(x, s) - x) / s^2
+
+Nothing is learned: the score is one softmax over the ensemble. Binder, Dasgupta and
+Oberai (2026), arXiv 2603.21291.
+
+Cost: weights once per analysis, ``O(N dy)``; a denoiser call on n points is two
+matrix products, ``O(n N dx)``, and ``n N`` exponentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logsumexp
+
+Array = npt.NDArray[np.float64]
+Denoiser = Callable[[npt.NDArray[Any], float], npt.NDArray[Any]]
+
+
+def conditional_log_weights(distance_square: Array, bandwidth: float) -> Array:
+    """Normalised ``log w_i`` of the members given the observation.
+
+    Args:
+        distance_square: ``|y* - y_i|^2`` in kernel coordinates, ``(..., N)``.
+        bandwidth: ``h_y > 0``; infinity gives equal weights.
+
+    Returns:
+        ``(..., N)``, with ``logsumexp`` 0 along the last axis.
+    """
+    if np.isinf(bandwidth):
+        return np.full(distance_square.shape, -np.log(distance_square.shape[-1]))
+    # The nearest member's exponent is made exactly zero first: with tiny bandwidths
+    # all others may vanish, but never all of them.
+    nearest = np.min(distance_square, axis=-1, keepdims=True)
+    exponent = -((distance_square - nearest) / bandwidth) / (2.0 * bandwidth)
+    return np.asarray(exponent - logsumexp(exponent, axis=-1, keepdims=True))
+
+
+def effective_sample_size(log_weights: Array) -> float:
+    """``1 / sum_i w_i^2`` of normalised weights (Kong 1992); between 1 and N."""
+    return float(np.exp(-logsumexp(2.0 * log_weights)))
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """``sum_i w_i N(x; c_i, h^2 I)`` in kernel coordinates.
+
+    Attributes:
+        centres: ``c_i``, ``(M, d)``.
+        log_weights: normalised, ``(M,)``.
+        bandwidth: ``h > 0``.
+    """
+
+    centres: Array
+    log_weights: Array
+    bandwidth: float
+
+    @cached_property
+    def weights(self) -> Array:
+        """``w_i``, ``(M,)``."""
+        return np.exp(self.log_weights)
+
+    @cached_property
+    def mean(self) -> Array:
+        """Mean of the mixture, ``(d,)``."""
+        return np.asarray(self.weights @ self.centres)
+
+    def centre_covariance(self) -> Array:
+        """Weighted covariance of the centres alone, ``(d, d)``.
+
+        The covariance of the mixture noised to scale s is this plus ``s^2 I``.
+        """
+        gaps = self.centres - self.mean
+        return np.asarray((gaps * self.weights[:, None]).T @ gaps)
+
+    def pruned(self, lost: float) -> Mixture:
+        """Without the lightest members, whose weights sum to at most ``lost``.
+
+        The law changes by at most ``lost`` in total variation.
+        """
+        order = np.argsort(self.log_weights, kind="stable")
+        light = np.cumsum(self.weights[order]) <= lost
+        if not light.any():
+            return self
+        kept = np.sort(order[~light])
+        log_weights = self.log_weights[kept]
+        return Mixture(
+            self.centres[kept], log_weights - logsumexp(log_weights), self.bandwidth
+        )
+
+    def shrunk(self) -> Mixture:
+        """Centres drawn towards the mean by ``sqrt(1 - h^2)`` (West 1993).
+
+        In coordinates where the weighted members have unit covariance the mixture
+        then has it too, instead of ``(1 + h^2)`` times as much. For ``h >= 1`` all
+        centres coincide and ``h = 1``: a single Gaussian.
+        """
+        bandwidth = min(self.bandwidth, 1.0)
+        pull = np.sqrt(1.0 - bandwidth**2)
+        centres = self.mean + pull * (self.centres - self.mean)
+        return Mixture(centres, self.log_weights, bandwidth)
+
+    def denoise(self, x: Array, s: float) -> Array:
+        """Posterior mean ``m(x, s)`` of the noise-free centre, ``(n, d)``."""
+        return np.asarray(self.denoiser(np.float64)(x, s))
+
+    def score(self, x: Array, s: float | None = None) -> Array:
+        """Score of the mixture noised to scale ``s`` (default ``h``), ``(n, d)``."""
+        s = self.bandwidth if s is None else s
+        return np.asarray((self.denoise(x, s) - x) / s**2)
+
+    def log_density(self, x: Array, s: float | None = None) -> Array:
+        """Log density of the mixture noised to scale ``s`` (default ``h``), (n,)."""
+        s = self.bandwidth if s is None else s
+        gaps = x[:, None, :] - self.centres
+        exponent = self.log_weights - np.sum(gaps**2, axis=-1) / (2 * s**2)
+        norm = 0.5 * x.shape[1] * np.log(2 * np.pi * s**2)
+        return np.asarray(logsumexp(exponent, axis=1) - norm)
+
+    def denoiser(self, dtype: npt.DTypeLike) -> Denoiser:
+        """``m(x, s)`` as a function that works in ``dtype`` and allocates little.
+
+        All logits come from one product: with ``x`` extended by a 1,
+        ``[x, 1] . [c_i / s^2, log w_i - |c_i|^2 / (2 s^2)]``. A second product with
+        the centres extended by a 1 gives numerator and denominator together.
+        """
+        members, dimension = self.centres.shape
+        origin = self.mean
+        centres = self.centres - origin
+        half_square = 0.5 * np.sum(centres**2, axis=1)
+        extended = np.ones((members, dimension + 1), dtype=dtype)
+        extended[:, :dimension] = centres
+
+        def denoise(x: npt.NDArray[Any], s: float) -> npt.NDArray[Any]:
+            keys = np.empty((members, dimension + 1), dtype=dtype)
+            keys[:, :dimension] = centres / s**2
+            keys[:, dimension] = self.log_weights - half_square / s**2
+            queries = np.ones((x.shape[0], dimension + 1), dtype=dtype)
+            queries[:, :dimension] = x - origin
+            logits = queries @ keys.T
+            logits -= logits.max(axis=1, keepdims=True)
+            sums = np.exp(logits, out=logits) @ extended
+            mean = sums[:, :dimension] / sums[:, dimension:]
+            return np.asarray(mean + origin, dtype=x.dtype)
+
+        return denoise

@@ -1,0 +1,263 @@
+"""What a caller may choose, with a default for everything.
+
+Symbols: ``h_x`` state bandwidth, ``h_y`` measurement bandwidth, ``h_max`` the noise
+scale at which the probability-flow ODE starts, ``K`` the linear preconditioner.
+
+Bandwidths are in units of the coordinates the kernels live in: multiples of the
+ensemble's own spread when ``scaling`` is on, and the caller's units with
+``scaling="none"``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from ccdm_engine.errors import OptionsError
+from ccdm_engine.localization import Localization
+
+Sampler = Literal["ode", "rk45", "sde", "exact"]
+Schedule = Literal["ve", "vp"]
+Scaling = Literal["auto", "none", "standardize", "whiten"]
+Preconditioner = Literal["auto", "none", "linear", "shrunk", "kernel"]
+FailedMembers = Literal["error", "drop", "refill"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """Options of one analysis. The defaults need no tuning.
+
+    Attributes:
+        n_samples: number of analysis samples; ``None`` gives one per member.
+        sampler: ``"ode"`` exponential multistep of second order (default), ``"rk45"``
+            the paper's adaptive Runge-Kutta, ``"sde"`` the reverse diffusion,
+            ``"exact"`` direct draws from the mixture. All four have the same law.
+        schedule: spacing of the noise levels, variance exploding or preserving.
+        steps: denoiser evaluations; ``None`` lets each sampler use its own number.
+            ``rk45`` is adaptive and ignores it; ``exact`` needs none.
+        scaling: coordinates in which distances are measured.
+        preconditioner: regression of states on measurements that is taken out before
+            the kernels are applied: ``"linear"`` plain least squares (the Kalman
+            gain), ``"shrunk"`` with shrunk correlations, ``"kernel"`` kernel ridge
+            on top of the linear one, ``"auto"`` chosen by held-out likelihood.
+        state_bandwidth: ``h_x > 0``, ``"auto"`` or ``"silverman"``.
+        measurement_bandwidth: ``h_y > 0``, ``"auto"``; ``inf`` gives every member
+            the same weight, which with a preconditioner is the stochastic EnKF.
+        max_bandwidth: ``h_max > h_x``, or ``"auto"``.
+        shrink: shrink kernel centres so that the kernels do not add variance
+            (West 1993); ``"auto"`` chooses by held-out likelihood.
+        inflation: factor on the analysis deviations from their mean; 1 is exact.
+        localization: coordinates and radius for tapering spurious correlations.
+        measurement_error: standard deviation(s) of the measurement error, scalar or
+            ``(dy,)``. Give it when the simulated measurements are noise-free; the
+            engine then perturbs them. Leave it out when they already contain noise.
+        failed_members: what to do with members holding NaN or infinity:
+            ``"error"`` refuse, ``"drop"`` go on with the others, ``"refill"`` go on
+            and still return one sample per original member.
+        center: measure from the ensemble mean (numerically safer, same law).
+        rtol, atol: tolerances of ``rk45``.
+        moment_matched: start the ODE from the Gaussian that has the noised mixture's
+            mean and covariance; ``False`` starts from ``N(0, h_max^2 I)``.
+
+    Raises:
+        OptionsError: for a value outside its domain.
+    """
+
+    n_samples: int | None = None
+    sampler: Sampler = "ode"
+    schedule: Schedule = "ve"
+    steps: int | None = None
+    scaling: Scaling = "auto"
+    preconditioner: Preconditioner = "auto"
+    state_bandwidth: float | Literal["auto", "silverman"] = "auto"
+    measurement_bandwidth: float | Literal["auto"] = "auto"
+    max_bandwidth: float | Literal["auto"] = "auto"
+    shrink: bool | Literal["auto"] = "auto"
+    inflation: float = 1.0
+    localization: Localization | None = None
+    measurement_error: float | Sequence[float] | None = None
+    failed_members: FailedMembers = "error"
+    center: bool = True
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    moment_matched: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every field; nothing invalid gets past construction."""
+        _count("n_samples", self.n_samples)
+        _count("steps", self.steps)
+        _choice("sampler", self.sampler, get_args(Sampler))
+        _choice("schedule", self.schedule, get_args(Schedule))
+        _choice("scaling", self.scaling, get_args(Scaling))
+        _choice("preconditioner", self.preconditioner, get_args(Preconditioner))
+        _choice("failed_members", self.failed_members, get_args(FailedMembers))
+        _bandwidth("state_bandwidth", self.state_bandwidth, ("auto", "silverman"))
+        _bandwidth(
+            "measurement_bandwidth",
+            self.measurement_bandwidth,
+            ("auto",),
+            infinite=True,
+        )
+        _bandwidth("max_bandwidth", self.max_bandwidth, ("auto",))
+        _flag("shrink", self.shrink, words=("auto",))
+        _flag("center", self.center)
+        _flag("moment_matched", self.moment_matched)
+        _positive("inflation", self.inflation)
+        _positive("rtol", self.rtol)
+        _positive("atol", self.atol)
+        _localization(self.localization)
+        _ordered(self.state_bandwidth, self.max_bandwidth)
+        object.__setattr__(
+            self, "measurement_error", _standard_deviations(self.measurement_error)
+        )
+
+    @classmethod
+    def paper(
+        cls,
+        *,
+        state_bandwidth: float,
+        measurement_bandwidth: float,
+        max_bandwidth: float,
+        **changes: Any,
+    ) -> AnalysisOptions:
+        """The configuration of Binder, Dasgupta and Oberai (2026), exactly.
+
+        No scaling, ensemble centred on its mean, no preconditioner, no shrinkage;
+        ``s(t) = h_x + t (h_max - h_x)`` with t from 1 to 0, start
+        ``N(0, h_max^2 I)``, adaptive RK45 with ``rtol = atol = 1e-5``.
+
+        Args:
+            state_bandwidth: ``h_x``, in units of the states.
+            measurement_bandwidth: ``h_y``, in units of the measurements.
+            max_bandwidth: ``h_max``, in units of the states.
+            changes: other fields to set differently.
+        """
+        settings: dict[str, Any] = {
+            "sampler": "rk45",
+            "schedule": "ve",
+            "scaling": "none",
+            "preconditioner": "none",
+            "shrink": False,
+            "center": True,
+            "moment_matched": False,
+            "rtol": 1e-5,
+            "atol": 1e-5,
+            "state_bandwidth": state_bandwidth,
+            "measurement_bandwidth": measurement_bandwidth,
+            "max_bandwidth": max_bandwidth,
+        }
+        return cls(**(settings | changes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as JSON values (an infinite bandwidth becomes ``"inf"``)."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.localization is not None:
+            values["localization"] = self.localization.to_dict()
+        if isinstance(self.measurement_error, tuple):
+            values["measurement_error"] = list(self.measurement_error)
+        return {
+            name: "inf" if value == math.inf else value
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> AnalysisOptions:
+        """The inverse of :meth:`to_dict`; unknown names are refused.
+
+        Raises:
+            OptionsError: for an unknown name or a value outside its domain.
+        """
+        known = {field.name for field in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise OptionsError(
+                    name,
+                    got="an unknown option",
+                    wanted="one of " + ", ".join(sorted(known)),
+                )
+        settings = dict(values)
+        if settings.get("measurement_bandwidth") == "inf":
+            settings["measurement_bandwidth"] = math.inf
+        if isinstance(settings.get("localization"), dict):
+            settings["localization"] = Localization.from_dict(settings["localization"])
+        return cls(**settings)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _count(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise OptionsError(name, got=repr(value), wanted="a positive integer or None")
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise OptionsError(
+            name, got=repr(value), wanted="one of " + ", ".join(map(repr, choices))
+        )
+
+
+def _flag(name: str, value: object, words: tuple[str, ...] = ()) -> None:
+    if isinstance(value, bool) or (isinstance(value, str) and value in words):
+        return
+    wanted = ", ".join(["True", "False", *map(repr, words)])
+    raise OptionsError(name, got=repr(value), wanted=f"one of {wanted}")
+
+
+def _bandwidth(
+    name: str, value: object, words: tuple[str, ...], *, infinite: bool = False
+) -> None:
+    if isinstance(value, str) and value in words:
+        return
+    if _is_number(value) and value > 0 and (infinite or math.isfinite(value)):  # type: ignore[operator,arg-type]
+        return
+    limit = "a positive number" if infinite else "a positive finite number"
+    wanted = " or ".join([limit, *map(repr, words)])
+    raise OptionsError(name, got=repr(value), wanted=wanted)
+
+
+def _positive(name: str, value: object) -> None:
+    if not _is_number(value) or not 0 < value < math.inf:  # type: ignore[operator]
+        raise OptionsError(name, got=repr(value), wanted="a positive finite number")
+
+
+def _localization(value: object) -> None:
+    if value is not None and not isinstance(value, Localization):
+        raise OptionsError(
+            "localization",
+            got=type(value).__name__,
+            wanted="a Localization or None",
+        )
+
+
+def _ordered(smallest: object, largest: object) -> None:
+    if _is_number(smallest) and _is_number(largest) and largest <= smallest:  # type: ignore[operator]
+        raise OptionsError(
+            "max_bandwidth",
+            got=repr(largest),
+            wanted=f"more than state_bandwidth = {smallest!r}",
+        )
+
+
+def _standard_deviations(value: Any) -> float | tuple[float, ...] | None:
+    if value is None:
+        return None
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    several = isinstance(value, (list, tuple))
+    items = list(value) if several else [value]
+    for place, item in enumerate(items):
+        if not _is_number(item) or not 0 <= item < math.inf:
+            raise OptionsError(
+                "measurement_error",
+                got=repr(item),
+                wanted="standard deviations, each a finite number >= 0",
+                index=(place,) if several else None,
+            )
+    return tuple(map(float, items)) if several else float(items[0])

@@ -1,0 +1,54 @@
+"""What every sampler is given and what it gives back.
+
+A sampler transports draws at noise scale ``s_0`` to draws at ``s_K = h_x``. It knows
+neither kernels nor observations: the denoiser arrives as a callable, the schedule as
+an array of numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Denoiser = Callable[[Array, float], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One batch of trajectories.
+
+    Attributes:
+        denoise: ``m(x, s)``, from ``(n, d)`` to ``(n, d)``.
+        levels: ``s_0 > ... > s_K``, ``(K + 1,)``.
+        start: draws of the law at ``s_0``, ``(n, d)``; its dtype is kept throughout.
+        latents: standard normal draws behind the batch, ``(n, d)``.
+        centres, weights: the mixture itself, ``(M, d)`` and ``(M,)``; only the exact
+            sampler looks at them.
+        rng: source of further randomness.
+        rtol, atol: tolerances of adaptive samplers.
+    """
+
+    denoise: Denoiser
+    levels: npt.NDArray[np.float64]
+    start: Array
+    latents: Array
+    centres: Array
+    weights: npt.NDArray[np.float64]
+    rng: np.random.Generator
+    rtol: float = 1e-5
+    atol: float = 1e-5
+
+
+class Draws(NamedTuple):
+    """Samples at the last level, ``(n, d)``, and denoiser evaluations per sample."""
+
+    samples: Array
+    evaluations: int
+
+
+Sampler = Callable[[Task], Draws]

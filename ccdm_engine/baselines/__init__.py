@@ -1,0 +1,18 @@
+"""Reference methods, called exactly as :func:`ccdm_engine.assimilate` is.
+
+=========  ==================================  ===============================
+name       what it is                          what it needs
+=========  ==================================  ===============================
+``enkf``   stochastic ensemble Kalman filter   pairs only, as CCDM does
+``letkf``  (local) ensemble transform filter   noise-free measurements and R
+``sir``    bootstrap particle filter           noise-free measurements and R
+=========  ==================================  ===============================
+
+R is given by ``options.measurement_error`` (standard deviations). For ``enkf`` that
+option means what it means for ``assimilate``: the simulated measurements are
+noise-free and are to be perturbed.
+"""
+
+from ccdm_engine.baselines.enkf import enkf
+
+__all__ = ["enkf"]

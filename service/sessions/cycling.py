@@ -1,0 +1,228 @@
+"""One cycle: analyse and commit, repeat the kept answer, or conflict.
+
+::
+
+    put k <= current, same content     its kept result again, nothing changes
+    put k == current + 1               analyse, then commit all of it or nothing
+    put anything else                  conflict
+
+Whoever loses a race looks again and finds the winner's cycle: a repetition of its own
+request, or a conflict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from weakref import WeakValueDictionary
+
+from service.sessions.creation import new_token
+from service.sessions.documents import (
+    analysis_blob,
+    cycle_record,
+    pack_cycle,
+    pack_session,
+)
+from service.sessions.errors import CycleConflict
+from service.sessions.models import (
+    Analyse,
+    AnalysisResult,
+    Array,
+    Cycle,
+    CycleResult,
+    Document,
+    Session,
+)
+from service.sessions.offloop import off_loop
+from service.sessions.reading import Reading
+from service.sessions.requests import check_arrays, cycle_seed, digest
+from service.stores.codec import pack_array
+from service.stores.errors import StoreUnavailable
+from service.stores.protocol import Change, Outcome, Store
+
+# A commit is tried again only after somebody else's change to the same session (a new
+# lifetime, say), so this many in a row means a storm of writers.
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One put of one cycle: ``(N, dx)``, ``(N, dy)`` and ``(dy,)``."""
+
+    tenant: str
+    sid: str
+    cycle: int
+    forecast_states: Array
+    simulated_measurements: Array
+    observation: Array
+    options: Document
+
+    @property
+    def arrays(self) -> tuple[Array, Array, Array]:
+        """The three arrays, in the order of every signature."""
+        return self.forecast_states, self.simulated_measurements, self.observation
+
+
+@dataclass(slots=True)
+class _Timings:
+    """Seconds by phase of one put."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def phase(self, name: str) -> AsyncIterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+
+class Cycling:
+    """Runs cycles. Holds nothing that another process would need to know."""
+
+    def __init__(
+        self,
+        store: Store,
+        reading: Reading,
+        analyse: Analyse,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._reading = reading
+        self._analyse = analyse
+        self._clock = clock
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = (
+            WeakValueDictionary()
+        )
+
+    async def put(self, request: Request) -> CycleResult:
+        """The result of a cycle, whether it happens now or happened before."""
+        timings = _Timings()
+        async with timings.phase("store"):
+            session = await self._reading.session(request.tenant, request.sid)
+            check_arrays(
+                *request.arrays,
+                state_dim=session.state_dim,
+                measurement_dim=session.measurement_dim,
+            )
+            mark = await _digest(request)
+            done = await self._finished(session, request, mark)
+        if done is None:
+            done = await self._in_turn(session, request, mark, timings)
+        return replace(done, timings=timings.seconds)
+
+    async def _in_turn(
+        self, session: Session, request: Request, mark: str, timings: _Timings
+    ) -> CycleResult:
+        # Two puts of one cycle in this process would both compute and one would lose:
+        # let the second wait. Between processes the store decides.
+        key = (request.tenant, request.sid)
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        waiting = turn.locked()
+        async with turn:
+            if waiting:
+                async with timings.phase("store"):
+                    session = await self._reading.session(*key)
+                    done = await self._finished(session, request, mark)
+                if done is not None:
+                    return done
+            return await self._run(session, request, mark, timings)
+
+    async def _run(
+        self, session: Session, request: Request, mark: str, timings: _Timings
+    ) -> CycleResult:
+        seed = cycle_seed(session.seed, request.cycle)
+        options = session.options | request.options
+        result = await self._compute(request, options, seed, timings)
+        for _ in range(_ATTEMPTS):
+            async with timings.phase("store"):
+                cycle = _cycle(request, mark, seed, result, self._clock())
+                if await self._commit(session, request, cycle, result):
+                    return CycleResult(
+                        cycle=cycle, samples=result.samples, replayed=False
+                    )
+                key = (request.tenant, request.sid)
+                session = await self._reading.session(*key)
+                done = await self._finished(session, request, mark)
+            if done is not None:
+                return done
+            if options != session.options | request.options:
+                options = session.options | request.options
+                result = await self._compute(request, options, seed, timings)
+        raise StoreUnavailable("too many changes to one session at once", 1.0)
+
+    async def _compute(
+        self, request: Request, options: Document, seed: int, timings: _Timings
+    ) -> AnalysisResult:
+        start = time.perf_counter()
+        result = await self._analyse(*request.arrays, options, seed)
+        spent = time.perf_counter() - start
+        queued = float(getattr(result, "queue_seconds", 0.0))
+        timings.seconds["queue"] = timings.seconds.get("queue", 0.0) + queued
+        computed = timings.seconds.get("compute", 0.0) + spent - queued
+        timings.seconds["compute"] = computed
+        return result
+
+    async def _finished(
+        self, session: Session, request: Request, mark: str
+    ) -> CycleResult | None:
+        """The kept result of a repetition; ``None`` when it is this cycle's turn."""
+        if request.cycle == session.cycle + 1:
+            return None
+        if not 1 <= request.cycle <= session.cycle:
+            raise CycleConflict(request.cycle, session.cycle)
+        cycle = await self._reading.cycle(request.tenant, session, request.cycle)
+        if cycle.digest != mark:
+            raise CycleConflict(request.cycle, session.cycle, same_cycle=True)
+        samples = await self._reading.analysis(request.tenant, session, request.cycle)
+        return CycleResult(cycle=cycle, samples=samples, replayed=True)
+
+    async def _commit(
+        self, session: Session, request: Request, cycle: Cycle, result: AnalysisResult
+    ) -> bool:
+        """Whether the cycle is in, all of it; if not, nothing of it is."""
+        kept = max(session.oldest_kept, cycle.cycle - session.keep_analyses + 1)
+        after = replace(
+            session,
+            cycle=cycle.cycle,
+            members=cycle.n_samples,
+            oldest_kept=kept,
+            updated_at=cycle.created_at,
+        )
+        samples = result.samples
+        packed = await off_loop(samples.nbytes, lambda: pack_array(samples))
+        change = Change(
+            expected_version=session.version,
+            token=new_token(),
+            meta=pack_session(after),
+            expires_at=cycle.created_at + session.ttl_seconds,
+            records={cycle_record(cycle.cycle): pack_cycle(cycle)},
+            blobs={analysis_blob(cycle.cycle): packed},
+            drop_blobs=[analysis_blob(k) for k in range(session.oldest_kept, kept)],
+        )
+        outcome = await self._store.commit(request.tenant, request.sid, change)
+        return outcome is not Outcome.CONFLICT
+
+
+async def _digest(request: Request) -> str:
+    size = sum(array.nbytes for array in request.arrays)
+    return await off_loop(size, lambda: digest(*request.arrays, request.options))
+
+
+def _cycle(
+    request: Request, mark: str, seed: int, result: AnalysisResult, now: float
+) -> Cycle:
+    return Cycle(
+        cycle=request.cycle,
+        digest=mark,
+        seed=seed,
+        created_at=now,
+        diagnostics=result.diagnostics,
+        n_samples=len(result.samples),
+        options=request.options,
+    )

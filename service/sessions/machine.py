@@ -1,0 +1,281 @@
+"""The session and cycle state machine.
+
+A session is created, goes through cycles 1, 2, 3, ..., and is deleted or expires.
+Nothing is kept in memory between calls: any number of processes may serve the same
+sessions, and killing one of them loses nothing that was acknowledged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from service.sessions.creation import (
+    check_document,
+    check_ttl,
+    check_whole,
+    new_session,
+    new_token,
+)
+from service.sessions.cycling import Cycling, Request
+from service.sessions.documents import (
+    analysis_blob,
+    merged,
+    pack_session,
+    unpack_session,
+)
+from service.sessions.errors import VersionConflict
+from service.sessions.models import (
+    DEFAULT_KEEP_ANALYSES,
+    Analyse,
+    Array,
+    CheckOptions,
+    Cycle,
+    CycleResult,
+    Document,
+    Session,
+    SessionSpec,
+)
+from service.sessions.offloop import off_loop
+from service.sessions.reading import Reading
+from service.stores.codec import pack_array
+from service.stores.errors import StoreUnavailable
+from service.stores.protocol import Change, Outcome, Store
+
+_ATTEMPTS = 20
+_PAGE_LIMIT = 1000
+
+# Inside the class, ``list`` is the method.
+Cycles = list[Cycle]
+
+
+class Sessions:
+    """Named sessions that keep an ensemble between cycles.
+
+    Args:
+        store: where they are kept, open.
+        analyse: computes one analysis.
+        clock: seconds since 1970.
+        keep_analyses: analyses kept in full where a session does not say.
+        check_options: refuses options that no analysis would take; called before
+            options are stored.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        analyse: Analyse,
+        clock: Callable[[], float] = time.time,
+        *,
+        keep_analyses: int = DEFAULT_KEEP_ANALYSES,
+        check_options: CheckOptions | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._keep_analyses = keep_analyses
+        self._check_options = check_options
+        self._reading = Reading(store, clock)
+        self._cycling = Cycling(store, self._reading, analyse, clock)
+
+    async def create(self, tenant: str, spec: SessionSpec) -> Session:
+        """Begin a session.
+
+        Raises:
+            SessionInputError: naming the first argument that does not fit.
+        """
+        session = new_session(spec, self._clock(), self._keep_analyses)
+        if self._check_options is not None:
+            self._check_options(session.options)
+        blobs = {}
+        ensemble = spec.initial_ensemble
+        if ensemble is not None:
+            packed = await off_loop(ensemble.nbytes, lambda: pack_array(ensemble))
+            blobs[analysis_blob(0)] = packed
+        change = Change(
+            expected_version=0,
+            token=new_token(),
+            meta=pack_session(session),
+            expires_at=session.expires_at,
+            blobs=blobs,
+        )
+        outcome = await self._store.commit(tenant, session.id, change)
+        if outcome is Outcome.CONFLICT:
+            # 80 random bits do not collide: the store is not in its right mind.
+            raise StoreUnavailable("a new session's name was taken")
+        return session
+
+    async def get(self, tenant: str, sid: str) -> Session:
+        """A session as it is now; its lifetime starts anew.
+
+        Raises:
+            SessionNotFound, SessionGone: when there is no live session.
+        """
+        session = await self._reading.session(tenant, sid)
+        return await self._reading.renewed(tenant, session)
+
+    async def list(
+        self, tenant: str, *, after: str | None = None, limit: int = 50
+    ) -> tuple[list[Session], str | None]:
+        """Sessions in order of creation, and where the next page begins, if any."""
+        check_whole("limit", limit, 1, below=_PAGE_LIMIT + 1)
+        page = await self._store.list(tenant, after=after, limit=limit)
+        return [unpack_session(sid, found) for sid, found in page.sessions], page.next
+
+    async def update(
+        self,
+        tenant: str,
+        sid: str,
+        *,
+        expected_version: int | None = None,
+        ttl_seconds: float | None = None,
+        metadata: Document | None = None,
+        options: Document | None = None,
+    ) -> Session:
+        """Change a session between cycles.
+
+        Args:
+            tenant: whose session.
+            sid: its name.
+            expected_version: change it only in this version.
+            ttl_seconds: new lifetime, from now on.
+            metadata: JSON merge patch: ``null`` removes a name.
+            options: JSON merge patch: ``null`` brings back the default.
+
+        Raises:
+            VersionConflict: when the session has another version.
+        """
+        if ttl_seconds is not None:
+            check_ttl(ttl_seconds)
+        check_document("metadata", metadata or {})
+        check_document("options", options or {})
+        for _ in range(_ATTEMPTS):
+            before = await self._reading.session(tenant, sid)
+            if expected_version not in (None, before.version):
+                raise VersionConflict(before.version)
+            if ttl_seconds is None and metadata is None and options is None:
+                return await self._reading.renewed(tenant, before)
+            after = self._patched(before, ttl_seconds, metadata, options)
+            if await self._replaced(tenant, after, before.version):
+                return after
+        raise StoreUnavailable("too many changes to one session at once", 1.0)
+
+    def _patched(
+        self,
+        before: Session,
+        ttl_seconds: float | None,
+        metadata: Document | None,
+        options: Document | None,
+    ) -> Session:
+        ttl = before.ttl_seconds if ttl_seconds is None else float(ttl_seconds)
+        changed = before.options if options is None else merged(before.options, options)
+        if options is not None and self._check_options is not None:
+            self._check_options(changed)
+        noted = before.metadata
+        now = self._clock()
+        return replace(
+            before,
+            version=before.version + 1,
+            ttl_seconds=ttl,
+            expires_at=now + ttl,
+            updated_at=now,
+            options=changed,
+            metadata=noted if metadata is None else merged(noted, metadata),
+        )
+
+    async def _replaced(self, tenant: str, after: Session, version: int) -> bool:
+        change = Change(
+            expected_version=version,
+            token=new_token(),
+            meta=pack_session(after),
+            expires_at=after.expires_at,
+        )
+        outcome = await self._store.commit(tenant, after.id, change)
+        return outcome is not Outcome.CONFLICT
+
+    async def delete(
+        self, tenant: str, sid: str, *, expected_version: int | None = None
+    ) -> None:
+        """Remove a session; asking for it is answered ``SessionGone`` for a day.
+
+        Raises:
+            VersionConflict: when the session has another version.
+        """
+        outcome = await self._store.delete(
+            tenant, sid, expected_version=expected_version
+        )
+        if outcome is Outcome.CONFLICT:
+            raise VersionConflict((await self._reading.session(tenant, sid)).version)
+
+    async def put_cycle(
+        self,
+        tenant: str,
+        sid: str,
+        k: int,
+        forecast_states: Array,
+        simulated_measurements: Array,
+        observation: Array,
+        *,
+        options: Document | None = None,
+    ) -> CycleResult:
+        """Assimilate cycle ``k``, or answer again when it has happened.
+
+        Args:
+            tenant: whose session.
+            sid: its name.
+            k: the cycle, from 1; the lock and the idempotency key in one.
+            forecast_states: ``(N, dx)``.
+            simulated_measurements: ``(N, dy)``.
+            observation: ``(dy,)``; NaN is a missing entry.
+            options: laid over the session's options for this cycle alone.
+
+        Raises:
+            SessionInputError: when the arrays do not fit the session.
+            CycleConflict: when ``k`` is not next, or was another request.
+            AnalysisNotKept: for a repetition whose samples are no longer kept.
+        """
+        check_whole("cycle", k, 1)
+        request = Request(
+            tenant=tenant,
+            sid=sid,
+            cycle=k,
+            forecast_states=forecast_states,
+            simulated_measurements=simulated_measurements,
+            observation=observation,
+            options=check_document("options", options or {}),
+        )
+        return await self._cycling.put(request)
+
+    async def cycle(self, tenant: str, sid: str, k: int) -> Cycle:
+        """Facts about cycle ``k``.
+
+        Raises:
+            CycleNotFound: when it has not happened.
+        """
+        session = await self.get(tenant, sid)
+        return await self._reading.cycle(tenant, session, k)
+
+    async def cycles(
+        self, tenant: str, sid: str, *, after: int = 0, limit: int = 100
+    ) -> Cycles:
+        """Facts about the cycles after ``after``, in order."""
+        check_whole("after", after, 0)
+        check_whole("limit", limit, 1, below=_PAGE_LIMIT + 1)
+        session = await self.get(tenant, sid)
+        last = min(session.cycle, after + limit)
+        return await self._reading.cycles(tenant, session, range(after + 1, last + 1))
+
+    async def analysis(
+        self, tenant: str, sid: str, k: int, members: slice | None = None
+    ) -> Array:
+        """Samples of cycle ``k``, ``(N, dx)`` or the chosen rows, read-only.
+
+        Cycle 0 is the initial ensemble.
+
+        Raises:
+            CycleNotFound: when the cycle has not happened.
+            AnalysisNotKept: when only newer analyses are kept.
+        """
+        session = await self.get(tenant, sid)
+        samples = await self._reading.analysis(tenant, session, k)
+        return samples if members is None else samples[members]

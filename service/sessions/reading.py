@@ -1,0 +1,88 @@
+"""Reading sessions, cycles and analyses, and what being read does to a lifetime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from service.sessions.documents import (
+    analysis_blob,
+    cycle_record,
+    unpack_cycle,
+    unpack_session,
+)
+from service.sessions.errors import AnalysisNotKept, CycleNotFound
+from service.sessions.models import Array, Cycle, Session
+from service.stores.codec import unpack_array
+from service.stores.errors import StoreCorrupt, StoreFull, StoreUnavailable
+from service.stores.protocol import Store
+
+# Use renews the lifetime, but not every read is worth a write: only when this part of
+# the lifetime has passed.
+_RENEW_AFTER = 0.1
+
+
+class Reading:
+    """Reads for one call at a time; keeps nothing."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def session(self, tenant: str, sid: str) -> Session:
+        """A live session as it is now."""
+        return unpack_session(sid, await self._store.load(tenant, sid))
+
+    async def renewed(self, tenant: str, session: Session) -> Session:
+        """The session with its lifetime started anew, when that is worth a write."""
+        now = self._clock()
+        passed = session.ttl_seconds - (session.expires_at - now)
+        if passed < _RENEW_AFTER * session.ttl_seconds:
+            return session
+        expires_at = now + session.ttl_seconds
+        try:
+            await self._store.touch(tenant, session.id, expires_at)
+        except (StoreFull, StoreUnavailable):
+            # The reader has asked for data, and has them: a full disk is no reason
+            # to withhold them.
+            return session
+        return replace(session, expires_at=expires_at)
+
+    async def cycle(self, tenant: str, session: Session, cycle: int) -> Cycle:
+        """Facts about one finished cycle of a session just read."""
+        if not 1 <= cycle <= session.cycle:
+            raise CycleNotFound(cycle, session.cycle)
+        return (await self.cycles(tenant, session, range(cycle, cycle + 1)))[0]
+
+    async def cycles(
+        self, tenant: str, session: Session, numbers: range
+    ) -> list[Cycle]:
+        """Facts about finished cycles of a session just read."""
+        names = [cycle_record(number) for number in numbers]
+        records = await self._store.records(tenant, session.id, names)
+        found = []
+        for number, record in zip(numbers, records, strict=True):
+            if record is None:
+                # Deleted or expired since? Then this says so.
+                await self._store.load(tenant, session.id)
+                raise StoreCorrupt(f"session {session.id} has lost cycle {number}")
+            found.append(unpack_cycle(record))
+        return found
+
+    async def analysis(self, tenant: str, session: Session, cycle: int) -> Array:
+        """Samples of one cycle of a session just read, ``(N, dx)``, read-only."""
+        _check_kept(session, cycle)
+        payload = await self._store.blob(tenant, session.id, analysis_blob(cycle))
+        if payload is None:
+            # Later cycles may have pushed it out since the session was read.
+            _check_kept(await self.session(tenant, session.id), cycle)
+            raise StoreCorrupt(f"session {session.id} has lost analysis {cycle}")
+        return unpack_array(payload)
+
+
+def _check_kept(session: Session, cycle: int) -> None:
+    initial_missing = cycle == 0 and session.initial_members is None
+    if initial_missing or not 0 <= cycle <= session.cycle:
+        raise CycleNotFound(cycle, session.cycle)
+    if cycle < session.oldest_kept:
+        raise AnalysisNotKept(cycle, session.oldest_kept)

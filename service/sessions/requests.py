@@ -1,0 +1,117 @@
+"""Identity and randomness of one cycle request.
+
+``digest`` is SHA-256 over the *decoded* content, so that the same arrays sent as JSON
+and as npy are the same request. ``cycle_seed`` depends on the session's seed and the
+cycle's number alone: a replayed session repeats itself bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+import numpy as np
+
+from service.sessions.errors import SessionInputError
+from service.sessions.models import Array, Document
+from service.stores.codec import pack_document
+
+# Seeds are shown to people and read by languages whose only number is a double.
+SEED_BITS = 53
+
+
+def fresh_seed() -> int:
+    """A seed nobody could guess."""
+    return secrets.randbits(SEED_BITS)
+
+
+def cycle_seed(session_seed: int, cycle: int) -> int:
+    """The seed of one cycle, independent between cycles and between sessions."""
+    sequence = np.random.SeedSequence(session_seed, spawn_key=(cycle,))
+    return int(sequence.generate_state(1, np.uint64)[0]) >> (64 - SEED_BITS)
+
+
+def digest(
+    forecast_states: Array,
+    simulated_measurements: Array,
+    observation: Array,
+    options: Document,
+) -> str:
+    """SHA-256 of a cycle request, in hexadecimal.
+
+    Args:
+        forecast_states: ``(N, dx)``.
+        simulated_measurements: ``(N, dy)``.
+        observation: ``(dy,)``; NaN is a missing entry.
+        options: this cycle's own options.
+    """
+    content = hashlib.sha256(b"ccdm-cycle-1")
+    for array in (forecast_states, simulated_measurements, observation):
+        content.update(repr(array.shape).encode())
+        content.update(_canonical(array).data.cast("B") if array.size else b"")
+    content.update(pack_document(options))
+    return content.hexdigest()
+
+
+def _canonical(array: Array) -> Array:
+    plain = np.ascontiguousarray(array, dtype="<f8")
+    missing = np.isnan(plain)
+    # NaN comes in many bit patterns and means one thing.
+    return np.where(missing, np.nan, plain) if missing.any() else plain
+
+
+def check_arrays(
+    forecast_states: Array,
+    simulated_measurements: Array,
+    observation: Array,
+    *,
+    state_dim: int,
+    measurement_dim: int,
+) -> None:
+    """Hold a cycle's arrays against the session's dimensions.
+
+    Raises:
+        SessionInputError: naming the first array that does not fit.
+    """
+    _check_shape("forecast_states", forecast_states, (None, state_dim))
+    members = len(forecast_states)
+    wanted = (members, measurement_dim)
+    _check_shape("simulated_measurements", simulated_measurements, wanted)
+    _check_shape("observation", observation, (measurement_dim,))
+
+
+def check_ensemble(ensemble: Array, state_dim: int) -> None:
+    """Hold an initial ensemble against the session's dimensions.
+
+    Raises:
+        SessionInputError: for a wrong shape, no members, or non-finite numbers.
+    """
+    _check_shape("initial_ensemble", ensemble, (None, state_dim))
+    if len(ensemble) == 0:
+        raise SessionInputError(
+            "initial_ensemble", got="no members", wanted="at least one", code="shape"
+        )
+    finite = np.isfinite(ensemble)
+    if not finite.all():
+        place = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise SessionInputError(
+            "initial_ensemble",
+            got=str(ensemble[place]),
+            wanted="finite numbers",
+            index=place,
+            code="non-finite",
+        )
+
+
+def _check_shape(name: str, array: Array, wanted: tuple[int | None, ...]) -> None:
+    same_axes = array.ndim == len(wanted)
+    if same_axes and all(
+        want is None or have == want
+        for have, want in zip(array.shape, wanted, strict=True)
+    ):
+        return
+    sizes = ", ".join("N" if size is None else str(size) for size in wanted)
+    comma = "," if len(wanted) == 1 else ""
+    raise SessionInputError(
+        name, got=f"shape {array.shape}", wanted=f"shape ({sizes}{comma})", code="shape"
+    )

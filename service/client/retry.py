@@ -65,7 +65,7 @@ class Attempts:
         self.started = self.clock()
 
     def next(self, outcome: Outcome) -> Retry | None:
-        """The repetition to make after this outcome, or ``None`` to leave it at that."""
+        """The repetition to make after this outcome, or ``None`` to stop."""
         self.count += 1
         if not _worth_repeating(self.request, outcome):
             return None

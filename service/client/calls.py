@@ -1,0 +1,236 @@
+"""Every call of the service: the one place that builds its requests.
+
+Each function is a generator of :class:`~service.client.messages.Request` that is sent
+the replies and returns the result; the synchronous and the asynchronous client both
+drive these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from service.client import wire
+from service.client.errors import UsageError
+from service.client.messages import Request, Steps
+from service.client.results import (
+    AnalysisResult,
+    CycleRecord,
+    CycleResult,
+    SessionInfo,
+    analysis_result,
+    cycle_record,
+    cycle_result,
+    session_info,
+)
+from service.media.types import JSON, NPY
+
+# Above this many numbers a second request for the samples as npy is quicker than
+# printing and parsing them as JSON inside the first answer.
+LARGE = 200_000
+
+
+def analyse(
+    forecast_states: npt.ArrayLike,
+    simulated_measurements: npt.ArrayLike,
+    observation: npt.ArrayLike,
+    options: Any = None,
+    seed: int | None = None,
+) -> Steps[AnalysisResult]:
+    """``POST /v1/analyses``: keeps nothing, so repeating it does no harm."""
+    params = _given(options=_options(options), seed=seed)
+    arrays = _triple(forecast_states, simulated_measurements, observation)
+    reply = yield _upload("POST", "/v1/analyses", arrays, params)
+    return analysis_result(reply)
+
+
+def create_session(fields: Mapping[str, Any]) -> Steps[SessionInfo]:
+    """``POST /v1/sessions``; an initial ensemble goes as an npy part."""
+    params = _given(**fields)
+    if "options" in params:
+        params["options"] = _options(params["options"])
+    ensemble = params.pop("initial_ensemble", None)
+    if ensemble is None:
+        request = _json_request("POST", "/v1/sessions", params, repeatable=False)
+    else:
+        request = _upload(
+            "POST",
+            "/v1/sessions",
+            {"initial_ensemble": ensemble},
+            params,
+            repeatable=False,
+        )
+    return session_info(wire.read_json((yield request)))
+
+
+def read_session(session: str) -> Steps[SessionInfo]:
+    """``GET /v1/sessions/{id}``."""
+    reply = yield Request("GET", _at(session), headers={"Accept": JSON})
+    return session_info(wire.read_json(reply))
+
+
+def list_sessions(
+    after: str | None = None, limit: int | None = None
+) -> Steps[tuple[list[SessionInfo], str | None]]:
+    """``GET /v1/sessions``: one page, and where the next begins."""
+    query = _query(after=after, limit=limit)
+    reply = yield Request("GET", "/v1/sessions", query, {"Accept": JSON})
+    content = wire.read_json(reply)
+    return [session_info(view) for view in content["sessions"]], content.get("next")
+
+
+def update_session(
+    session: str, version: int | None, changes: Mapping[str, Any]
+) -> Steps[SessionInfo]:
+    """``PATCH /v1/sessions/{id}``, only if it still has ``version``."""
+    params = _given(**changes)
+    if "options" in params:
+        params["options"] = _options(params["options"])
+    headers = {} if version is None else {"If-Match": f'"{version}"'}
+    # Conditional on the version, a repetition of an applied change fails as 412
+    # rather than changing anything twice.
+    reply = yield _json_request("PATCH", _at(session), params, headers)
+    return session_info(wire.read_json(reply))
+
+
+def delete_session(session: str) -> Steps[None]:
+    """``DELETE /v1/sessions/{id}``; one that is gone already is as wanted."""
+    reply = yield Request("DELETE", _at(session))
+    if reply.status != 410:
+        wire.read_nothing(reply)
+
+
+def cycle(
+    session: str,
+    number: int,
+    forecast_states: npt.ArrayLike,
+    simulated_measurements: npt.ArrayLike,
+    observation: npt.ArrayLike,
+    options: Any = None,
+) -> Steps[CycleResult]:
+    """``PUT /v1/sessions/{id}/cycles/{k}``, and the samples as npy when large."""
+    arrays = _triple(forecast_states, simulated_measurements, observation)
+    params = _given(options=_options(options))
+    path = f"{_at(session)}/cycles/{_number(number)}"
+    large = np.size(arrays["forecast_states"]) > LARGE
+    headers = {"Prefer": "return=minimal"} if large else {}
+    reply = yield _upload("PUT", path, arrays, params, headers)
+    if not large:
+        return cycle_result(reply)
+    wire.read_nothing(reply)
+    samples = yield from analysis(session, number)
+    return cycle_result(reply, samples)
+
+
+def analysis(
+    session: str, number: int, members: slice | tuple[int, int] | None = None
+) -> Steps[wire.Array]:
+    """``GET /v1/sessions/{id}/cycles/{k}/analysis``, whole or some members."""
+    path = f"{_at(session)}/cycles/{_number(number)}/analysis"
+    query = {} if members is None else {"members": _range(members)}
+    return wire.read_npy((yield Request("GET", path, query, {"Accept": NPY})))
+
+
+def cycle_diagnostics(session: str, number: int) -> Steps[CycleRecord]:
+    """``GET /v1/sessions/{id}/cycles/{k}``."""
+    path = f"{_at(session)}/cycles/{_number(number)}"
+    return cycle_record(
+        wire.read_json((yield Request("GET", path, headers={"Accept": JSON})))
+    )
+
+
+def history(session: str) -> Steps[list[CycleRecord]]:
+    """``GET /v1/sessions/{id}/cycles``, page after page."""
+    records: list[CycleRecord] = []
+    while True:
+        query = _query(after=records[-1].cycle if records else None)
+        reply = yield Request(
+            "GET", f"{_at(session)}/cycles", query, {"Accept": JSON}
+        )
+        content = wire.read_json(reply)
+        page = [cycle_record(item) for item in content["cycles"]]
+        records += page
+        if not page or page[-1].cycle >= content["current_cycle"]:
+            return records
+
+
+def ready() -> Steps[dict[str, Any]]:
+    """``GET /readyz``: what the service depends on, and how it is."""
+    reply = yield Request("GET", "/readyz", headers={"Accept": JSON})
+    return wire.read_json(reply)
+
+
+def _triple(
+    states: npt.ArrayLike, simulated: npt.ArrayLike, observation: npt.ArrayLike
+) -> dict[str, npt.ArrayLike]:
+    return {
+        "forecast_states": states,
+        "simulated_measurements": simulated,
+        "observation": observation,
+    }
+
+
+def _upload(
+    method: str,
+    path: str,
+    arrays: Mapping[str, npt.ArrayLike],
+    params: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+    *,
+    repeatable: bool = True,
+) -> Request:
+    content_type, body = wire.form(arrays, params)
+    sent = {"Content-Type": content_type, "Accept": JSON, **(headers or {})}
+    return Request(method, path, {}, sent, body, repeatable)
+
+
+def _json_request(
+    method: str,
+    path: str,
+    params: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+    *,
+    repeatable: bool = True,
+) -> Request:
+    sent = {"Content-Type": JSON, "Accept": JSON, **(headers or {})}
+    return Request(method, path, {}, sent, wire.json(params), repeatable)
+
+
+def _at(session: str) -> str:
+    if not isinstance(session, str) or not session:
+        raise UsageError(f"session: got {session!r}, wanted the id of a session")
+    return f"/v1/sessions/{quote(session, safe='')}"
+
+
+def _number(number: int) -> int:
+    if isinstance(number, bool) or not isinstance(number, int | np.integer):
+        raise UsageError(f"cycle: got {number!r}, wanted an integer")
+    if number < 0:
+        raise UsageError(f"cycle: got {number}, wanted 0 or more")
+    return int(number)
+
+
+def _range(members: slice | tuple[int, int]) -> str:
+    if isinstance(members, slice):
+        if members.step not in (None, 1):
+            raise UsageError(f"members: got step {members.step}, wanted step 1")
+        start, stop = members.start or 0, members.stop
+    else:
+        start, stop = members
+    return f"{start}:{'' if stop is None else stop}"
+
+
+def _options(options: Any) -> dict[str, Any] | None:
+    return None if options is None else wire.options_dict(options)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _query(**fields: Any) -> dict[str, str]:
+    return {name: str(value) for name, value in _given(**fields).items()}

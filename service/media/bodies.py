@@ -1,0 +1,128 @@
+"""A request body into named arrays and parameters, and its inverse for clients.
+
+The same thing twice::
+
+    {"forecast_states": [[...]], ..., "options": {...}, "seed": 1}     JSON
+    parts forecast_states, ... (npy) and params (JSON of the rest)     multipart
+
+Both give the same arrays, the same parameters and the same pointers in errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from service.media.errors import (
+    FieldError,
+    InvalidArrayError,
+    InvalidJsonError,
+    InvalidMultipartError,
+)
+from service.media.multipart import decode_multipart, encode_multipart
+from service.media.npy import decode_npy, encode_npy
+from service.media.numbers import array_from_json
+from service.media.types import JSON, MULTIPART, NPY, MediaType
+
+Array = npt.NDArray[np.float64]
+PARAMS = "params"
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayBody:
+    """What a body holds.
+
+    Attributes:
+        arrays: float64 arrays by name, those that were sent.
+        params: everything else, not yet validated.
+    """
+
+    arrays: dict[str, Array] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def require(self, *names: str) -> tuple[Array, ...]:
+        """The arrays of these names.
+
+        Raises:
+            InvalidArrayError: listing all that are missing.
+        """
+        missing = [name for name in names if name not in self.arrays]
+        if missing:
+            raise InvalidArrayError(
+                "Missing: " + ", ".join(missing) + ".",
+                *(FieldError(f"/{name}", "missing", "required") for name in missing),
+            )
+        return tuple(self.arrays[name] for name in names)
+
+
+def decode_body(
+    media: MediaType, chunks: Sequence[bytes], names: Sequence[str]
+) -> ArrayBody:
+    """Read an array body.
+
+    Args:
+        media: its Content-Type, JSON or multipart.
+        chunks: the body as it came.
+        names: what is read as an array.
+
+    Raises:
+        BodyError: when it cannot be read, or an array is not one.
+    """
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    if media.name == MULTIPART:
+        return _from_multipart(body, media.parameters.get("boundary", ""), names)
+    params = decode_object(body)
+    arrays = {
+        name: array_from_json(params.pop(name), f"/{name}")
+        for name in names
+        if name in params
+    }
+    return ArrayBody(arrays, params)
+
+
+def decode_object(body: bytes | memoryview, pointer: str = "") -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        InvalidJsonError: when it is not JSON, or not an object.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        place = FieldError(pointer, "json", str(error))
+        raise InvalidJsonError(f"This is not JSON: {error}.", place) from None
+    if type(value) is not dict:
+        message = "wanted an object"
+        raise InvalidJsonError(
+            "The JSON body is not an object.", FieldError(pointer, "type", message)
+        )
+    return value
+
+
+def encode_body(
+    arrays: Mapping[str, npt.ArrayLike], params: Mapping[str, Any]
+) -> tuple[str, bytes]:
+    """Content-Type and body of a multipart request, for clients."""
+    parts = [(name, NPY, encode_npy(array)) for name, array in arrays.items()]
+    return encode_multipart([*parts, (PARAMS, JSON, orjson.dumps(dict(params)))])
+
+
+def _from_multipart(body: bytes, boundary: str, names: Sequence[str]) -> ArrayBody:
+    parts = decode_multipart(body, boundary)
+    unknown = [name for name in parts if name not in names and name != PARAMS]
+    if unknown:
+        wanted = "wanted one of " + ", ".join([*names, PARAMS])
+        raise InvalidMultipartError(
+            "There are parts that are not read here.",
+            *(FieldError(f"/{name}", "unknown", wanted) for name in unknown),
+        )
+    arrays = {
+        name: decode_npy(parts[name], f"/{name}") for name in names if name in parts
+    }
+    params = decode_object(parts[PARAMS], f"/{PARAMS}") if PARAMS in parts else {}
+    return ArrayBody(arrays, params)

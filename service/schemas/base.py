@@ -1,0 +1,106 @@
+"""What all models share: strictness on the way in, array descriptions, pointers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from service.media.errors import FieldError
+
+MAX_SEED = 2**63 - 1
+MAX_POINTER = 120
+
+Seed = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=MAX_SEED,
+        description="Same arrays, options and seed: the same samples, bit for bit.",
+    ),
+]
+
+
+class Incoming(BaseModel):
+    """A part of a request: exact types, no unknown members."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False
+    )
+
+
+class Outgoing(BaseModel):
+    """A part of an answer, for documentation and for clients that want models."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+def array_schema(
+    description: str, *, rows: bool, missing: bool = False
+) -> WithJsonSchema:
+    """An array in the documentation; ``service.media`` reads it."""
+    item: dict[str, Any] = {"type": ["number", "null"] if missing else "number"}
+    if rows:
+        item = {"type": "array", "items": item}
+    return WithJsonSchema({"type": "array", "items": item, "description": description})
+
+
+def field_errors(error: ValidationError, value: Any, root: str) -> list[FieldError]:
+    """Pydantic's findings with pointers, without the input.
+
+    A union reports every branch that did not fit: these are told together, since to
+    the caller they are one place with several things that would do.
+
+    Args:
+        error: what pydantic raised.
+        value: what it was given, to tell places from names of branches.
+        root: pointer of that value in the request.
+    """
+    found: dict[str, tuple[str, list[str]]] = {}
+    for item in error.errors(include_input=False, include_url=False):
+        place = root + _pointer(item["loc"], value)
+        messages = found.setdefault(place, (_code(item["type"]), []))[1]
+        message = _plain(item["msg"])
+        if message not in messages:
+            messages.append(message)
+    return [
+        FieldError(place, code, ", or ".join(messages))
+        for place, (code, messages) in found.items()
+        # One wrong element makes its whole array wrong; the element says more.
+        if not any(other.startswith(place + "/") for other in found)
+    ]
+
+
+def pointer(*steps: str | int) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join(
+        "/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps
+    )
+
+
+def _pointer(location: Iterable[str | int], value: Any) -> str:
+    steps: list[str | int] = []
+    for step in location:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            # The name of a union's branch: it is no place in the request.
+            continue
+        steps.append(step)
+    return pointer(*steps)[:MAX_POINTER]
+
+
+def _plain(message: str) -> str:
+    """Pydantic's words in JSON's, as the end of a sentence."""
+    message = re.sub(r"a valid dictionary( or instance of \w+)?", "an object", message)
+    message = message.replace("a valid list", "an array")
+    message = message.replace("Extra inputs are not permitted", "there is no such name")
+    return message[:1].lower() + message[1:]
+
+
+def _code(kind: str) -> str:
+    return {"extra_forbidden": "unknown", "missing": "missing"}.get(kind, "value")

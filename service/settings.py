@@ -1,0 +1,113 @@
+"""Every setting of the service, from the environment (``CCDM_*``) or by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from platformdirs import user_data_path
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+def data_folder() -> Path:
+    """Where this user's data live when nothing else is said."""
+    return user_data_path("ccdm")
+
+
+def _default_store() -> str:
+    return f"sqlite:///{data_folder() / 'sessions.sqlite3'}"
+
+
+class Settings(BaseSettings):
+    """Settings of one service. Read when it is built, never at import."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CCDM_", extra="ignore", frozen=True, allow_inf_nan=False
+    )
+
+    store_url: str = Field(
+        default_factory=_default_store,
+        description="Where sessions are kept: `sqlite:///file` or `redis://host/0`.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+
+    max_body_bytes: int = Field(
+        64 * MEBIBYTE, ge=1024, description="Longest request body."
+    )
+    max_members: int = Field(100_000, ge=2, description="Largest ensemble, N.")
+    max_samples: int = Field(100_000, ge=1, description="Most analysis samples.")
+    max_state_dim: int = Field(100_000, ge=1, description="Largest state, dx.")
+    max_measurement_dim: int = Field(
+        20_000, ge=0, description="Largest observation, dy."
+    )
+    max_steps: int = Field(10_000, ge=1, description="Most denoiser evaluations.")
+    max_metadata_bytes: int = Field(
+        16 * 1024, ge=0, description="Longest names, coordinates and metadata."
+    )
+
+    max_running: int = Field(
+        default_factory=lambda: max(1, os.cpu_count() or 1),
+        ge=1,
+        description="Analyses that run at the same time; the number of processors.",
+    )
+    max_queued: int = Field(64, ge=0, description="Analyses that wait for their turn.")
+    deadline_seconds: float = Field(
+        300.0, gt=0, description="Longest time for an analysis, waiting included."
+    )
+    body_seconds: float = Field(
+        60.0, gt=0, description="Longest time for a request body to arrive."
+    )
+
+    session_ttl_seconds: float = Field(
+        86_400.0, gt=0, description="How long an unused session is kept."
+    )
+    max_session_ttl_seconds: float = Field(
+        30 * 86_400.0, gt=0, description="The most a client may ask for."
+    )
+    keep_analyses: int = Field(
+        10, ge=1, description="Analyses of a session whose samples are kept."
+    )
+
+    api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated keys, each `[tenant[+scope...]:]secret` or "
+        "`[tenant[+scope...]:]sha256=hex`; scopes are read and write.",
+        repr=False,
+    )
+    api_keys_file: Path | None = Field(
+        None, description="A file with one such key per line."
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated names clients may use in Host; `*` is any. "
+        "Without keys: the loopback names; with keys: any.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least important level that is logged."
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="`auto` writes text to a terminal and JSON elsewhere."
+    )
+
+    @field_validator("api_keys", "allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return self.host in LOOPBACK_HOSTS

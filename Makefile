@@ -1,0 +1,56 @@
+# Every target makes the environment it needs in .venv, from the lock files, and is
+# quick when nothing has changed. Needs Python 3.11 or later and a C library.
+#
+#   make demo            the whole job, on the embedded store
+#   make serve           start the service on http://127.0.0.1:8000
+#   make test            all tests, a real Redis server included
+#
+# PYTHON=... chooses the interpreter; ARGS="..." is passed on to the command.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test lint format lock image clean
+
+VENV := .venv
+BUILD := requirements-build.lock pyproject.toml scripts/setup.sh
+ARGS ?=
+export PYTHON
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+
+$(VENV)/.ready-demo: requirements-demo.lock $(BUILD)
+	@scripts/setup.sh demo
+
+$(VENV)/.ready-dev: requirements-dev.lock $(BUILD)
+	@scripts/setup.sh dev
+
+demo: $(VENV)/.ready-demo  ## cycle a simulator through the service, draw the result
+	@$(VENV)/bin/ccdm demo $(ARGS)
+
+serve: $(VENV)/.ready-demo  ## start the service on the embedded store
+	@$(VENV)/bin/ccdm serve $(ARGS)
+
+test: $(VENV)/.ready-dev  ## run all tests, against a real Redis server too
+	@scripts/test.sh $(ARGS)
+
+lint: $(VENV)/.ready-dev  ## style and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: $(VENV)/.ready-dev  ## bring the code into the project's style
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+lock: $(VENV)/.ready-dev  ## pin the newest dependencies, with hashes
+	@scripts/lock.sh
+
+image:  ## build and try the container image, without a Docker engine
+	@scripts/check_image.sh $(ARGS)
+
+clean:  ## remove everything that make has made
+	rm -rf $(VENV) build dist out .cache *.egg-info .coverage .coverage.*
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

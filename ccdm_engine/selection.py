@@ -15,7 +15,11 @@ import numpy.typing as npt
 
 from ccdm_engine import preconditioning
 from ccdm_engine.bandwidth import held_out_scores, silverman
-from ccdm_engine.mixture import conditional_log_weights, effective_sample_size
+from ccdm_engine.mixture import (
+    Mixture,
+    conditional_log_weights,
+    effective_sample_size,
+)
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.preconditioning import Regression
@@ -50,6 +54,12 @@ class Model:
     shrink: bool
     score: float | None = None
 
+    def mixture(self) -> Mixture:
+        """The mixture of residuals in kernel coordinates."""
+        centres = self.frame.into(self.regression.residuals)
+        mixture = Mixture(centres, self.log_weights, self.state_bandwidth)
+        return mixture.shrunk() if self.shrink else mixture
+
     @property
     def is_shift(self) -> bool:
         """Whether the update moves each member along the regression, and no more."""
@@ -72,6 +82,13 @@ class Neighbourhood:
     held_out: npt.NDArray[np.intp]
     among: Array
 
+    def log_weights(self, bandwidth: float) -> Array:
+        """``log w_ij`` of the other members given measurement j, ``(J, N)``."""
+        if np.isfinite(bandwidth):
+            return conditional_log_weights(self.among, bandwidth)
+        others = np.where(np.isinf(self.among), -np.inf, 0.0)
+        return others - np.log(self.among.shape[1] - 1)
+
 
 def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:
     """Measurement distances in the frame of the simulated measurements."""
@@ -85,3 +102,99 @@ def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:
     among = np.maximum(among, 0.0)
     among[np.arange(count), held_out] = np.inf
     return Neighbourhood(to_observation, held_out, among)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen model and what it was compared with.
+
+    Attributes:
+        model: the best of the family.
+        gaussian_score: held-out score of the best Gaussian update; ``None`` when the
+            caller left nothing to choose.
+        observation_distance: distance of ``y*`` to the nearest simulated measurement
+            over the median of the same distance among members.
+    """
+
+    model: Model
+    gaussian_score: float | None
+    observation_distance: float
+
+
+def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
+    """The best-scoring model of the family that the options leave open.
+
+    Args:
+        pairs: at least one measurement, every measurement with spread.
+        options: what is fixed and what is ``"auto"``.
+    """
+    near = neighbourhood(pairs, options.scaling)
+    candidates = list(_candidates(pairs, options, near))
+    best = max(candidates, key=lambda model: model.score or -np.inf)
+    return Choice(best, None, 1.0)
+
+LOCAL = True
+
+
+def _candidates(
+    pairs: Pairs, options: AnalysisOptions, near: Neighbourhood
+) -> Iterator[Model]:
+    for regression in _regressions(pairs, options):
+        prior = fit_frame(regression.residuals, options.scaling, center=options.center)
+        for h_y in _measurement_bandwidths(options):
+            log_weights = conditional_log_weights(near.to_observation, h_y)
+            count = effective_sample_size(log_weights)
+            frame = prior
+            if LOCAL and np.isfinite(h_y):
+                frame = fit_frame(
+                    regression.residuals,
+                    prior.kind,
+                    weights=np.exp(log_weights),
+                    reference=prior,
+                    trust=count / (count + prior.origin.size + 1),
+                )
+            points = frame.into(regression.held_out_residuals[near.held_out])
+            centres = frame.into(regression.residuals)
+            bandwidths = STATE_BANDWIDTHS
+            pair_weights = near.log_weights(h_y)
+            scores = held_out_scores(points, centres, pair_weights, bandwidths)
+            means = scores.mean(axis=2) + frame.log_volume
+            for shrink in (0, 1):
+                for k, h_x in enumerate(bandwidths):
+                    yield Model(
+                        regression,
+                        frame,
+                        log_weights,
+                        float(h_x),
+                        h_y,
+                        bool(shrink),
+                        float(means[shrink, k]),
+                    )
+
+
+def _regressions(pairs: Pairs, options: AnalysisOptions) -> list[Regression]:
+    triple = (pairs.states, pairs.simulated, pairs.observation)
+    wanted = options.preconditioner
+    if options.localization is not None and wanted != "none":
+        tapered = preconditioning.localized(
+            *triple, options.localization, pairs.columns
+        )
+        return [tapered]
+    if wanted == "auto":
+        return [
+            preconditioning.none(*triple),
+            preconditioning.linear(*triple),
+            preconditioning.shrunk(*triple),
+        ]
+    rule = {
+        "none": preconditioning.none,
+        "linear": preconditioning.linear,
+        "shrunk": preconditioning.shrunk,
+    }[wanted]
+    return [rule(*triple)]
+
+
+def _measurement_bandwidths(options: AnalysisOptions) -> list[float]:
+    if options.measurement_bandwidth == "auto":
+        return [float(h) for h in MEASUREMENT_BANDWIDTHS]
+    return [float(options.measurement_bandwidth)]

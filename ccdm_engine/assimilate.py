@@ -1,0 +1,184 @@
+"""The one public call: forecast pairs and an observation in, an analysis out.
+
+::
+
+    screen     what takes part: members that ran, measurements that were observed
+    perturb    noise-free simulated measurements get the declared error
+    choose     regression, frame, bandwidths, by held-out likelihood or as fixed
+    sample     from p(x | y*) = sum_i w_i N(x; c_i, h_x^2 A A^T), or shift the members
+    inflate    if asked to
+    describe   how it came about
+
+Binder, Dasgupta and Oberai (2026), arXiv 2603.21291, with the extensions that each
+module names.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdm_engine import diagnostics, inflation
+from ccdm_engine.analysis import Analysis
+from ccdm_engine.errors import NonFiniteError, OptionsError, ShapeError
+from ccdm_engine.mixture import Mixture
+from ccdm_engine.options import AnalysisOptions
+from ccdm_engine.pairs import Pairs, perturb, real_array, screen, without_constants
+from ccdm_engine.sampling import Sampled, sample
+from ccdm_engine.selection import Model, choose
+from ccdm_engine.streams import EXTRA, LATENTS, PERTURBATION, stream
+
+Array = npt.NDArray[np.float64]
+
+LARGEST_SEED = 2**63 - 1
+
+
+def assimilate(
+    forecast_states: npt.ArrayLike,
+    simulated_measurements: npt.ArrayLike,
+    observation: npt.ArrayLike,
+    *,
+    options: AnalysisOptions | None = None,
+    seed: int | None = None,
+    latents: npt.ArrayLike | None = None,
+) -> Analysis:
+    """Analysis samples from p(x | y*), knowing nothing but the ensemble of pairs.
+
+    Args:
+        forecast_states: ``x_i``, ``(N, dx)``, any units, one row per member.
+        simulated_measurements: ``y_i``, ``(N, dy)``, simulated from the states
+            *including measurement noise*; if noise-free, say
+            ``options.measurement_error`` and the engine adds it.
+        observation: ``y*``, ``(dy,)``; NaN marks what was not observed.
+        options: see :class:`AnalysisOptions`; the defaults need no tuning.
+        seed: non-negative integer below 2**63; ``None`` draws one and reports it.
+        latents: standard normal draws ``(n_samples, dx)`` to use instead of the
+            seed's own, for common random numbers.
+
+    Returns:
+        Samples ``(n_samples, dx)`` and diagnostics. Same inputs, options and seed:
+        the same bytes.
+
+    Raises:
+        ShapeError, DtypeError, NonFiniteError, TooFewMembersError: unusable arrays.
+        OptionsError: options, seed or latents that do not fit.
+    """
+    options = AnalysisOptions() if options is None else options
+    seed = _checked_seed(seed)
+    screened = screen(
+        forecast_states,
+        simulated_measurements,
+        observation,
+        failed_members=options.failed_members,
+    )
+    pairs = without_constants(
+        perturb(screened, options.measurement_error, stream(seed, PERTURBATION))
+    )
+    n_samples = _n_samples(pairs, options)
+    draws = _latents(latents, n_samples, pairs.states.shape[1], seed)
+    if pairs.columns.size == 0:
+        samples = _unchanged(pairs, n_samples, options)
+        return Analysis(samples, diagnostics.unchanged(pairs, samples, options, seed))
+    choice = choose(pairs, options)
+    result = _update(pairs, choice.model, options, draws, seed)
+    samples = inflation.multiplicative(result.samples, options.inflation)
+    return Analysis(
+        np.ascontiguousarray(samples),
+        diagnostics.describe(pairs, choice, result.sampled, samples, options, seed),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    samples: Array
+    sampled: Sampled | None
+
+
+def _update(
+    pairs: Pairs, model: Model, options: AnalysisOptions, latents: Array, seed: int
+) -> _Result:
+    mixture = model.mixture()
+    if not model.is_shift:
+        sampled = sample(mixture, options, latents, seed)
+        points = model.frame.out_of(sampled.points)
+        return _Result(points + model.regression.target, sampled)
+    members = model.regression.shifted
+    return _Result(
+        _with_identity(pairs, members, model, mixture, options, latents, seed), None
+    )
+
+
+def _with_identity(
+    pairs: Pairs,
+    members: Array,
+    model: Model,
+    mixture: Mixture,
+    options: AnalysisOptions,
+    latents: Array,
+    seed: int,
+) -> Array:
+    """Shifted members in their own places; further samples drawn around them."""
+    places = _places(pairs, latents.shape[0], options)
+    samples = np.empty_like(latents)
+    taken = places >= 0
+    samples[taken] = members[places[taken]]
+    if not taken.all():
+        chosen = stream(seed, EXTRA).choice(members.shape[0], size=int((~taken).sum()))
+        around = mixture.centres[chosen] + mixture.bandwidth * latents[~taken]
+        samples[~taken] = model.frame.out_of(around) + model.regression.target
+    return samples
+
+
+def _places(
+    pairs: Pairs, n_samples: int, options: AnalysisOptions
+) -> npt.NDArray[np.intp]:
+    """Which used member stands in which row of the result; -1 for none."""
+    places = np.full(max(n_samples, pairs.n_members), -1, dtype=np.intp)
+    if options.failed_members == "refill":
+        places[pairs.used] = np.arange(pairs.used.size)
+    else:
+        places[: pairs.used.size] = np.arange(pairs.used.size)
+    return places[:n_samples]
+
+
+def _unchanged(pairs: Pairs, n_samples: int, options: AnalysisOptions) -> Array:
+    """The forecast as the analysis; rows without a member of their own get copies."""
+    places = _places(pairs, n_samples, options)
+    copies = np.arange(n_samples) % pairs.used.size
+    return np.array(pairs.states[np.where(places >= 0, places, copies)])
+
+
+def _n_samples(pairs: Pairs, options: AnalysisOptions) -> int:
+    if options.n_samples is not None:
+        return options.n_samples
+    return pairs.n_members if options.failed_members == "refill" else pairs.used.size
+
+
+def _checked_seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbits(63)
+    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
+        raise OptionsError("seed", got=repr(seed), wanted="a non-negative integer")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise OptionsError("seed", got=repr(seed), wanted="0 <= seed < 2**63")
+    return int(seed)
+
+
+def _latents(
+    latents: npt.ArrayLike | None, n_samples: int, dimension: int, seed: int
+) -> Array:
+    if latents is None:
+        return stream(seed, LATENTS).standard_normal((n_samples, dimension))
+    given = real_array("latents", latents)
+    if given.shape != (n_samples, dimension):
+        raise ShapeError(
+            "latents",
+            got=f"shape {given.shape}",
+            wanted=f"shape ({n_samples}, {dimension}), one row per sample",
+        )
+    if not np.isfinite(given).all():
+        raise NonFiniteError("latents", got="NaN or infinity", wanted="finite numbers")
+    return given

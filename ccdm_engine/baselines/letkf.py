@@ -1,0 +1,130 @@
+"""Ensemble transform Kalman filter, global or localized (Hunt et al. 2007).
+
+Deterministic, and it knows R: ``options.measurement_error`` gives the deviations
+``r``, the simulated measurements are ``H(x_i)`` without noise. With deviations
+``X' (N, dx)``, ``Y' (N, dy)`` from the ensemble means, ``S = Y' / r / sqrt(N - 1)``
+and ``d = (y* - mean y_i) / r``::
+
+    w    = (I + S S^T)^-1 S d               mean    <- mean + X'^T w / sqrt(N - 1)
+    T    = (I + S S^T)^-1/2, symmetric      X'      <- T X'
+
+Localized, each state variable k has its own S and d: measurement j counts with the
+Gaspari-Cohn weight ``rho_kj`` on its inverse error variance, that is ``S`` and ``d``
+are multiplied by ``sqrt(rho_kj)``.
+
+Cost: ``O(m^3 + N m (m + dx))``, ``m = min(N, dy)``; localized, that for every state
+variable with its own nearby measurements.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdm_engine.analysis import Analysis
+from ccdm_engine.baselines.frame import Outcome, analyse, require_error
+from ccdm_engine.inflation import multiplicative
+from ccdm_engine.options import AnalysisOptions
+from ccdm_engine.pairs import Pairs, error_deviations
+
+Array = npt.NDArray[np.float64]
+
+
+def letkf(
+    forecast_states: npt.ArrayLike,
+    simulated_measurements: npt.ArrayLike,
+    observation: npt.ArrayLike,
+    *,
+    options: AnalysisOptions | None = None,
+    seed: int | None = None,
+) -> Analysis:
+    """One analysis of the (local) ensemble transform Kalman filter.
+
+    Local when ``options.localization`` is given, else the global ETKF. Honours
+    ``inflation`` and ``failed_members``. Nothing is drawn unless members are
+    refilled.
+
+    Args:
+        forecast_states: ``x_i``, ``(N, dx)``.
+        simulated_measurements: ``H(x_i)``, ``(N, dy)``, noise-free.
+        observation: ``y*``, ``(dy,)``; NaN means not observed.
+        options: must give ``measurement_error``.
+        seed: of refilled members, if any.
+
+    Returns:
+        Analysis with one sample per member.
+
+    Raises:
+        OptionsError: without a positive ``measurement_error``.
+    """
+    return analyse(
+        "letkf",
+        _update,
+        forecast_states,
+        simulated_measurements,
+        observation,
+        options,
+        seed,
+    )
+
+
+def _update(
+    pairs: Pairs, options: AnalysisOptions, rng: np.random.Generator
+) -> Outcome:
+    deviations = error_deviations(pairs, require_error(options))
+    mean_y = pairs.simulated.mean(axis=0)
+    freedom = pairs.used.size - 1
+    scaled = (pairs.simulated - mean_y) / deviations / np.sqrt(freedom)
+    innovation = (pairs.observation - mean_y) / deviations
+    mean = pairs.states.mean(axis=0)
+    anomalies = pairs.states - mean
+    if options.localization is None:
+        moved = _transformed(anomalies, scaled, innovation)
+    else:
+        taper = options.localization.taper_xy(pairs.columns)
+        moved = _locally_transformed(anomalies, scaled, innovation, taper)
+    samples = multiplicative(mean + moved, options.inflation)
+    return Outcome(samples, float(pairs.used.size))
+
+
+def _locally_transformed(
+    anomalies: Array, scaled: Array, innovation: Array, taper: Array
+) -> Array:
+    moved = anomalies.copy()
+    for k, weights in enumerate(np.sqrt(taper)):
+        near = np.flatnonzero(weights)
+        if near.size:
+            local = weights[near]
+            moved[:, [k]] = _transformed(
+                anomalies[:, [k]], scaled[:, near] * local, innovation[near] * local
+            )
+    return moved
+
+
+def _transformed(anomalies: Array, scaled: Array, innovation: Array) -> Array:
+    """``T X' + 1 w^T X' / sqrt(N - 1)``, ``(N, k)``, around the prior mean.
+
+    Args:
+        anomalies: ``X'``, ``(N, k)``.
+        scaled: ``S``, ``(N, dy)``.
+        innovation: ``d``, ``(dy,)``.
+    """
+    members, measurements = scaled.shape
+    freedom = members - 1
+    if measurements < members:
+        # (I + S S^T)^-1/2 - I = S V diag(g) V^T S^T with S^T S = V diag(s^2) V^T
+        # and g = ((1 + s^2)^-1/2 - 1) / s^2, written so that s = 0 is harmless.
+        square, basis = np.linalg.eigh(scaled.T @ scaled)
+        square = np.maximum(square, 0.0)
+        root = np.sqrt(1.0 + square)
+        projected = scaled @ basis
+        onto = projected.T @ anomalies
+        shrunk = anomalies - projected @ (onto / (root * (1.0 + root))[:, None])
+        shift = (basis.T @ innovation / (1.0 + square)) @ onto
+    else:
+        square, basis = np.linalg.eigh(scaled @ scaled.T)
+        square = np.maximum(square, 0.0)
+        onto = basis.T @ anomalies
+        shrunk = basis @ (onto / np.sqrt(1.0 + square)[:, None])
+        shift = (basis.T @ (scaled @ innovation) / (1.0 + square)) @ onto
+    return np.asarray(shrunk + shift / np.sqrt(freedom))

@@ -1,0 +1,195 @@
+"""Facts about one analysis, and the advice that follows from them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
+from ccdm_engine.mixture import effective_sample_size
+from ccdm_engine.options import AnalysisOptions
+from ccdm_engine.pairs import Pairs
+from ccdm_engine.sampling import Sampled
+from ccdm_engine.selection import Choice
+from ccdm_engine.version import __version__
+
+Array = npt.NDArray[np.float64]
+
+# An observation this many typical neighbour distances away is foreign to the ensemble.
+FAR_AWAY = 5.0
+# So few effective members cannot represent a posterior.
+FEW_EFFECTIVE = 3.0
+# Relative misfit below which measurements are taken for exact functions of the state.
+NOISE_FREE = 1e-9
+
+
+def describe(
+    pairs: Pairs,
+    choice: Choice,
+    sampled: Sampled | None,
+    samples: Array,
+    options: AnalysisOptions,
+    seed: int,
+) -> Diagnostics:
+    """Diagnostics of an analysis that used the observation.
+
+    Args:
+        pairs: what took part.
+        choice: the density model and what it was compared with.
+        sampled: how the samples were made; ``None`` for a shift of the members.
+        samples: the result, ``(n, dx)``.
+        options, seed: as used.
+    """
+    model = choice.model
+    effective = effective_sample_size(model.log_weights)
+    gaussian = choice.gaussian_score
+    chosen = ChosenModel(
+        preconditioner=model.regression.name,
+        scaling=model.frame.kind,
+        state_bandwidth=model.state_bandwidth,
+        measurement_bandwidth=model.measurement_bandwidth,
+        max_bandwidth=sampled.max_bandwidth if sampled else model.state_bandwidth,
+        shrink=model.shrink,
+        score=model.score,
+        gaussian_score=gaussian,
+    )
+    compared = gaussian is not None and model.score is not None
+    return Diagnostics(
+        status="analysed",
+        reason=None,
+        effective_sample_size=effective,
+        model=chosen,
+        gaussian_preferred=bool(gaussian >= model.score) if compared else None,  # type: ignore[operator]
+        sampler=options.sampler if sampled else "shift",
+        score_evaluations=sampled.evaluations if sampled else 0,
+        observation_distance=choice.observation_distance,
+        warnings=_advice(pairs, choice, effective, options),
+        **_common(pairs, samples, options, seed),
+    )
+
+
+def unchanged(
+    pairs: Pairs, samples: Array, options: AnalysisOptions, seed: int
+) -> Diagnostics:
+    """Diagnostics of a forecast that came back as it was."""
+    seen = [status for status in pairs.status if status != "missing"]
+    reason = (
+        "every observed measurement is constant over the ensemble"
+        if seen
+        else "nothing was observed"
+    )
+    return Diagnostics(
+        status="unchanged",
+        reason=reason,
+        effective_sample_size=float(pairs.used.size),
+        model=None,
+        gaussian_preferred=None,
+        sampler="none",
+        score_evaluations=0,
+        observation_distance=None,
+        warnings=_failures(pairs) + _constants(pairs),
+        **_common(pairs, samples, options, seed),
+    )
+
+
+def _common(pairs, samples, options, seed):  # type: ignore[no-untyped-def]
+    innovation = np.full(len(pairs.status), np.nan)
+    spread = pairs.simulated.std(axis=0, ddof=1)
+    gap = pairs.observation - pairs.simulated.mean(axis=0)
+    innovation[pairs.columns] = gap / spread
+    return {
+        "n_members": pairs.n_members,
+        "members_used": tuple(int(i) for i in pairs.used),
+        "members_failed": pairs.failed,
+        "n_samples": samples.shape[0],
+        "state_dim": pairs.states.shape[1],
+        "measurement_dim": len(pairs.status),
+        "schedule": options.schedule,
+        "prior_spread": root_mean_variance(pairs.states),
+        "posterior_spread": root_mean_variance(samples),
+        "innovation": tuple(float(value) for value in innovation),
+        "observation_status": pairs.status,
+        "seed": seed,
+        "version": __version__,
+    }
+
+
+def root_mean_variance(ensemble: Array) -> float:
+    """``sqrt(mean_d var(x_d))`` with the unbiased variance; 0 for a single row."""
+    if ensemble.shape[0] < 2:
+        return 0.0
+    return float(np.sqrt(np.mean(np.var(ensemble, axis=0, ddof=1))))
+
+
+def _advice(
+    pairs: Pairs, choice: Choice, effective: float, options: AnalysisOptions
+) -> tuple[Advice, ...]:
+    found = list(_failures(pairs) + _constants(pairs))
+    if choice.observation_distance > FAR_AWAY:
+        found.append(
+            Advice(
+                "observation-outside-ensemble",
+                f"The observation lies {choice.observation_distance:.1f} typical "
+                "neighbour distances away from the nearest simulated measurement.",
+                "Check its units and order first; otherwise the ensemble has lost "
+                "the truth: widen it (inflation, process noise) or add members.",
+            )
+        )
+    if effective < FEW_EFFECTIVE < pairs.used.size:
+        found.append(
+            Advice(
+                "weights-collapsed",
+                f"Only {effective:.1f} of {pairs.used.size} members carry weight.",
+                "Use measurement_bandwidth='auto' or a larger one, add members, or "
+                "localize.",
+            )
+        )
+    if options.measurement_error is None and _looks_noise_free(pairs):
+        found.append(
+            Advice(
+                "measurements-look-noise-free",
+                "The simulated measurements are exact functions of the states.",
+                "Give measurement_error (standard deviations), so that the engine "
+                "adds the noise that the real observation has.",
+            )
+        )
+    return tuple(found)
+
+
+def _failures(pairs: Pairs) -> tuple[Advice, ...]:
+    if not pairs.failed:
+        return ()
+    return (
+        Advice(
+            "members-failed",
+            f"{len(pairs.failed)} of {pairs.n_members} members were left out.",
+            "See members_failed for which and why.",
+        ),
+    )
+
+
+def _constants(pairs: Pairs) -> tuple[Advice, ...]:
+    count = sum(status == "constant" for status in pairs.status)
+    if not count:
+        return ()
+    return (
+        Advice(
+            "measurement-constant",
+            f"{count} measurements are the same in all members and were left out.",
+            "Check the measurement operator, or give measurement_error.",
+        ),
+    )
+
+
+def _looks_noise_free(pairs: Pairs) -> bool:
+    """Whether some measurement is exactly one of the states, or linear in them."""
+    members, dimension = pairs.states.shape
+    measured = pairs.simulated - pairs.simulated.mean(axis=0)
+    states = pairs.states - pairs.states.mean(axis=0)
+    if members > 2 * dimension + 2:
+        scale = states.std(axis=0)
+        states = states / np.where(scale > 0, scale, 1.0)
+        fitted, *_ = np.linalg.lstsq(states, measured, rcond=None)
+        misfit = np.linalg.norm(measured - states @ fitted, axis=0)
+        return bool(np.any(misfit < NOISE_FREE * np.linalg.norm(measured, axis=0)))
+    return bool(np.any(np.isin(pairs.simulated[0], pairs.states[0])))

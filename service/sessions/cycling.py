@@ -36,11 +36,11 @@ from service.sessions.models import (
     Document,
     Session,
 )
-from service.sessions.offloop import off_loop
 from service.sessions.reading import Reading
 from service.sessions.requests import check_arrays, cycle_seed, digest
 from service.stores.codec import pack_array
 from service.stores.errors import StoreUnavailable
+from service.stores.offloop import off_loop
 from service.stores.protocol import Change, Outcome, Store
 
 # A commit is tried again only after somebody else's change to the same session (a new

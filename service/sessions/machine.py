@@ -37,10 +37,10 @@ from service.sessions.models import (
     Session,
     SessionSpec,
 )
-from service.sessions.offloop import off_loop
 from service.sessions.reading import Reading
 from service.stores.codec import pack_array
 from service.stores.errors import StoreUnavailable
+from service.stores.offloop import off_loop
 from service.stores.protocol import Change, Outcome, Store
 
 _ATTEMPTS = 20

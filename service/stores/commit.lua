@@ -1,0 +1,103 @@
+-- Compare and set: apply all of a change, or nothing of it.
+--
+-- KEYS  head, records, blobs (three hashes of one session)
+-- ARGV  expected version, token, meta, now, expires, head ttl, data ttl (ms),
+--       number of new blobs, then per blob: name, descriptor "id:pieces:bytes"
+--       number of dropped blobs, then their names
+--       number of records, then per record: name, frame
+--
+-- Answers {token, outcome}; the token proves that the answer belongs to the question.
+-- The pieces of new blobs are there already, under names that only this change knows.
+
+local head_key, records_key, blobs_key = KEYS[1], KEYS[2], KEYS[3]
+local expected, token, meta = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local now, expires = tonumber(ARGV[4]), ARGV[5]
+local head_ttl, data_ttl = ARGV[6], ARGV[7]
+
+local at = 8
+local function take(width)
+  local items = {}
+  local count = tonumber(ARGV[at])
+  at = at + 1
+  for _ = 1, count * width do
+    items[#items + 1] = ARGV[at]
+    at = at + 1
+  end
+  return items
+end
+local new_blobs, dropped, new_records = take(2), take(1), take(2)
+
+local function pieces(descriptor)
+  local keys = {}
+  local id, count = string.match(descriptor, '^([^:]+):(%d+):%d+$')
+  for piece = 0, tonumber(count) - 1 do
+    keys[#keys + 1] = head_key .. ':' .. id .. ':' .. piece
+  end
+  return keys
+end
+
+-- Take back what was brought for a change that is not applied. A descriptor that is
+-- in use proves that an earlier try of this very change was applied after all.
+local function refuse(outcome)
+  for i = 1, #new_blobs, 2 do
+    if redis.call('HGET', blobs_key, new_blobs[i]) ~= new_blobs[i + 1] then
+      redis.call('UNLINK', unpack(pieces(new_blobs[i + 1])))
+    end
+  end
+  return {token, outcome}
+end
+
+local head = redis.call('HMGET', head_key, 'version', 'token', 'meta', 'expires')
+local version = tonumber(head[1] or 0)
+if head[2] == token then return {token, 'already'} end
+if expected == 0 then
+  if version ~= 0 then return refuse('conflict') end
+else
+  if version == 0 then return refuse('missing') end
+  if not head[3] then return refuse('deleted') end
+  if tonumber(head[4]) <= now then return refuse('expired') end
+  if version ~= expected then return refuse('conflict') end
+end
+
+for i = 2, #new_blobs, 2 do
+  local keys = pieces(new_blobs[i])
+  if redis.call('EXISTS', unpack(keys)) ~= #keys then return refuse('lost') end
+end
+
+local old = {}
+local function retire(name)
+  local descriptor = redis.call('HGET', blobs_key, name)
+  if descriptor then
+    for _, key in ipairs(pieces(descriptor)) do old[#old + 1] = key end
+  end
+end
+for i = 1, #new_blobs, 2 do retire(new_blobs[i]) end
+for _, name in ipairs(dropped) do retire(name) end
+
+-- Whether there is memory is decided once for the whole script. So the first write is
+-- one that needs some: when it goes through all others do, and until then nothing has
+-- changed.
+local set = redis.pcall('HSET', head_key, 'version', version + 1, 'token', token,
+  'meta', meta, 'expires', expires)
+if type(set) == 'table' and set.err then
+  refuse('full')
+  return set
+end
+for i = 1, #new_records, 2 do
+  redis.call('HSET', records_key, new_records[i], new_records[i + 1])
+end
+for i = 1, #new_blobs, 2 do
+  redis.call('HSET', blobs_key, new_blobs[i], new_blobs[i + 1])
+end
+for _, name in ipairs(dropped) do redis.call('HDEL', blobs_key, name) end
+for _, key in ipairs(old) do redis.call('UNLINK', key) end
+
+redis.call('PEXPIRE', head_key, head_ttl)
+redis.call('PEXPIRE', records_key, data_ttl)
+redis.call('PEXPIRE', blobs_key, data_ttl)
+for _, descriptor in ipairs(redis.call('HVALS', blobs_key)) do
+  for _, key in ipairs(pieces(descriptor)) do
+    redis.call('PEXPIRE', key, data_ttl)
+  end
+end
+return {token, 'applied'}

@@ -1,0 +1,66 @@
+"""From an address to a store.
+
+::
+
+    sqlite:///relative.sqlite      a file, from the working folder
+    sqlite:////absolute.sqlite     a file, from the root
+    redis://host:6379/0            also rediss:// and unix://
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import platformdirs
+
+from service.stores.protocol import Store
+
+_REDIS = ("redis", "rediss", "unix")
+
+
+def default_store_url() -> str:
+    """A file in the user's own data folder."""
+    path = platformdirs.user_data_path("ccdm") / "sessions.sqlite"
+    return f"sqlite:///{quote(str(path))}"
+
+
+def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
+    """The store at an address, still to be opened with ``await store.open()``.
+
+    Args:
+        url: see above.
+        clock: seconds since 1970.
+
+    Raises:
+        ValueError: when the address is not that of a store.
+    """
+    scheme = url.partition(":")[0].lower()
+    if scheme == "sqlite":
+        from service.stores.sqlite import SqliteStore
+
+        return SqliteStore(_path(url), clock=clock)
+    if scheme in _REDIS:
+        # Only those who use Redis need its client to be imported.
+        from service.stores.redis import RedisStore
+
+        return RedisStore(url, clock=clock)
+    raise ValueError(
+        f"a store address begins with sqlite:///, redis://, rediss:// or unix://, "
+        f"not with {scheme!r}"
+    )
+
+
+def _path(url: str) -> Path:
+    parts = urlsplit(url)
+    path = unquote(parts.path)[1:]
+    if parts.netloc or not path or path == ":memory:":
+        raise ValueError(
+            "a SQLite address is sqlite:///relative/file or sqlite:////absolute/file, "
+            "and names a file"
+        )
+    if parts.query or parts.fragment:
+        raise ValueError("a SQLite address has no ? or #; write %3F or %23 in a name")
+    return Path(path)

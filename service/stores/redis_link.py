@@ -1,0 +1,147 @@
+"""Connections to Redis: deadlines, second tries, the breaker, and what errors mean.
+
+redis-py's own timeouts are per read and its retries are per command. Here one deadline
+holds for one operation, its retries included, and grows with the bytes it moves. Every
+operation is one that may be sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,
+    OutOfMemoryError,
+    RedisError,
+    TimeoutError,
+)
+
+from service.stores.breaker import Breaker, BreakerOpen
+from service.stores.errors import StoreError, StoreFull, StoreUnavailable
+
+Result = TypeVar("Result")
+Client = redis.asyncio.Redis
+
+CONNECT_SECONDS = 0.5
+ANSWER_SECONDS = 2.0
+BYTES_PER_SECOND = 10e6
+TRIES = 3
+RETRY_AFTER_SECONDS = 2.0
+_PAUSE_SECONDS = 0.05
+_CONNECTIONS = 32
+
+# An expired deadline is an OSError too.
+_NO_ANSWER = (ConnectionError, TimeoutError, OSError)
+
+
+class RedisLink:
+    """A pool of connections to one server.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+        breaker: shared by all operations.
+    """
+
+    def __init__(self, url: str, breaker: Breaker | None = None) -> None:
+        self._breaker = breaker or Breaker()
+        self._client: Client = _client(url)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def call(
+        self,
+        work: Callable[[Client, int], Awaitable[Result]],
+        *,
+        moved_bytes: int = 0,
+    ) -> Result:
+        """Run ``work(client, number of this try)`` until it answers.
+
+        Args:
+            work: sends one operation, which may be sent again.
+            moved_bytes: bytes that go over the wire, roughly.
+
+        Raises:
+            StoreUnavailable: without an answer before the deadline.
+            StoreFull: when the server is out of memory.
+        """
+        seconds = ANSWER_SECONDS + moved_bytes / BYTES_PER_SECOND
+        try:
+            with self._breaker.guard(_NO_ANSWER):
+                async with asyncio.timeout(seconds):
+                    return await self._tries(work)
+        except BreakerOpen as error:
+            wait = max(error.wait, RETRY_AFTER_SECONDS)
+            raise StoreUnavailable("Redis does not answer", wait) from None
+        except (RedisError, OSError) as error:
+            raise translated(error) from error
+
+    async def probe(self, work: Callable[[Client], Awaitable[Result]]) -> Result:
+        """Run ``work`` once, breaker or not: for asking how the server is."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await work(self._client)
+        except (RedisError, OSError) as error:
+            raise translated(error) from error
+
+    async def _tries(self, work: Callable[[Client, int], Awaitable[Result]]) -> Result:
+        for number in range(TRIES - 1):
+            try:
+                return await work(self._client, number)
+            except AuthenticationError:
+                raise
+            except (ConnectionError, TimeoutError):
+                await asyncio.sleep(_PAUSE_SECONDS * 2**number)
+        return await work(self._client, TRIES - 1)
+
+
+async def ask(client: Client, *command: Any) -> Any:
+    """Send one command."""
+    return await client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+async def ask_all(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Send several commands in one round trip; errors are among the answers."""
+    pipe = client.pipeline(transaction=False)
+    for command in commands:
+        pipe.execute_command(*command)
+    return list(await pipe.execute(raise_on_error=False))
+
+
+def _client(url: str) -> Client:
+    settings: dict[str, Any] = {
+        "socket_connect_timeout": CONNECT_SECONDS,
+        # The deadline of the whole operation is the one that counts.
+        "socket_timeout": None,
+        "socket_read_size": 1 << 20,
+        "max_connections": _CONNECTIONS,
+        "timeout": ANSWER_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+        "health_check_interval": 0,
+        "decode_responses": False,
+        "protocol": 2,
+    }
+    pool = redis.asyncio.BlockingConnectionPool.from_url(url, **settings)
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def translated(error: Exception) -> StoreError:
+    """What an error of redis-py means to the caller of a store.
+
+    Messages of the client are not passed on: they may quote addresses and data.
+    """
+    if isinstance(error, OutOfMemoryError):
+        return StoreFull("Redis has reached its maxmemory")
+    if isinstance(error, AuthenticationError):
+        return StoreUnavailable("Redis refuses the credentials", RETRY_AFTER_SECONDS)
+    if isinstance(error, _NO_ANSWER):
+        return StoreUnavailable("Redis does not answer", RETRY_AFTER_SECONDS)
+    kind = type(error).__name__
+    return StoreUnavailable(f"Redis refuses ({kind})", RETRY_AFTER_SECONDS)

@@ -1,0 +1,67 @@
+"""The server-side scripts: loaded once, sent by their hash, known by their token."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+from typing import Any
+
+from redis.exceptions import NoScriptError, RedisError
+
+from service.stores.redis_keys import Keys
+from service.stores.redis_link import Client, ask_all
+
+
+class Answer(StrEnum):
+    """What a script says."""
+
+    APPLIED = "applied"
+    ALREADY = "already"
+    CONFLICT = "conflict"
+    MISSING = "missing"
+    DELETED = "deleted"
+    EXPIRED = "expired"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and its hash."""
+
+    text: str
+    sha: str
+
+    @classmethod
+    def load(cls, name: str) -> Script:
+        """A script of this package."""
+        text = files(__package__).joinpath(name).read_text("utf-8")
+        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+    async def run(
+        self,
+        client: Client,
+        keys: Keys,
+        token: str,
+        arguments: Sequence[Any],
+        *,
+        beside: tuple[Any, ...] | None = None,
+    ) -> Answer:
+        """Run the script on a session's keys, and another command beside it.
+
+        The script goes over in full only when the server does not know its hash, as
+        after a restart. The answer of ``beside`` is passed over.
+        """
+        three = (3, keys.head, keys.records, keys.blobs, *arguments)
+        after = [] if beside is None else [beside]
+        found = (await ask_all(client, [("EVALSHA", self.sha, *three), *after]))[0]
+        if isinstance(found, NoScriptError):
+            found = (await ask_all(client, [("EVAL", self.text, *three), *after]))[0]
+        if isinstance(found, Exception):
+            raise found
+        echo, answer = (part.decode() for part in found)
+        if echo != token:
+            raise RedisError("an answer belongs to another question")
+        return Answer(answer)

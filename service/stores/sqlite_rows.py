@@ -1,0 +1,236 @@
+"""What the SQLite store does to its tables, one function per operation.
+
+Every function that writes expects to be inside a transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal
+
+from service.stores.codec import seal, unseal
+from service.stores.errors import GoneReason, SessionGone, SessionNotFound
+from service.stores.places import META, place
+from service.stores.protocol import (
+    TOMBSTONE_SECONDS,
+    Change,
+    Loaded,
+    Outcome,
+    Page,
+)
+
+# Few, because one of them may have to free hundreds of megabytes.
+_SWEEP_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A change, ready to be stored."""
+
+    meta: bytes
+    records: list[tuple[str, bytes]]
+    blobs: list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    key: int
+    version: int
+    token: str | None
+    meta: bytes | None
+    expires_at: float
+    gone: GoneReason | None
+
+
+def sealed(tenant: str, sid: str, change: Change) -> Frames:
+    """Put everything under checksums before the file is locked."""
+    return Frames(
+        seal(change.meta, place(tenant, sid, META), compress=True),
+        [
+            (name, seal(data, place(tenant, sid, name), compress=True))
+            for name, data in change.records.items()
+        ],
+        [
+            (name, seal(data, place(tenant, sid, name)))
+            for name, data in change.blobs.items()
+        ],
+    )
+
+
+def load(db: sqlite3.Connection, tenant: str, sid: str, now: float) -> Loaded:
+    """The small part of a live session."""
+    return _loaded(tenant, sid, _live(db, tenant, sid, now))
+
+
+def frame(
+    db: sqlite3.Connection,
+    table: Literal["records", "blobs"],
+    tenant: str,
+    sid: str,
+    name: str,
+) -> bytes | None:
+    """One stored frame, unchecked."""
+    found = db.execute(
+        f"SELECT frame FROM {table} JOIN sessions ON sessions.id = session "
+        "WHERE tenant = ? AND sid = ? AND name = ?",
+        (tenant, sid, name),
+    ).fetchone()
+    return None if found is None else found[0]
+
+
+def commit(
+    db: sqlite3.Connection,
+    tenant: str,
+    sid: str,
+    change: Change,
+    frames: Frames,
+    now: float,
+) -> Outcome:
+    """Compare and set."""
+    if change.expected_version == 0:
+        before = _row(db, tenant, sid)
+        if before is not None:
+            same = before.token == change.token
+            return Outcome.ALREADY if same else Outcome.CONFLICT
+        key = _insert(db, tenant, sid, change, frames.meta)
+    else:
+        before = _live(db, tenant, sid, now)
+        if before.token == change.token:
+            return Outcome.ALREADY
+        if before.version != change.expected_version:
+            return Outcome.CONFLICT
+        key = before.key
+        db.execute(
+            "UPDATE sessions SET version = version + 1, token = ?, meta = ?, "
+            "expires_at = ? WHERE id = ?",
+            (change.token, frames.meta, change.expires_at, key),
+        )
+    _put(db, "records", key, frames.records)
+    _put(db, "blobs", key, frames.blobs)
+    db.executemany(
+        "DELETE FROM blobs WHERE session = ? AND name = ?",
+        [(key, name) for name in change.drop_blobs],
+    )
+    return Outcome.APPLIED
+
+
+def touch(
+    db: sqlite3.Connection, tenant: str, sid: str, expires_at: float, now: float
+) -> None:
+    """Move the expiry."""
+    key = _live(db, tenant, sid, now).key
+    db.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (expires_at, key))
+
+
+def delete(
+    db: sqlite3.Connection,
+    tenant: str,
+    sid: str,
+    expected_version: int | None,
+    now: float,
+) -> Outcome:
+    """Turn a live session into a tombstone."""
+    row = _live(db, tenant, sid, now)
+    if expected_version not in (None, row.version):
+        return Outcome.CONFLICT
+    _bury(db, row.key, "deleted", now + TOMBSTONE_SECONDS)
+    return Outcome.APPLIED
+
+
+def page(
+    db: sqlite3.Connection, tenant: str, after: str | None, limit: int, now: float
+) -> Page:
+    """One page of live sessions."""
+    found = db.execute(
+        "SELECT sid, id, version, token, meta, expires_at, gone FROM sessions "
+        "WHERE tenant = ? AND sid > ? AND gone IS NULL AND expires_at > ? "
+        "ORDER BY sid LIMIT ?",
+        (tenant, after or "", now, limit + 1),
+    ).fetchall()
+    sessions = [
+        (sid, _loaded(tenant, sid, _Row(*columns))) for sid, *columns in found[:limit]
+    ]
+    return Page(sessions, sessions[-1][0] if len(found) > limit else None)
+
+
+def sweep(db: sqlite3.Connection, now: float) -> bool:
+    """Bury a few expired sessions and forget a few old tombstones."""
+    found = db.execute(
+        "SELECT id, expires_at, gone FROM sessions WHERE expires_at <= ? "
+        "ORDER BY expires_at LIMIT ?",
+        (now, _SWEEP_ROWS),
+    ).fetchall()
+    for key, expires_at, gone in found:
+        if gone is None:
+            _bury(db, key, "expired", expires_at + TOMBSTONE_SECONDS)
+        else:
+            db.execute("DELETE FROM sessions WHERE id = ?", (key,))
+    return bool(found)
+
+
+def journal_mode(db: sqlite3.Connection) -> str:
+    """Read the tables, then say how the file is journalled."""
+    db.execute("SELECT version FROM sessions LIMIT 1").fetchone()
+    return str(db.execute("PRAGMA journal_mode").fetchone()[0])
+
+
+def _row(db: sqlite3.Connection, tenant: str, sid: str) -> _Row | None:
+    found = db.execute(
+        "SELECT id, version, token, meta, expires_at, gone FROM sessions "
+        "WHERE tenant = ? AND sid = ?",
+        (tenant, sid),
+    ).fetchone()
+    return None if found is None else _Row(*found)
+
+
+def _live(db: sqlite3.Connection, tenant: str, sid: str, now: float) -> _Row:
+    row = _row(db, tenant, sid)
+    if row is None:
+        raise SessionNotFound(sid)
+    # What the sweep has not reached yet reads as if it had.
+    buried = row.gone is not None
+    end = row.expires_at if buried else row.expires_at + TOMBSTONE_SECONDS
+    if end <= now:
+        raise SessionNotFound(sid)
+    if row.gone is not None or row.expires_at <= now:
+        raise SessionGone(sid, row.gone or "expired")
+    return row
+
+
+def _loaded(tenant: str, sid: str, row: _Row) -> Loaded:
+    meta = bytes(unseal(row.meta or b"", place(tenant, sid, META)))
+    return Loaded(row.version, meta, row.expires_at)
+
+
+def _insert(
+    db: sqlite3.Connection, tenant: str, sid: str, change: Change, meta: bytes
+) -> int:
+    cursor = db.execute(
+        "INSERT INTO sessions (tenant, sid, version, token, meta, expires_at) "
+        "VALUES (?, ?, 1, ?, ?, ?)",
+        (tenant, sid, change.token, meta, change.expires_at),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _put(
+    db: sqlite3.Connection,
+    table: Literal["records", "blobs"],
+    key: int,
+    frames: list[tuple[str, bytes]],
+) -> None:
+    db.executemany(
+        f"INSERT OR REPLACE INTO {table} (session, name, frame) VALUES (?, ?, ?)",
+        [(key, name, data) for name, data in frames],
+    )
+
+
+def _bury(db: sqlite3.Connection, key: int, reason: str, until: float) -> None:
+    db.execute("DELETE FROM records WHERE session = ?", (key,))
+    db.execute("DELETE FROM blobs WHERE session = ?", (key,))
+    db.execute(
+        "UPDATE sessions SET gone = ?, token = NULL, meta = NULL, expires_at = ? "
+        "WHERE id = ?",
+        (reason, until, key),
+    )

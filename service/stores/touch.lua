@@ -1,0 +1,26 @@
+-- Move the expiry of a live session and of everything that belongs to it.
+--
+-- KEYS  head, records, blobs (three hashes of one session)
+-- ARGV  token, now, expires, head ttl, data ttl (ms)
+-- Answers {token, outcome}.
+
+local head_key, records_key, blobs_key = KEYS[1], KEYS[2], KEYS[3]
+local token, now, expires = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local head_ttl, data_ttl = ARGV[4], ARGV[5]
+
+local head = redis.call('HMGET', head_key, 'version', 'meta', 'expires')
+if not head[1] then return {token, 'missing'} end
+if not head[2] then return {token, 'deleted'} end
+if tonumber(head[3]) <= now then return {token, 'expired'} end
+
+redis.call('HSET', head_key, 'expires', expires)
+redis.call('PEXPIRE', head_key, head_ttl)
+redis.call('PEXPIRE', records_key, data_ttl)
+redis.call('PEXPIRE', blobs_key, data_ttl)
+for _, descriptor in ipairs(redis.call('HVALS', blobs_key)) do
+  local id, count = string.match(descriptor, '^([^:]+):(%d+):%d+$')
+  for piece = 0, tonumber(count) - 1 do
+    redis.call('PEXPIRE', head_key .. ':' .. id .. ':' .. piece, data_ttl)
+  end
+end
+return {token, 'applied'}

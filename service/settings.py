@@ -10,6 +10,8 @@ from platformdirs import user_data_path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.stores.opening import default_store_url
+
 MEBIBYTE = 1024 * 1024
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
@@ -17,10 +19,6 @@ LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 def data_folder() -> Path:
     """Where this user's data live when nothing else is said."""
     return user_data_path("ccdm")
-
-
-def _default_store() -> str:
-    return f"sqlite:///{data_folder() / 'sessions.sqlite3'}"
 
 
 class Settings(BaseSettings):
@@ -31,7 +29,7 @@ class Settings(BaseSettings):
     )
 
     store_url: str = Field(
-        default_factory=_default_store,
+        default_factory=default_store_url,
         description="Where sessions are kept: `sqlite:///file` or `redis://host/0`.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
@@ -39,6 +37,9 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = Field(
         64 * MEBIBYTE, ge=1024, description="Longest request body."
+    )
+    max_held_bytes: int = Field(
+        512 * MEBIBYTE, ge=1024, description="Most bytes of bodies held at once."
     )
     max_members: int = Field(100_000, ge=2, description="Largest ensemble, N.")
     max_samples: int = Field(100_000, ge=1, description="Most analysis samples.")

@@ -48,7 +48,7 @@ def encode_answer(
         return np.ascontiguousarray(samples, dtype=DTYPE).tobytes()
     if media_type == CSV:
         return b"".join(_csv(samples, columns))
-    return encode_json({**facts, name: samples})
+    return encode_json({name: samples, **facts})
 
 
 def answer_headers(media_type: str, shape: tuple[int, ...]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from service.media.errors import (
     InvalidMultipartError,
 )
 from service.media.multipart import decode_multipart, encode_multipart
-from service.media.npy import decode_npy, encode_npy
+from service.media.npy import Buffer, decode_npy, encode_npy
 from service.media.numbers import array_from_json
 from service.media.types import JSON, MULTIPART, NPY, MediaType
 
@@ -61,19 +61,18 @@ class ArrayBody:
 
 
 def decode_body(
-    media: MediaType, chunks: Sequence[bytes], names: Sequence[str]
+    media: MediaType, body: bytes | bytearray, names: Sequence[str]
 ) -> ArrayBody:
     """Read an array body.
 
     Args:
         media: its Content-Type, JSON or multipart.
-        chunks: the body as it came.
+        body: the whole body.
         names: what is read as an array.
 
     Raises:
         BodyError: when it cannot be read, or an array is not one.
     """
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
     if media.name == MULTIPART:
         return _from_multipart(body, media.parameters.get("boundary", ""), names)
     params = decode_object(body)
@@ -85,7 +84,7 @@ def decode_body(
     return ArrayBody(arrays, params)
 
 
-def decode_object(body: bytes | memoryview, pointer: str = "") -> dict[str, Any]:
+def decode_object(body: Buffer, pointer: str = "") -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
@@ -112,7 +111,9 @@ def encode_body(
     return encode_multipart([*parts, (PARAMS, JSON, orjson.dumps(dict(params)))])
 
 
-def _from_multipart(body: bytes, boundary: str, names: Sequence[str]) -> ArrayBody:
+def _from_multipart(
+    body: bytes | bytearray, boundary: str, names: Sequence[str]
+) -> ArrayBody:
     parts = decode_multipart(body, boundary)
     unknown = [name for name in parts if name not in names and name != PARAMS]
     if unknown:

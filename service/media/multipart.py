@@ -19,7 +19,7 @@ _LINE_BREAK = re.compile(rb"[ \t]{0,64}\r\n")
 Part = tuple[str, str, bytes]
 
 
-def decode_multipart(body: bytes, boundary: str) -> dict[str, memoryview]:
+def decode_multipart(body: bytes | bytearray, boundary: str) -> dict[str, memoryview]:
     """The parts of a body by name.
 
     Args:
@@ -70,7 +70,7 @@ def encode_multipart(parts: Iterable[Part]) -> tuple[str, bytes]:
     return f"{MULTIPART}; boundary={boundary}", b"".join(chunks)
 
 
-def _first_delimiter(body: bytes, delimiter: bytes) -> int:
+def _first_delimiter(body: bytes | bytearray, delimiter: bytes) -> int:
     """Where the first delimiter ends; a preamble before it is allowed."""
     if body.startswith(delimiter):
         return len(delimiter)
@@ -80,7 +80,7 @@ def _first_delimiter(body: bytes, delimiter: bytes) -> int:
     return found + 2 + len(delimiter)
 
 
-def _part_start(body: bytes, at: int) -> int | None:
+def _part_start(body: bytes | bytearray, at: int) -> int | None:
     """Where a part's headers start after a delimiter; None after the closing one."""
     if body.startswith(b"--", at):
         return None
@@ -90,7 +90,7 @@ def _part_start(body: bytes, at: int) -> int | None:
     return line_break.end()
 
 
-def _part_name(body: bytes, start: int, end: int) -> tuple[str, int]:
+def _part_name(body: bytes | bytearray, start: int, end: int) -> tuple[str, int]:
     """A part's name, and where its content starts."""
     stop = body.find(b"\r\n\r\n", start, min(end, start + MAX_PART_HEADER_BYTES) + 4)
     if stop < 0:

@@ -1,0 +1,84 @@
+"""The application: everything is put together here, and nothing happens at import."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from ccdm_engine.version import __version__
+from service import openapi, problems
+from service.auth import Gate
+from service.compute import Compute
+from service.limits import Bodies
+from service.observability import HeadAsGet, Observability, make_logger
+from service.routers import analyses, health, pages
+from service.sessions import Sessions
+from service.settings import Settings
+from service.stores.opening import open_store
+
+TAGS = [
+    {"name": "analyses", "description": "One analysis; nothing is kept."},
+    {"name": "sessions", "description": "An ensemble kept between cycles."},
+    {"name": "cycles", "description": "Forecast in, analysis out, one by one."},
+    {"name": "health", "description": "Probes."},
+]
+
+
+def build_app(settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI application.
+
+    Args:
+        settings: read from the environment when not given.
+    """
+    settings = settings or Settings()
+    app = FastAPI(
+        title="CCDM",
+        version=__version__,
+        openapi_tags=TAGS,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.logger = make_logger(settings)
+    app.state.gate = Gate(settings)
+    app.state.bodies = Bodies(
+        settings.max_body_bytes, settings.body_seconds, settings.max_held_bytes
+    )
+    app.state.compute = compute = Compute(settings)
+    app.state.store = store = open_store(settings.store_url)
+    app.state.sessions = Sessions(
+        store,
+        compute.analyse,
+        keep_analyses=settings.keep_analyses,
+        check_options=compute.check_options,
+    )
+    for module in (analyses, health, pages):
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=pages.STATIC))
+    problems.install(app)
+    openapi.install(app, keys=bool(app.state.gate.keys))
+    # The last one added is the outermost.
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(Observability, logger=app.state.logger)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    logger = app.state.logger
+    await app.state.store.open()
+    health = await app.state.store.health()
+    write = logger.info if health.ok and not health.warnings else logger.warning
+    write("store", ok=health.ok, detail=health.detail, warnings=health.warnings)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(app.state.compute.start)
+            yield
+            group.cancel_scope.cancel()
+    finally:
+        await app.state.store.close()

@@ -1,0 +1,190 @@
+"""Who may do what.
+
+On loopback no key is asked for; anywhere else one is. Keys are known by their SHA-256
+digests and compared in constant time. Each belongs to a tenant, and tenants do not see
+each other's sessions.
+
+Without keys, what protects a local service from web pages is that pages cannot hide
+where they come from: a foreign Host or a foreign Origin is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from service.errors import ForbiddenError, UnauthorizedError, UnknownHostError
+from service.settings import LOOPBACK_HOSTS, Settings, data_folder
+
+READ, WRITE = "read", "write"
+SCOPES = frozenset({READ, WRITE})
+DEFAULT_TENANT = "default"
+_NO_KEY = "Send an API key: Authorization: Bearer <key>, or X-API-Key: <key>."
+_UNKNOWN_KEY = "This API key is not known."
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_ENTRY = re.compile(
+    r"(?:(?P<tenant>[A-Za-z0-9_-]{1,64})(?P<scopes>(?:\+[a-z]+)*):)?(?P<key>\S+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key that is known, by its digest."""
+
+    digest: bytes
+    tenant: str
+    scopes: frozenset[str]
+
+
+class Gate:
+    """Decides on requests, from the settings it was made with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.keys = tuple(parse_key(entry) for entry in _entries(settings))
+        self._any_host = "*" in settings.allowed_hosts or (
+            bool(self.keys) and not settings.allowed_hosts
+        )
+        allowed = settings.allowed_hosts or LOOPBACK_HOSTS
+        self._hosts = frozenset(name.lower() for name in allowed)
+
+    def tenant(self, request: Request) -> str:
+        """Whose request this is.
+
+        Raises:
+            UnknownHostError, UnauthorizedError, ForbiddenError: when it is nobody's,
+                or not theirs to make.
+        """
+        self._check_host(request.headers)
+        if not self.keys:
+            _check_local(request)
+            return DEFAULT_TENANT
+        key = self._key(_presented(request.headers))
+        needed = READ if request.method in _SAFE_METHODS else WRITE
+        if needed not in key.scopes:
+            raise ForbiddenError(f"This key does not have the scope {needed!r}.")
+        request.state.tenant = key.tenant
+        return key.tenant
+
+    def _check_host(self, headers: Headers) -> None:
+        if not self._any_host and _hostname(headers.get("host", "")) not in self._hosts:
+            raise UnknownHostError(
+                "The Host of this request is not one the service answers to."
+            )
+
+    def _key(self, secret: str) -> Key:
+        digest = hashlib.sha256(secret.encode()).digest()
+        found = None
+        for key in self.keys:
+            # All are compared, so that time tells nothing of which one fitted.
+            if secrets.compare_digest(digest, key.digest):
+                found = key
+        if found is None:
+            raise UnauthorizedError(_UNKNOWN_KEY if secret else _NO_KEY)
+        return found
+
+
+def parse_key(entry: str) -> Key:
+    """A key as settings have it: ``[tenant[+scope...]:]secret`` or ``...sha256=hex``.
+
+    Raises:
+        ValueError: without the key in its text.
+    """
+    match = _ENTRY.fullmatch(entry)
+    if match is None:
+        raise ValueError("an API key is not of the form [tenant[+scope...]:]secret")
+    scopes = frozenset(filter(None, (match["scopes"] or "").split("+"))) or SCOPES
+    if not scopes <= SCOPES:
+        raise ValueError(f"an API key has scopes other than {sorted(SCOPES)}")
+    return Key(_digest(match["key"]), match["tenant"] or DEFAULT_TENANT, scopes)
+
+
+def first_key(settings: Settings) -> tuple[Settings, str | None]:
+    """Make sure that a service beyond loopback has a key.
+
+    Where none is set and other machines can reach the service, a key is made once; its
+    digest is written to a file that later starts read, and the key itself is returned
+    to be shown this one time.
+
+    Returns:
+        Settings to go on with, and the new key if one was made.
+    """
+    if settings.is_loopback or any(_entries(settings)):
+        return settings, None
+    path = settings.api_keys_file or data_folder() / "api-keys"
+    settings = settings.model_copy(update={"api_keys_file": path})
+    if any(_entries(settings)):
+        return settings, None
+    secret = new_key()
+    digest = hashlib.sha256(secret.encode()).hexdigest()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(f"# Made at first start.\n{DEFAULT_TENANT}:sha256={digest}\n")
+    return settings, secret
+
+
+def new_key() -> str:
+    """A key nobody could guess."""
+    return "ccdm_" + secrets.token_urlsafe(32)
+
+
+def _digest(key: str) -> bytes:
+    if not key.startswith("sha256="):
+        return hashlib.sha256(key.encode()).digest()
+    digest = bytes.fromhex(key.removeprefix("sha256="))
+    if len(digest) != hashlib.sha256().digest_size:
+        raise ValueError("a digest of an API key is not 64 hexadecimal digits")
+    return digest
+
+
+def _entries(settings: Settings) -> list[str]:
+    lines = list(settings.api_keys)
+    if settings.api_keys_file is not None and settings.api_keys_file.exists():
+        lines += Path(settings.api_keys_file).read_text().splitlines()
+    stripped = (line.strip() for line in lines)
+    return [line for line in stripped if line and not line.startswith("#")]
+
+
+def _presented(headers: Headers) -> str:
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
+    return headers.get("x-api-key", "").strip()
+
+
+def _check_local(request: Request) -> None:
+    """Without keys, only this machine, and none of the web pages it looks at."""
+    server = request.scope.get("server")
+    if server is not None and not _is_loopback(server[0]):
+        raise UnauthorizedError(
+            "The service has no API keys and therefore answers on loopback only. "
+            "Set CCDM_API_KEYS to open it to other machines."
+        )
+    origin = request.headers.get("origin")
+    if origin is None or request.method in _SAFE_METHODS:
+        return
+    if origin.partition("://")[2].lower() != request.headers.get("host", "").lower():
+        raise ForbiddenError(
+            "Pages of another origin may not use a service that asks for no key."
+        )
+
+
+def _hostname(netloc: str) -> str:
+    try:
+        return urlsplit("//" + netloc).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"

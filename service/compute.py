@@ -1,0 +1,260 @@
+"""The single door to the engine: workers, queue, deadline.
+
+Small analyses run in threads of this process: they let go of the interpreter while
+they compute, and end soon. Large ones run in worker processes, which a deadline or a
+client that leaves can kill, and which leave the event loop alone. Both use one BLAS
+thread, so the result is the same bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+import anyio.to_process
+import anyio.to_thread
+import numpy as np
+import numpy.typing as npt
+
+from service.errors import (
+    DeadlineExceededError,
+    InvalidInputError,
+    InvalidOptionsError,
+    NumericalBreakdownError,
+    ServiceError,
+    TooBusyError,
+)
+from service.media.errors import FieldError
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+Array = npt.NDArray[np.float64]
+T = TypeVar("T")
+SMALL_SECONDS = 0.1
+BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisResult:
+    """Samples, the engine's facts about them, and where the time went."""
+
+    samples: Array
+    diagnostics: dict[str, Any]
+    queue_seconds: float
+    compute_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy the workers are."""
+
+    running: int
+    max_running: int
+    queued: int
+    max_queued: int
+
+
+class Compute:
+    """Runs analyses: bounded in number, in waiting and in time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._turns = anyio.Semaphore(settings.max_running)
+        self._processes = anyio.CapacityLimiter(settings.max_running)
+        self._helpers = anyio.CapacityLimiter(settings.max_running)
+        self._running = 0
+        self._queued = 0
+        self._typical_seconds = 0.1
+
+    @property
+    def load(self) -> Load:
+        """How busy the workers are now."""
+        settings = self._settings
+        return Load(
+            self._running, settings.max_running, self._queued, settings.max_queued
+        )
+
+    async def start(self) -> None:
+        """Load the engine here, and start one worker that has loaded it too."""
+        for variable in BLAS_VARIABLES:
+            os.environ.setdefault(variable, "1")
+        await anyio.to_thread.run_sync(_engine)
+        await anyio.to_process.run_sync(_warm_up, limiter=self._helpers)
+
+    async def analyse(
+        self,
+        states: Array,
+        simulated: Array,
+        observation: Array,
+        options: Mapping[str, Any],
+        seed: int | None,
+    ) -> AnalysisResult:
+        """Run one analysis.
+
+        Args:
+            states: ``(N, dx)``.
+            simulated: ``(N, dy)``.
+            observation: ``(dy,)``, NaN where missing.
+            options: as the engine's ``AnalysisOptions.from_dict`` takes them.
+            seed: ``None`` draws one and reports it in the diagnostics.
+
+        Raises:
+            InvalidInputError, InvalidOptionsError, NumericalBreakdownError: from the
+                engine, with pointers.
+            TooBusyError: when the queue is full.
+            DeadlineExceededError: when it took too long; the work was stopped.
+        """
+        job = (states, simulated, observation, dict(options), seed)
+        small = estimated_seconds(states, simulated, options) < SMALL_SECONDS
+        asked = time.perf_counter()
+        try:
+            with anyio.fail_after(self._settings.deadline_seconds):
+                async with self._turn():
+                    began = time.perf_counter()
+                    samples, diagnostics, seconds = await (
+                        anyio.to_thread.run_sync(run_job, *job)
+                        if small
+                        else anyio.to_process.run_sync(
+                            run_job, *job, cancellable=True, limiter=self._processes
+                        )
+                    )
+        except TimeoutError:
+            raise self._deadline_exceeded() from None
+        self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
+        return AnalysisResult(samples, diagnostics, began - asked, seconds)
+
+    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options as the engine understands them, defaults filled in.
+
+        Raises:
+            InvalidOptionsError: where the engine does not.
+        """
+        return _understood(dict(options))
+
+    async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        """Run something that lets go of the interpreter, or is short."""
+        return await anyio.to_thread.run_sync(function, *args)
+
+    async def in_process(self, function: Callable[..., T], *args: Any) -> T:
+        """Run something that would hold the interpreter for long."""
+        return await anyio.to_process.run_sync(
+            function, *args, cancellable=True, limiter=self._helpers
+        )
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, if there is room to wait."""
+        busy = self._running >= self._settings.max_running
+        if busy and self._queued >= self._settings.max_queued:
+            raise TooBusyError("All workers are busy.", self._retry_after())
+        self._queued += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._queued -= 1
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._turns.release()
+
+    def _retry_after(self) -> int:
+        ahead = (self._queued + 1) * self._typical_seconds / self._settings.max_running
+        return max(1, min(60, math.ceil(ahead)))
+
+    def _deadline_exceeded(self) -> DeadlineExceededError:
+        return DeadlineExceededError(
+            f"The analysis did not end within {self._settings.deadline_seconds:g} "
+            "seconds, waiting included, and was stopped. Fewer members, fewer samples "
+            'or steps, or sampler "ode" in place of "rk45" make it faster.'
+        )
+
+
+def run_job(
+    states: Array,
+    simulated: Array,
+    observation: Array,
+    options: dict[str, Any],
+    seed: int | None,
+) -> tuple[Array, dict[str, Any], float]:
+    """One analysis, in whichever thread or process this is."""
+    engine = _engine()
+    start = time.perf_counter()
+    try:
+        analysis = engine.assimilate(
+            states,
+            simulated,
+            observation,
+            options=engine.AnalysisOptions.from_dict(options),
+            seed=seed,
+        )
+    except engine.CcdmError as error:
+        raise _translated(error) from None
+    elapsed = time.perf_counter() - start
+    return analysis.samples, analysis.diagnostics.to_dict(), elapsed
+
+
+def estimated_seconds(
+    states: Array, simulated: Array, options: Mapping[str, Any]
+) -> float:
+    """A rough upper estimate of an analysis' time on one core."""
+    members = max(1, states.shape[0])
+    samples = options.get("n_samples") or members
+    adaptive = options.get("sampler") == "rk45"
+    evaluations = 200 if adaptive else options.get("steps") or 12
+    width = sum(array.shape[-1] if array.ndim else 1 for array in (states, simulated))
+    per_pair = 2e-9 * (4 + width / 8) * (4 if adaptive else 1)
+    selection = 40 * 1e-9 * members * min(members, 1000) * (4 + width / 8)
+    return float(per_pair * members * samples * evaluations + selection)
+
+
+@cache
+def _engine() -> Any:
+    """The engine, with one BLAS thread per analysis.
+
+    Two threads on small tiles were 40 times slower than one beside a busy core.
+    """
+    import threadpoolctl  # type: ignore[import-untyped]
+
+    import ccdm_engine
+
+    threadpoolctl.threadpool_limits(limits=1)
+    return ccdm_engine
+
+
+def _warm_up() -> None:
+    _engine()
+
+
+def _understood(options: dict[str, Any]) -> dict[str, Any]:
+    engine = _engine()
+    try:
+        understood = engine.AnalysisOptions.from_dict(options).to_dict()
+    except engine.CcdmError as error:
+        raise _translated(error) from None
+    return dict(understood)
+
+
+def _translated(error: Any) -> ServiceError:
+    """An error of the engine as one of the service, with a pointer."""
+    engine = _engine()
+    place = "/" + error.argument.replace(".", "/")
+    place += "".join(f"/{step}" for step in error.index or ())
+    message = f"got {error.got}, wanted {error.wanted}"
+    if error.remedy:
+        message += f". {error.remedy}"
+    kind: type[ServiceError] = InvalidInputError
+    if isinstance(error, engine.OptionsError):
+        kind, place = InvalidOptionsError, "/options" + place
+    elif isinstance(error, engine.NumericalError):
+        kind = NumericalBreakdownError
+    return kind(str(error), FieldError(place, error.code, message))

@@ -1,0 +1,115 @@
+"""Limits before work: how long a body may be, how long it may take, how much at once.
+
+Also the other end of patience: work stops when the client that asked for it has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import BodyTimeoutError, TooBusyError
+from service.media.errors import TooLargeError
+
+T = TypeVar("T")
+MEBIBYTE = 1024 * 1024
+
+
+class Bodies:
+    """Reads request bodies within a size, a time, and a total held at once.
+
+    Args:
+        max_bytes: longest body.
+        seconds: longest time for a body to arrive.
+        max_held_bytes: most that all requests together may hold.
+    """
+
+    def __init__(self, max_bytes: int, seconds: float, max_held_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.seconds = seconds
+        self.max_held_bytes = max(max_held_bytes, max_bytes)
+        self.held_bytes = 0
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytearray]:
+        """The body of a request; it counts as held until the block is left.
+
+        Raises:
+            TooLargeError: from the Content-Length where there is one, else as soon as
+                one byte too many has come.
+            BodyTimeoutError: when it does not arrive in time.
+            TooBusyError: when all bodies together would take too much memory.
+        """
+        declared = request.headers.get("content-length", "")
+        if declared.isascii() and declared.isdigit() and int(declared) > self.max_bytes:
+            raise self._too_large()
+        body = bytearray()
+        try:
+            await self._fill(body, request)
+            request.state.body_bytes = len(body)
+            yield body
+        finally:
+            self.held_bytes -= len(body)
+
+    async def _fill(self, body: bytearray, request: Request) -> None:
+        try:
+            with anyio.fail_after(self.seconds):
+                async for chunk in request.stream():
+                    if len(body) + len(chunk) > self.max_bytes:
+                        raise self._too_large()
+                    if self.held_bytes + len(chunk) > self.max_held_bytes:
+                        raise TooBusyError("Too many bodies are under way.", 1)
+                    self.held_bytes += len(chunk)
+                    body += chunk
+        except TimeoutError:
+            raise BodyTimeoutError(
+                f"The body did not arrive within {self.seconds:g} seconds."
+            ) from None
+
+    def _too_large(self) -> TooLargeError:
+        size = f"{self.max_bytes / MEBIBYTE:g} MiB"
+        return TooLargeError(
+            f"The body is longer than {size} ({self.max_bytes} bytes). Binary arrays "
+            "(multipart with npy parts) take less than half of JSON.",
+            "max_body_bytes",
+            self.max_bytes,
+        )
+
+
+async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T:
+    """Work for a client as long as it is there.
+
+    Call it when the body has been read: nothing but a disconnect can follow.
+
+    Raises:
+        ClientDisconnect: when the client left; the work has been cancelled.
+    """
+    outcome: list[T] = []
+    failure: list[Exception] = []
+
+    async def attempt() -> None:
+        try:
+            outcome.append(await work())
+        except Exception as error:
+            # Kept aside: leaving a task group would wrap it.
+            failure.append(error)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(_cancel_on_disconnect, request, group.cancel_scope)
+        await attempt()
+        group.cancel_scope.cancel()
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise ClientDisconnect()
+    return outcome[0]
+
+
+async def _cancel_on_disconnect(request: Request, scope: anyio.CancelScope) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

@@ -1,0 +1,184 @@
+"""What is known of a request while it runs, and what is written about it afterwards.
+
+One pure-ASGI middleware: it names the request, times its stages, writes one log line,
+and turns what nobody caught into a problem with an opaque id. Keys and arrays never
+reach a log.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.problems import problem_response
+from service.settings import Settings
+
+STAGES = ("queue", "decode", "compute", "store", "encode")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
+_QUIET = ("/livez", "/readyz")
+_timings: ContextVar[dict[str, float] | None] = ContextVar("timings", default=None)
+
+
+def record(stage: str, seconds: float) -> None:
+    """Add to a stage of the request that is being served, if one is."""
+    timings = _timings.get()
+    if timings is not None:
+        timings[stage] = timings.get(stage, 0.0) + seconds
+
+
+def recorded(stage: str) -> float:
+    """Seconds of a stage so far."""
+    return (_timings.get() or {}).get(stage, 0.0)
+
+
+@contextmanager
+def timed(stage: str) -> Iterator[None]:
+    """Time a stage of the request that is being served."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        record(stage, time.perf_counter() - start)
+
+
+def make_logger(settings: Settings) -> Any:
+    """A logger of structured lines on standard error; no global state is touched."""
+    as_text = settings.log_format == "text" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+    return structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+            if as_text
+            else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
+    )
+
+
+class Observability:
+    """The outermost middleware."""
+
+    def __init__(self, app: ASGIApp, logger: Any) -> None:
+        self.app = app
+        self.logger = logger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, and know about it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        state = scope.setdefault("state", {})
+        state["request_id"] = _request_id(Headers(scope=scope))
+        token = _timings.set({})
+        exchange = _Exchange(scope, send)
+        try:
+            await self.app(scope, receive, exchange.send)
+        except Exception:
+            self.logger.exception("failure", request_id=state["request_id"])
+            if exchange.status:
+                # Too late for a problem: break off, so that nobody takes it for whole.
+                raise
+            response = problem_response(scope, "internal", _INTERNAL)
+            await response(scope, receive, exchange.send)
+        finally:
+            self._log(exchange)
+            _timings.reset(token)
+
+    def _log(self, exchange: _Exchange) -> None:
+        scope = exchange.scope
+        quiet = scope["path"] in _QUIET and exchange.status < 400
+        write = self.logger.debug if quiet else self.logger.info
+        trace = _TRACEPARENT.fullmatch(Headers(scope=scope).get("traceparent", ""))
+        write(
+            "request",
+            request_id=scope["state"]["request_id"],
+            trace_id=trace[1] if trace else None,
+            tenant=scope["state"].get("tenant"),
+            method=scope["method"],
+            route=route_of(scope),
+            status=exchange.status or 499,
+            problem=scope["state"].get("problem"),
+            bytes_in=scope["state"].get("body_bytes", 0),
+            bytes_out=exchange.bytes_out,
+            ms=round(1e3 * exchange.elapsed(), 2),
+            stages_ms={k: round(1e3 * v, 2) for k, v in (_timings.get() or {}).items()},
+        )
+
+
+_INTERNAL = (
+    "Something failed that should not have. Nothing of the request was kept; the "
+    "service's log has the reason under this request_id."
+)
+
+
+class _Exchange:
+    """One answer on its way out."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self.start = time.perf_counter()
+        self.status = 0
+        self.bytes_out = 0
+        self._send = send
+
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.start
+
+    async def send(self, message: Message) -> None:
+        """Pass an answer on, with what is known of the request in its headers."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(raw=message["headers"])
+            headers["X-Request-ID"] = self.scope["state"]["request_id"]
+            headers["Server-Timing"] = self._server_timing()
+            headers.setdefault("Cache-Control", "no-store")
+            headers.setdefault("X-Content-Type-Options", "nosniff")
+        else:
+            self.bytes_out += len(message.get("body", b""))
+        await self._send(message)
+
+    def _server_timing(self) -> str:
+        stages = _timings.get() or {}
+        named = [(name, stages[name]) for name in STAGES if name in stages]
+        named.append(("total", self.elapsed()))
+        return ", ".join(f"{name};dur={1e3 * value:.2f}" for name, value in named)
+
+
+class HeadAsGet:
+    """Serves HEAD as GET; the server below leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, a HEAD under the name of GET."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, receive, send)
+
+
+def route_of(scope: Scope) -> str | None:
+    """The template of the path, which names no session."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else None
+
+
+def _request_id(headers: Headers) -> str:
+    asked = headers.get("x-request-id", "")
+    return asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex

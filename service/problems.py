@@ -1,0 +1,213 @@
+"""Problems (RFC 9457): which exception becomes which, and one installer for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from service import errors
+from service.media import errors as media
+from service.media.errors import FieldError
+from service.media.types import PROBLEM
+from service.problem_types import TYPES
+from service.schemas.analyses import ARRAYS
+from service.schemas.base import pointer
+from service.sessions import errors as sessions
+from service.stores import errors as stores
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What becomes of an exception.
+
+    Attributes:
+        exception: its class; subclasses follow.
+        slug: the problem it becomes.
+        members: further members of the problem.
+        headers: further headers of the answer.
+    """
+
+    exception: type[Exception]
+    slug: str
+    members: Callable[[Any], Mapping[str, Any]] = field(default=lambda error: {})
+    headers: Callable[[Any], Mapping[str, str]] = field(default=lambda error: {})
+
+
+def _offered(error: Any) -> Mapping[str, Any]:
+    return {"offered": list(error.offered)}
+
+
+def _retry_after(error: Any) -> Mapping[str, str]:
+    return {"Retry-After": str(max(1, round(error.retry_after)))}
+
+
+def _limit(error: Any) -> Mapping[str, Any]:
+    return {"limit_name": error.name, "limit": error.limit}
+
+
+def _media_header(error: Any) -> Mapping[str, str]:
+    return dict([error.header]) if error.header else {}
+
+
+def _challenge(error: Any) -> Mapping[str, str]:
+    return {"WWW-Authenticate": 'Bearer realm="ccdm"'}
+
+
+RULES = (
+    Rule(media.InvalidJsonError, "invalid-json"),
+    Rule(media.InvalidMultipartError, "invalid-multipart"),
+    Rule(media.InvalidArrayError, "invalid-input"),
+    Rule(media.TooLargeError, "too-large", _limit),
+    Rule(media.NotAcceptableError, "not-acceptable", _offered),
+    Rule(
+        media.UnsupportedMediaTypeError,
+        "unsupported-media-type",
+        _offered,
+        _media_header,
+    ),
+    Rule(errors.InvalidInputError, "invalid-input"),
+    Rule(errors.InvalidOptionsError, "invalid-options"),
+    Rule(errors.InvalidParametersError, "invalid-parameters"),
+    Rule(errors.NumericalBreakdownError, "numerical-breakdown"),
+    Rule(errors.UnauthorizedError, "unauthorized", headers=_challenge),
+    Rule(errors.ForbiddenError, "forbidden"),
+    Rule(errors.UnknownHostError, "unknown-host"),
+    Rule(errors.BodyTimeoutError, "body-timeout"),
+    Rule(errors.TooBusyError, "too-busy", headers=_retry_after),
+    Rule(errors.DeadlineExceededError, "deadline-exceeded"),
+    Rule(
+        sessions.CycleConflict,
+        "cycle-conflict",
+        lambda error: {"current_cycle": error.current_cycle},
+    ),
+    Rule(
+        sessions.CycleNotFound,
+        "cycle-not-found",
+        lambda error: {"current_cycle": error.current_cycle},
+    ),
+    Rule(
+        sessions.AnalysisNotKept,
+        "analysis-not-kept",
+        lambda error: {"oldest_kept": error.oldest_kept},
+    ),
+    Rule(
+        sessions.VersionConflict,
+        "precondition-failed",
+        lambda error: {"current_version": error.current_version},
+    ),
+    Rule(stores.SessionNotFound, "session-not-found"),
+    Rule(stores.SessionGone, "session-gone", lambda error: {"reason": error.reason}),
+    Rule(stores.StoreUnavailable, "store-unavailable", headers=_retry_after),
+    Rule(stores.StoreFull, "store-full"),
+)
+
+
+def problem_response(
+    scope: Scope,
+    slug: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] = (),
+    members: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem as an answer."""
+    kind = TYPES[slug]
+    state = scope.setdefault("state", {})
+    state["problem"] = slug
+    problem = {
+        "type": f"/problems/{slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "instance": scope["path"],
+        "request_id": state.get("request_id", ""),
+        "errors": [item._asdict() for item in errors],
+        **(members or {}),
+    }
+    return Response(orjson.dumps(problem), kind.status, headers, PROBLEM)
+
+
+def install(app: FastAPI) -> None:
+    """Make every exception in the table an answer."""
+    for rule in RULES:
+        app.add_exception_handler(rule.exception, _handler(rule))
+    app.add_exception_handler(sessions.SessionInputError, _session_input)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _nobody_there)
+
+
+def _handler(rule: Rule) -> Callable[[Request, Exception], Response]:
+    def handle(request: Request, error: Exception) -> Response:
+        return problem_response(
+            request.scope,
+            rule.slug,
+            getattr(error, "detail", "") or str(error),
+            errors=getattr(error, "errors", ()),
+            members=rule.members(error),
+            headers=rule.headers(error),
+        )
+
+    return handle
+
+
+def _invalid_request(request: Request, error: Exception) -> Response:
+    """Path, query and headers are checked by the framework; the body never is."""
+    assert isinstance(error, RequestValidationError)
+    found = [
+        FieldError("/" + "/".join(map(str, item["loc"])), "value", item["msg"])
+        for item in error.errors()
+    ]
+    detail = "; ".join(f"{item.pointer}: {item.message}" for item in found)
+    return problem_response(request.scope, "invalid-parameters", detail, errors=found)
+
+
+def _session_input(request: Request, error: Exception) -> Response:
+    """What does not fit a session: an array, an option, or something else."""
+    assert isinstance(error, sessions.SessionInputError)
+    slug = {"options": "invalid-options"}.get(error.argument, "invalid-parameters")
+    if error.argument in ("initial_ensemble", *ARRAYS):
+        slug = "invalid-input"
+    place = pointer(error.argument, *(error.index or ()))
+    message = f"got {error.got}, wanted {error.wanted}"
+    item = FieldError(place, error.code, message)
+    return problem_response(request.scope, slug, str(error), errors=[item])
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    """What routing itself refuses."""
+    assert isinstance(error, HTTPException)
+    slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code)
+    if slug is None:
+        return _plain_problem(request, error)
+    allowed = (error.headers or {}).get("Allow", "")
+    detail = f"Allowed here: {allowed}." if allowed else TYPES[slug].meaning
+    return problem_response(request.scope, slug, detail, headers=error.headers)
+
+
+def _plain_problem(request: Request, error: HTTPException) -> Response:
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status_code).phrase,
+        "status": error.status_code,
+        "detail": error.detail,
+        "instance": request.url.path,
+        "request_id": request.state.request_id,
+        "errors": [],
+    }
+    return Response(orjson.dumps(body), error.status_code, error.headers, PROBLEM)
+
+
+def _nobody_there(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)

@@ -1,0 +1,93 @@
+"""POST /v1/analyses: one analysis, nothing kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.limits import while_connected
+from service.media.types import ARRAY_ANSWERS, negotiate
+from service.observability import record
+from service.openapi import array_answers, array_request, problems
+from service.routers.dependencies import (
+    Tenant,
+    TheCompute,
+    TheSettings,
+    array_answer,
+    array_body,
+    diagnostic_headers,
+)
+from service.routers.parameters import check_options_limits, check_sizes, validated
+from service.schemas.analyses import ARRAYS, AnalysisParams
+from service.settings import Settings
+
+router = APIRouter(prefix="/v1", tags=["analyses"])
+
+
+@router.post(
+    "/analyses",
+    summary="Run one analysis",
+    operation_id="create_analysis",
+    response_class=Response,
+    responses={
+        200: array_answers("AnalysisAnswer", "Analysis samples."),
+        **problems(
+            *("invalid-json", "invalid-multipart", "invalid-input", "invalid-options"),
+            *("invalid-parameters", "numerical-breakdown", "not-acceptable"),
+            *("too-large", "unsupported-media-type", "body-timeout", "too-busy"),
+            "deadline-exceeded",
+        ),
+    },
+    openapi_extra=array_request("AnalysisRequest", "AnalysisParams", ARRAYS),
+)
+async def create_analysis(
+    request: Request, tenant: Tenant, settings: TheSettings, compute: TheCompute
+) -> Response:
+    """Draw analysis samples from p(x | y*), given an ensemble of pairs (x, y).
+
+    Nothing is kept. The same arrays, options and seed give the same samples, bit for
+    bit, whether they come as JSON or as npy.
+    """
+    media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
+    async with array_body(request, ARRAYS) as body:
+        params = validated(AnalysisParams, body.params)
+        options = params.options.chosen() if params.options else {}
+        states, simulated, observation = body.require(*ARRAYS)
+        check_ensemble(settings, states, simulated)
+        check_options_limits(options, settings)
+        result = await while_connected(
+            request,
+            lambda: compute.analyse(
+                states, simulated, observation, options, params.seed
+            ),
+        )
+    record("queue", result.queue_seconds)
+    record("compute", result.compute_seconds)
+    return await array_answer(
+        request,
+        media_type,
+        result.samples,
+        facts={"diagnostics": result.diagnostics},
+        headers=diagnostic_headers(result.diagnostics),
+    )
+
+
+def check_ensemble(
+    settings: Settings,
+    states: npt.NDArray[np.float64],
+    simulated: npt.NDArray[np.float64],
+) -> None:
+    """Hold forecast arrays against the service's limits; their shapes are the engine's.
+
+    Raises:
+        TooLargeError: naming the limit.
+    """
+    members = states.shape[0] if states.ndim else 0
+    check_sizes(
+        settings,
+        members,
+        states.shape[-1] if states.ndim == 2 else 0,
+        simulated.shape[-1] if simulated.ndim == 2 else 0,
+    )

@@ -1,0 +1,117 @@
+"""What endpoints are given: who asks, the machines behind, the body, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from service.compute import Compute
+from service.limits import Bodies
+from service.media.answers import answer_headers, encode_answer
+from service.media.bodies import ArrayBody, decode_body
+from service.media.types import ARRAY_BODIES, JSON, content_type, identity_only
+from service.observability import timed
+from service.sessions import Sessions
+from service.settings import Settings
+
+# Above this a JSON body would hold the interpreter too long to stay in this process.
+JSON_INLINE_BYTES = 16 * 1024
+JSON_THREAD_BYTES = 512 * 1024
+
+
+def _tenant(request: Request) -> str:
+    tenant: str = request.app.state.gate.tenant(request)
+    return tenant
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _compute(request: Request) -> Compute:
+    compute: Compute = request.app.state.compute
+    return compute
+
+
+def _sessions(request: Request) -> Sessions:
+    sessions: Sessions = request.app.state.sessions
+    return sessions
+
+
+Tenant = Annotated[str, Depends(_tenant)]
+TheSettings = Annotated[Settings, Depends(_settings)]
+TheCompute = Annotated[Compute, Depends(_compute)]
+TheSessions = Annotated[Sessions, Depends(_sessions)]
+
+
+@asynccontextmanager
+async def array_body(
+    request: Request, names: Sequence[str]
+) -> AsyncIterator[ArrayBody]:
+    """The arrays and parameters of a request; memory is accounted for until the end.
+
+    Args:
+        request: what came.
+        names: members that are arrays.
+    """
+    identity_only(request.headers.get("content-encoding"))
+    media = content_type(request.headers.get("content-type"), ARRAY_BODIES)
+    bodies: Bodies = request.app.state.bodies
+    compute: Compute = request.app.state.compute
+    async with bodies.read(request) as body:
+        with timed("decode"):
+            decode = partial(decode_body, media, body, tuple(names))
+            if media.name == JSON and len(body) > JSON_THREAD_BYTES:
+                decoded = await compute.in_process(decode)
+            elif len(body) > JSON_INLINE_BYTES:
+                decoded = await compute.in_thread(decode)
+            else:
+                decoded = decode()
+        yield decoded
+
+
+async def array_answer(
+    request: Request,
+    media_type: str,
+    samples: npt.NDArray[np.float64],
+    *,
+    facts: Mapping[str, Any],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    columns: Sequence[str] | None = None,
+) -> Response:
+    """Samples as an answer in the media type that was negotiated."""
+    encode = partial(
+        encode_answer,
+        media_type,
+        samples,
+        name="analysis_samples",
+        facts=facts,
+        columns=columns,
+    )
+    with timed("encode"):
+        compute: Compute = request.app.state.compute
+        small = samples.nbytes <= JSON_INLINE_BYTES
+        content = encode() if small else await compute.in_thread(encode)
+    every = {
+        **answer_headers(media_type, samples.shape),
+        "Vary": "Accept",
+        **(headers or {}),
+    }
+    return Response(content, status, every, media_type)
+
+
+def diagnostic_headers(diagnostics: Mapping[str, Any]) -> dict[str, str]:
+    """The facts that travel with binary answers."""
+    return {
+        "Ccdm-Seed": str(diagnostics.get("seed", "")),
+        "Ccdm-Warnings": str(len(diagnostics.get("warnings") or ())),
+    }

@@ -1,0 +1,66 @@
+"""Probes: is the process alive, is the service ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.media.types import JSON
+from service.openapi import answer
+
+router = APIRouter(tags=["health"])
+
+
+@router.get(
+    "/livez",
+    summary="Is the process alive?",
+    operation_id="livez",
+    response_class=Response,
+    responses={200: answer("Alive", "It is.")},
+)
+async def livez() -> Response:
+    """Answer at once; touches neither the store nor the workers."""
+    return Response(b'{"status":"alive"}', media_type=JSON)
+
+
+@router.get(
+    "/readyz",
+    summary="Is the service ready?",
+    operation_id="readyz",
+    response_class=Response,
+    responses={
+        200: answer("Readiness", "Ready."),
+        503: answer("Readiness", "Not ready; the reason stands beside each check."),
+    },
+)
+async def readyz(request: Request) -> Response:
+    """List each dependency with its state and the reason."""
+    checks = [await _store(request), _workers(request)]
+    ready = all(check["ok"] for check in checks)
+    body = {"status": "ready" if ready else "not ready", "checks": checks}
+    return Response(orjson.dumps(body), 200 if ready else 503, media_type=JSON)
+
+
+async def _store(request: Request) -> dict[str, Any]:
+    health = await request.app.state.store.health()
+    return {
+        "name": "store",
+        "ok": health.ok,
+        "detail": health.detail,
+        "warnings": list(health.warnings),
+    }
+
+
+def _workers(request: Request) -> dict[str, Any]:
+    load = request.app.state.compute.load
+    full = load.running >= load.max_running and load.queued >= load.max_queued
+    return {
+        "name": "workers",
+        "ok": not full,
+        "detail": f"{load.running} of {load.max_running} running, "
+        f"{load.queued} of {load.max_queued} waiting",
+        "warnings": [],
+    }

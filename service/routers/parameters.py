@@ -1,0 +1,94 @@
+"""What people write into bodies, queries and headers, checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from service.errors import InvalidParametersError, refused
+from service.media.errors import FieldError, TooLargeError
+from service.schemas.base import field_errors
+from service.settings import Settings
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], params: Mapping[str, Any]) -> Model:
+    """Parameters as a model.
+
+    Raises:
+        ServiceError: for options or other parameters, with pointers.
+    """
+    try:
+        return model.model_validate(params)
+    except ValidationError as error:
+        raise refused(field_errors(error, params, "")) from None
+
+
+def check_options_limits(options: Mapping[str, Any], settings: Settings) -> None:
+    """Hold options that cost memory or time against the service's limits.
+
+    Raises:
+        TooLargeError: naming the limit.
+    """
+    limits = (
+        ("n_samples", "max_samples", settings.max_samples),
+        ("steps", "max_steps", settings.max_steps),
+    )
+    for option, name, limit in limits:
+        if (options.get(option) or 0) > limit:
+            raise TooLargeError(f"{option} may be at most {limit} here.", name, limit)
+
+
+def check_sizes(
+    settings: Settings, members: int, state_dim: int, measurement_dim: int
+) -> None:
+    """Hold an ensemble against the service's limits.
+
+    Raises:
+        TooLargeError: naming the limit.
+    """
+    limits = (
+        ("members", members, "max_members", settings.max_members),
+        ("state variables", state_dim, "max_state_dim", settings.max_state_dim),
+        (
+            "measurements",
+            measurement_dim,
+            "max_measurement_dim",
+            settings.max_measurement_dim,
+        ),
+    )
+    for what, size, name, limit in limits:
+        if size > limit:
+            raise TooLargeError(f"{size} {what}; at most {limit} here.", name, limit)
+
+
+def member_slice(text: str | None) -> slice | None:
+    """``"0:10"``, ``":10"``, ``"5:"`` or ``"7"`` as a slice of members.
+
+    Raises:
+        InvalidParametersError: for anything else, negative numbers and empty ranges.
+    """
+    if text is None:
+        return None
+    single = re.fullmatch(r"\d{1,9}", text)
+    if single:
+        return slice(int(text), int(text) + 1)
+    match = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text)
+    if match:
+        start = int(match[1] or 0)
+        stop = int(match[2]) if match[2] else None
+        if stop is None or stop > start:
+            return slice(start, stop)
+    raise bad_parameter(
+        "/query/members", "wanted start:stop with start < stop, such as 0:10"
+    )
+
+
+def bad_parameter(place: str, message: str) -> InvalidParametersError:
+    """A parameter error with one place."""
+    error = FieldError(place, "value", message)
+    return InvalidParametersError(f"{place}: {message}.", error)

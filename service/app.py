@@ -15,7 +15,7 @@ from service.auth import Gate
 from service.compute import Compute
 from service.limits import Bodies
 from service.observability import HeadAsGet, Observability, make_logger
-from service.routers import analyses, health, pages
+from service.routers import analyses, cycles, health, pages, sessions
 from service.sessions import Sessions
 from service.settings import Settings
 from service.stores.opening import open_store
@@ -57,7 +57,7 @@ def build_app(settings: Settings | None = None) -> FastAPI:
         keep_analyses=settings.keep_analyses,
         check_options=compute.check_options,
     )
-    for module in (analyses, health, pages):
+    for module in (analyses, sessions, cycles, health, pages):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=pages.STATIC))
     problems.install(app)

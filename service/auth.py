@@ -106,7 +106,7 @@ def parse_key(entry: str) -> Key:
     return Key(_digest(match["key"]), match["tenant"] or DEFAULT_TENANT, scopes)
 
 
-def first_key(settings: Settings) -> tuple[Settings, str | None]:
+def first_key(settings: Settings) -> str | None:
     """Make sure that a service beyond loopback has a key.
 
     Where none is set and other machines can reach the service, a key is made once; its
@@ -114,20 +114,17 @@ def first_key(settings: Settings) -> tuple[Settings, str | None]:
     to be shown this one time.
 
     Returns:
-        Settings to go on with, and the new key if one was made.
+        The new key, if one was made.
     """
-    if settings.is_loopback or any(_entries(settings)):
-        return settings, None
-    path = settings.api_keys_file or data_folder() / "api-keys"
-    settings = settings.model_copy(update={"api_keys_file": path})
-    if any(_entries(settings)):
-        return settings, None
+    if settings.is_loopback or _entries(settings):
+        return None
+    path = _keys_file(settings)
     secret = new_key()
     digest = hashlib.sha256(secret.encode()).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.write_text(f"# Made at first start.\n{DEFAULT_TENANT}:sha256={digest}\n")
-    return settings, secret
+    return secret
 
 
 def new_key() -> str:
@@ -146,10 +143,15 @@ def _digest(key: str) -> bytes:
 
 def _entries(settings: Settings) -> list[str]:
     lines = list(settings.api_keys)
-    if settings.api_keys_file is not None and settings.api_keys_file.exists():
-        lines += Path(settings.api_keys_file).read_text().splitlines()
+    path = _keys_file(settings)
+    if path.exists() and (settings.api_keys_file or not settings.is_loopback):
+        lines += path.read_text().splitlines()
     stripped = (line.strip() for line in lines)
     return [line for line in stripped if line and not line.startswith("#")]
+
+
+def _keys_file(settings: Settings) -> Path:
+    return settings.api_keys_file or data_folder() / "api-keys"
 
 
 def _presented(headers: Headers) -> str:

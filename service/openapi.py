@@ -24,7 +24,7 @@ from service.media.types import (
     PROBLEM,
 )
 from service.problem_types import TYPES
-from service.schemas import analyses, health
+from service.schemas import analyses, cycles, health, sessions
 from service.schemas import problems as problem_models
 
 Document = dict[str, Any]
@@ -34,6 +34,17 @@ MODELS: tuple[type[BaseModel], ...] = (
     analyses.AnalysisRequest,
     analyses.AnalysisParams,
     analyses.AnalysisAnswer,
+    sessions.SessionRequest,
+    sessions.SessionParams,
+    sessions.SessionPatch,
+    sessions.SessionView,
+    sessions.SessionList,
+    cycles.CycleRequest,
+    cycles.CycleParams,
+    cycles.CycleAnswer,
+    cycles.CycleView,
+    cycles.CycleList,
+    cycles.AnalysisDownload,
     health.Alive,
     health.Readiness,
     problem_models.ProblemDetails,

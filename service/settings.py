@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     )
     max_steps: int = Field(10_000, ge=1, description="Most denoiser evaluations.")
     max_metadata_bytes: int = Field(
-        16 * 1024, ge=0, description="Longest names, coordinates and metadata."
+        16 * 1024, ge=2, description="Longest metadata of a session."
     )
 
     max_running: int = Field(
@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     )
     keep_analyses: int = Field(
         10, ge=1, description="Analyses of a session whose samples are kept."
+    )
+
+    max_keep_analyses: int = Field(
+        1000, ge=1, description="The most a client may ask for."
     )
 
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field(

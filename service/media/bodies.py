@@ -76,10 +76,11 @@ def decode_body(
     if media.name == MULTIPART:
         return _from_multipart(body, media.parameters.get("boundary", ""), names)
     params = decode_object(body)
+    given = {name: params.pop(name, None) for name in names}
     arrays = {
-        name: array_from_json(params.pop(name), f"/{name}")
-        for name in names
-        if name in params
+        name: array_from_json(value, f"/{name}")
+        for name, value in given.items()
+        if value is not None
     }
     return ArrayBody(arrays, params)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -9,16 +10,22 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from starlette.responses import Response
 
 from service.compute import Compute
 from service.limits import Bodies
 from service.media.answers import answer_headers, encode_answer
-from service.media.bodies import ArrayBody, decode_body
-from service.media.types import ARRAY_BODIES, JSON, content_type, identity_only
+from service.media.bodies import ArrayBody, decode_body, decode_object
+from service.media.types import (
+    ARRAY_BODIES,
+    JSON,
+    MERGE_PATCH,
+    content_type,
+    identity_only,
+)
 from service.observability import timed
-from service.sessions import Sessions
+from service.sessions import SessionNotFound, Sessions
 from service.settings import Settings
 
 # Above this a JSON body would hold the interpreter too long to stay in this process.
@@ -46,10 +53,20 @@ def _sessions(request: Request) -> Sessions:
     return sessions
 
 
+def _session_id(
+    session_id: Annotated[str, Path(description="Id of the session.")],
+) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", session_id):
+        # No session has such a name, so no store need be asked.
+        raise SessionNotFound(session_id[:64])
+    return session_id
+
+
 Tenant = Annotated[str, Depends(_tenant)]
 TheSettings = Annotated[Settings, Depends(_settings)]
 TheCompute = Annotated[Compute, Depends(_compute)]
 TheSessions = Annotated[Sessions, Depends(_sessions)]
+SessionId = Annotated[str, Depends(_session_id)]
 
 
 @asynccontextmanager
@@ -76,6 +93,16 @@ async def array_body(
             else:
                 decoded = decode()
         yield decoded
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """A short JSON body, plain or as a merge patch."""
+    identity_only(request.headers.get("content-encoding"))
+    content_type(request.headers.get("content-type"), (MERGE_PATCH, JSON))
+    bodies: Bodies = request.app.state.bodies
+    async with bodies.read(request) as body:
+        with timed("decode"):
+            return decode_object(body)
 
 
 async def array_answer(

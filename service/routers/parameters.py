@@ -16,8 +16,13 @@ from service.settings import Settings
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], params: Mapping[str, Any]) -> Model:
+def validated(model: type[Model], params: Mapping[str, Any], root: str = "") -> Model:
     """Parameters as a model.
+
+    Args:
+        model: what they should be.
+        params: what came.
+        root: pointer of that in the body.
 
     Raises:
         ServiceError: for options or other parameters, with pointers.
@@ -25,7 +30,7 @@ def validated(model: type[Model], params: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(params)
     except ValidationError as error:
-        raise refused(field_errors(error, params, "")) from None
+        raise refused(field_errors(error, params, root)) from None
 
 
 def check_options_limits(options: Mapping[str, Any], settings: Settings) -> None:

@@ -1,0 +1,46 @@
+"""Conditional requests (RFC 9110, section 13): who saw what, and is it still so."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import Request
+
+from service.routers.parameters import bad_parameter
+from service.sessions import Session, VersionConflict
+
+_TAG = r'(?:W/)?"[\x21\x23-\x7e]*"'
+_TAGS = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
+
+
+def session_tag(session: Session) -> str:
+    """The ETag of a session: its version."""
+    return f'"{session.version}"'
+
+
+def is_fresh(request: Request, tag: str) -> bool:
+    """Whether the client already has what it asks for."""
+    text = request.headers.get("if-none-match")
+    if text is None:
+        return False
+    if text.strip() == "*":
+        return True
+    return tag in (item.removeprefix("W/") for item in re.findall(_TAG, text))
+
+
+def require_match(request: Request, session: Session) -> int | None:
+    """The version that a change expects, if it expects one.
+
+    Raises:
+        VersionConflict: when If-Match names other versions than the session's.
+        InvalidParametersError: when it is no list of entity tags.
+    """
+    text = request.headers.get("if-match")
+    if text is None or text.strip() == "*":
+        return None
+    if not _TAGS.fullmatch(text):
+        raise bad_parameter("/header/if-match", 'wanted an entity tag such as "3"')
+    # Weak tags never match here: a change needs to know exactly what it changes.
+    if session_tag(session) not in re.findall(_TAG, text):
+        raise VersionConflict(session.version)
+    return session.version

@@ -1,0 +1,160 @@
+"""From what a client wrote to what the sessions take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from service.errors import refused
+from service.initial import gaussian_ensemble
+from service.media.errors import FieldError, TooLargeError
+from service.routers.parameters import (
+    bad_parameter,
+    check_options_limits,
+    check_sizes,
+    validated,
+)
+from service.schemas.base import Incoming
+from service.schemas.options import Options
+from service.schemas.sessions import SessionParams, SessionPatch
+from service.sessions import Session, SessionSpec
+from service.sessions.requests import fresh_seed
+from service.settings import Settings
+
+Array = npt.NDArray[np.float64]
+
+
+def spec_of(
+    params: SessionParams, ensemble: Array | None, settings: Settings
+) -> SessionSpec:
+    """A session as asked for, held against the service's limits.
+
+    Raises:
+        ServiceError, TooLargeError: naming what does not fit.
+    """
+    members = params.members or (len(ensemble) if ensemble is not None else 0)
+    check_sizes(settings, members, params.state_dim, params.measurement_dim)
+    _check_lengths(params)
+    _check_kept(params, settings)
+    metadata = _small(params.metadata, settings)
+    options = params.options.chosen() if params.options else {}
+    check_options_limits(options, settings)
+    seed = fresh_seed() if params.seed is None else params.seed
+    return SessionSpec(
+        state_dim=params.state_dim,
+        measurement_dim=params.measurement_dim,
+        options=options,
+        seed=seed,
+        ttl_seconds=params.ttl_seconds or settings.session_ttl_seconds,
+        initial_ensemble=_ensemble(params, ensemble, seed),
+        names=_plain(params.names),
+        coordinates=_plain(params.coordinates),
+        metadata=metadata,
+        keep_analyses=params.keep_analyses,
+    )
+
+
+def patch_of(
+    patch: SessionPatch, session: Session, settings: Settings
+) -> dict[str, Any]:
+    """Changes as ``Sessions.update`` takes them.
+
+    Raises:
+        ServiceError, TooLargeError: naming what does not fit.
+    """
+    _check_ttl(patch.ttl_seconds, settings)
+    # What the patch leaves out stays, so both have to fit together.
+    _small({**(session.metadata or {}), **(patch.metadata or {})}, settings)
+    options = None if patch.options is None else _options_patch(patch.options)
+    check_options_limits(options or {}, settings)
+    return {
+        "ttl_seconds": patch.ttl_seconds,
+        "metadata": patch.metadata,
+        "options": options,
+    }
+
+
+def _ensemble(params: SessionParams, ensemble: Array | None, seed: int) -> Array | None:
+    if params.initial_mean is None:
+        return ensemble
+    if ensemble is not None:
+        raise bad_parameter(
+            "/initial_mean", "wanted either initial_ensemble or initial_mean, not both"
+        )
+    assert params.initial_std is not None and params.members is not None
+    return gaussian_ensemble(
+        seed, params.initial_mean, params.initial_std, params.members
+    )
+
+
+def _check_lengths(params: SessionParams) -> None:
+    """Everything that has one entry per variable has as many as there are."""
+    names, places = params.names, params.coordinates
+    dx, dy = params.state_dim, params.measurement_dim
+    lists: list[tuple[str, object, int]] = [
+        ("/initial_mean", params.initial_mean, dx),
+        ("/initial_std", params.initial_std, dx),
+        ("/names/states", names and names.states, dx),
+        ("/names/measurements", names and names.measurements, dy),
+        ("/coordinates/states", places and places.states, dx),
+        ("/coordinates/measurements", places and places.measurements, dy),
+    ]
+    wrong = [
+        FieldError(place, "shape", f"got {len(values)} entries, wanted {size}")
+        for place, values, size in lists
+        if isinstance(values, Sequence) and len(values) != size
+    ]
+    if wrong:
+        raise refused(wrong)
+
+
+def _check_kept(params: SessionParams, settings: Settings) -> None:
+    _check_ttl(params.ttl_seconds, settings)
+    limit = settings.max_keep_analyses
+    if (params.keep_analyses or 0) > limit:
+        raise bad_parameter("/keep_analyses", f"wanted at most {limit}")
+
+
+def _check_ttl(seconds: float | None, settings: Settings) -> None:
+    limit = settings.max_session_ttl_seconds
+    if (seconds or 0) > limit:
+        raise bad_parameter("/ttl_seconds", f"wanted at most {limit:g}")
+
+
+def _small(
+    metadata: Mapping[str, Any] | None, settings: Settings
+) -> dict[str, Any] | None:
+    """Metadata, if short enough and not nested beyond reason."""
+    if metadata is None:
+        return None
+    limit = settings.max_metadata_bytes
+    try:
+        length = len(orjson.dumps(metadata))
+    except TypeError:
+        raise bad_parameter("/metadata", "wanted less deeply nested values") from None
+    if length > limit:
+        raise TooLargeError(
+            f"The metadata take {length} bytes; at most {limit} here.",
+            "max_metadata_bytes",
+            limit,
+        )
+    return dict(metadata)
+
+
+def _options_patch(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options to set, validated, and options to set back, as ``None``."""
+    back = {name: None for name, value in options.items() if value is None}
+    unknown = [name for name in back if name not in Options.model_fields]
+    # Unknown names are kept among those to set, where validation finds them.
+    given = {name: options[name] for name in options if name not in back}
+    given |= dict.fromkeys(unknown)
+    chosen = validated(Options, given, "/options").chosen()
+    return {**back, **chosen}
+
+
+def _plain(model: Incoming | None) -> dict[str, Any] | None:
+    return model.model_dump(exclude_none=True) if model else None

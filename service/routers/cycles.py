@@ -1,0 +1,271 @@
+"""Cycles of a session: forecast in, analysis out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from service.limits import while_connected
+from service.media.types import ARRAY_ANSWERS, CSV, JSON, negotiate
+from service.observability import record, timed
+from service.openapi import answer, array_answers, array_request, header, problems
+from service.routers.analyses import check_ensemble
+from service.routers.conditions import is_fresh
+from service.routers.dependencies import (
+    SessionId,
+    Tenant,
+    TheSessions,
+    TheSettings,
+    array_answer,
+    array_body,
+    diagnostic_headers,
+)
+from service.routers.parameters import (
+    bad_parameter,
+    check_options_limits,
+    member_slice,
+    validated,
+)
+from service.routers.views import cycle_view
+from service.schemas.analyses import ARRAYS
+from service.schemas.cycles import CycleParams
+from service.sessions import CycleConflict, CycleResult, Session, Sessions
+
+router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
+
+_LAST = 10**9
+Finished = Annotated[int, Path(ge=0, le=_LAST, description="0: the initial ensemble.")]
+Numbered = Annotated[int, Path(ge=1, le=_LAST, description="Number of the cycle.")]
+_SESSION = ("session-not-found", "session-gone", "store-unavailable", "not-acceptable")
+_PREFER = header("Prefer", "`return=minimal` leaves the samples out of JSON.")
+_IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this one.")
+_REPLAYED = {
+    "Ccdm-Replayed": "`true` when the cycle was finished before.",
+    "Ccdm-Seed": "Seed of the analysis.",
+    "Ccdm-Warnings": "Number of warnings among the diagnostics.",
+}
+
+
+@router.put(
+    "/{k}",
+    status_code=201,
+    summary="Assimilate a cycle",
+    operation_id="put_cycle",
+    response_class=Response,
+    responses={
+        200: array_answers("CycleAnswer", "Finished before; the same.", _REPLAYED),
+        201: array_answers(
+            "CycleAnswer", "Assimilated.", {"Location": "Its address.", **_REPLAYED}
+        ),
+        **problems(
+            *_SESSION,
+            *("cycle-conflict", "analysis-not-kept", "store-full"),
+            *("invalid-json", "invalid-multipart", "invalid-input", "invalid-options"),
+            *("invalid-parameters", "numerical-breakdown", "too-large"),
+            *("unsupported-media-type", "body-timeout", "too-busy"),
+            "deadline-exceeded",
+        ),
+    },
+    openapi_extra={
+        **array_request("CycleRequest", "CycleParams", ARRAYS),
+        "parameters": [_PREFER],
+    },
+)
+async def put_cycle(
+    request: Request,
+    tenant: Tenant,
+    settings: TheSettings,
+    sessions: TheSessions,
+    session_id: SessionId,
+    k: Numbered,
+) -> Response:
+    """Assimilate cycle k of a session that stands at k - 1.
+
+    The number is the lock and the idempotency key. The same body again is answered as
+    the first time; another body, or another number, is a conflict.
+    """
+    media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
+    # Before the body: whom no session waits for need not send 64 MiB to hear it.
+    with timed("store"):
+        session = await sessions.get(tenant, session_id)
+    if k > session.cycle + 1:
+        raise CycleConflict(k, session.cycle)
+    async with array_body(request, ARRAYS) as body:
+        params = validated(CycleParams, body.params)
+        options = params.options.chosen() if params.options else {}
+        states, simulated, observation = body.require(*ARRAYS)
+        check_ensemble(settings, states, simulated)
+        check_options_limits(options, settings)
+        result = await while_connected(
+            request,
+            lambda: sessions.put_cycle(
+                *(tenant, session_id, k),
+                *(states, simulated, observation),
+                options=options,
+            ),
+        )
+    for stage, seconds in result.timings.items():
+        record(stage, seconds)
+    return await _put_answer(request, media_type, session, result)
+
+
+async def _put_answer(
+    request: Request, media_type: str, session: Session, result: CycleResult
+) -> Response:
+    cycle = result.cycle
+    facts = {"cycle": cycle.cycle, "diagnostics": cycle.diagnostics}
+    headers = diagnostic_headers(cycle.diagnostics)
+    headers["Location"] = f"/v1/sessions/{session.id}/cycles/{cycle.cycle}"
+    if result.replayed:
+        headers["Ccdm-Replayed"] = "true"
+    status = 200 if result.replayed else 201
+    preferences = request.headers.get("prefer", "").replace(" ", "").lower()
+    if media_type == JSON and "return=minimal" in preferences.split(","):
+        headers["Preference-Applied"] = "return=minimal"
+        return Response(orjson.dumps(facts), status, headers, JSON)
+    return await array_answer(
+        request,
+        media_type,
+        result.samples,
+        facts=facts,
+        status=status,
+        headers=headers,
+        columns=_columns(session),
+    )
+
+
+@router.get(
+    "",
+    summary="List cycles",
+    operation_id="list_cycles",
+    response_class=Response,
+    responses={
+        200: answer("CycleList", "A page.", {"Link": "The next page, if any."}),
+        **problems(*_SESSION, "invalid-parameters"),
+    },
+)
+async def list_cycles(
+    request: Request,
+    tenant: Tenant,
+    sessions: TheSessions,
+    session_id: SessionId,
+    after: Annotated[int, Query(ge=0, le=_LAST)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """Diagnostics of finished cycles, in order."""
+    negotiate(request.headers.get("accept"), (JSON,))
+    with timed("store"):
+        session = await sessions.get(tenant, session_id)
+        found = await sessions.cycles(tenant, session_id, after=after, limit=limit)
+    page = {
+        "current_cycle": session.cycle,
+        "cycles": [cycle_view(item) for item in found],
+    }
+    last = found[-1].cycle if found else session.cycle
+    link = f"</v1/sessions/{session_id}/cycles?after={last}&limit={limit}>"
+    headers = {"Link": f'{link}; rel="next"'} if last < session.cycle else {}
+    return Response(orjson.dumps(page), headers=headers, media_type=JSON)
+
+
+@router.get(
+    "/{k}",
+    summary="Read a cycle",
+    operation_id="read_cycle",
+    response_class=Response,
+    responses={
+        200: answer("CycleView", "The cycle.", {"ETag": "It never changes."}),
+        304: {"description": "Not changed since."},
+        **problems(*_SESSION, "cycle-not-found", "invalid-parameters"),
+    },
+    openapi_extra={"parameters": [_IF_NONE_MATCH]},
+)
+async def read_cycle(
+    request: Request,
+    tenant: Tenant,
+    sessions: TheSessions,
+    session_id: SessionId,
+    k: Numbered,
+) -> Response:
+    """Diagnostics of a finished cycle."""
+    negotiate(request.headers.get("accept"), (JSON,))
+    with timed("store"):
+        cycle = await sessions.cycle(tenant, session_id, k)
+    headers = {"ETag": f'"{cycle.digest[:32]}"'}
+    if is_fresh(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(orjson.dumps(cycle_view(cycle)), headers=headers, media_type=JSON)
+
+
+@router.get(
+    "/{k}/analysis",
+    summary="Download an analysis",
+    operation_id="read_analysis",
+    response_class=Response,
+    responses={
+        200: array_answers(
+            "AnalysisDownload", "Analysis samples.", {"ETag": "It never changes."}
+        ),
+        304: {"description": "Not changed since."},
+        **problems(
+            *_SESSION, "cycle-not-found", "analysis-not-kept", "invalid-parameters"
+        ),
+    },
+    openapi_extra={"parameters": [_IF_NONE_MATCH]},
+)
+async def read_analysis(
+    request: Request,
+    tenant: Tenant,
+    sessions: TheSessions,
+    session_id: SessionId,
+    k: Finished,
+    members: Annotated[
+        str | None,
+        Query(
+            description="Some of the members, as in `0:10`, `:10`, `90:` or `7`.",
+            examples=["0:10"],
+        ),
+    ] = None,
+) -> Response:
+    """Samples of a finished cycle, all or some members; cycle 0 is the initial
+    ensemble.
+    """
+    media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
+    rows = member_slice(members)
+    with timed("store"):
+        tag = await _analysis_tag(sessions, tenant, session_id, k)
+    tag = f'"{tag}-{members or "all"}-{media_type.rpartition("/")[2]}"'
+    headers = {"ETag": tag}
+    if is_fresh(request, tag):
+        return Response(status_code=304, headers={**headers, "Vary": "Accept"})
+    with timed("store"):
+        session = await sessions.get(tenant, session_id) if media_type == CSV else None
+        samples = await sessions.analysis(tenant, session_id, k, rows)
+    if rows and not len(samples):
+        raise bad_parameter("/query/members", "there are fewer members than that")
+    start = rows.start if rows else 0
+    facts: Mapping[str, Any] = {"cycle": k, "members": [start, start + len(samples)]}
+    return await array_answer(
+        request,
+        media_type,
+        samples,
+        facts=facts,
+        headers=headers,
+        columns=_columns(session),
+    )
+
+
+async def _analysis_tag(sessions: Sessions, tenant: str, sid: str, k: int) -> str:
+    """What tells this analysis from any other at this address."""
+    if k == 0:
+        return f"initial-{(await sessions.get(tenant, sid)).created_at:.6f}"
+    return (await sessions.cycle(tenant, sid, k)).digest[:32]
+
+
+def _columns(session: Session | None) -> list[str] | None:
+    """Names of the state variables, where the session has them."""
+    names = (session.names or {}) if session else {}
+    return names.get("states")

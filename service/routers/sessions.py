@@ -1,0 +1,186 @@
+"""Sessions: create, list, read, change, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from service.media.types import JSON, negotiate
+from service.observability import timed
+from service.openapi import answer, array_request, header, json_request, problems
+from service.routers.conditions import is_fresh, require_match, session_tag
+from service.routers.creation import patch_of, spec_of
+from service.routers.dependencies import (
+    SessionId,
+    Tenant,
+    TheSessions,
+    TheSettings,
+    array_body,
+    json_body,
+)
+from service.routers.parameters import validated
+from service.routers.views import session_view
+from service.schemas.sessions import SessionParams, SessionPatch
+from service.sessions import Session
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+
+ENSEMBLE = "initial_ensemble"
+_SESSION = ("session-not-found", "session-gone", "store-unavailable")
+_BODY = (
+    *("invalid-json", "invalid-options", "invalid-parameters", "not-acceptable"),
+    *("too-large", "unsupported-media-type", "body-timeout", "too-busy"),
+)
+_TAGGED = {"ETag": "The session's version."}
+_IF_MATCH = header("If-Match", "Change the session only if it still has this ETag.")
+_IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this one.")
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Create a session",
+    operation_id="create_session",
+    response_class=Response,
+    responses={
+        201: answer("SessionView", "Created.", {"Location": "Its address.", **_TAGGED}),
+        **problems(
+            *_BODY, "invalid-multipart", "invalid-input", *_SESSION[2:], "store-full"
+        ),
+    },
+    openapi_extra=array_request(
+        "SessionRequest", "SessionParams", (ENSEMBLE,), required=False
+    ),
+)
+async def create_session(
+    request: Request, tenant: Tenant, settings: TheSettings, sessions: TheSessions
+) -> Response:
+    """Begin a session, with an initial ensemble, a mean and deviation to draw one from,
+    or neither.
+    """
+    negotiate(request.headers.get("accept"), (JSON,))
+    async with array_body(request, (ENSEMBLE,)) as body:
+        params = validated(SessionParams, body.params)
+        spec = spec_of(params, body.arrays.get(ENSEMBLE), settings)
+        with timed("store"):
+            session = await sessions.create(tenant, spec)
+    location = f"/v1/sessions/{session.id}"
+    return _answer(session, 201, {"Location": location})
+
+
+@router.get(
+    "",
+    summary="List sessions",
+    operation_id="list_sessions",
+    response_class=Response,
+    responses={
+        200: answer("SessionList", "A page.", {"Link": "The next page, if any."}),
+        **problems("invalid-parameters", "not-acceptable", "store-unavailable"),
+    },
+)
+async def list_sessions(
+    request: Request,
+    tenant: Tenant,
+    sessions: TheSessions,
+    after: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Response:
+    """The key's own sessions, in order of creation."""
+    negotiate(request.headers.get("accept"), (JSON,))
+    with timed("store"):
+        found, following = await sessions.list(tenant, after=after, limit=limit)
+    page = {"sessions": [session_view(item) for item in found], "next": following}
+    link = f'</v1/sessions?after={following}&limit={limit}>; rel="next"'
+    headers = {"Link": link} if following else {}
+    return Response(orjson.dumps(page), headers=headers, media_type=JSON)
+
+
+@router.get(
+    "/{session_id}",
+    summary="Read a session",
+    operation_id="read_session",
+    response_class=Response,
+    responses={
+        200: answer("SessionView", "The session.", _TAGGED),
+        304: {"description": "Not changed since."},
+        **problems(*_SESSION, "not-acceptable"),
+    },
+    openapi_extra={"parameters": [_IF_NONE_MATCH]},
+)
+async def read_session(
+    request: Request, tenant: Tenant, sessions: TheSessions, session_id: SessionId
+) -> Response:
+    """The session as it is now; its lifetime starts anew."""
+    negotiate(request.headers.get("accept"), (JSON,))
+    with timed("store"):
+        session = await sessions.get(tenant, session_id)
+    if is_fresh(request, session_tag(session)):
+        return Response(status_code=304, headers={"ETag": session_tag(session)})
+    return _answer(session)
+
+
+@router.patch(
+    "/{session_id}",
+    summary="Change a session",
+    operation_id="update_session",
+    response_class=Response,
+    responses={
+        200: answer("SessionView", "Changed.", _TAGGED),
+        **problems(*_SESSION, *_BODY, "precondition-failed", "store-full"),
+    },
+    openapi_extra={**json_request("SessionPatch"), "parameters": [_IF_MATCH]},
+)
+async def update_session(
+    request: Request,
+    tenant: Tenant,
+    settings: TheSettings,
+    sessions: TheSessions,
+    session_id: SessionId,
+) -> Response:
+    """Change lifetime, metadata or options; what is not named stays."""
+    negotiate(request.headers.get("accept"), (JSON,))
+    with timed("store"):
+        session = await sessions.get(tenant, session_id)
+    expected = require_match(request, session)
+    body = await json_body(request)
+    changes = patch_of(validated(SessionPatch, body), session, settings)
+    with timed("store"):
+        session = await sessions.update(
+            tenant, session_id, expected_version=expected, **changes
+        )
+    return _answer(session)
+
+
+@router.delete(
+    "/{session_id}",
+    status_code=204,
+    summary="Delete a session",
+    operation_id="delete_session",
+    response_class=Response,
+    responses={
+        204: {"description": "Deleted; asking for it is answered 410 for a day."},
+        **problems(*_SESSION, "precondition-failed", "invalid-parameters"),
+    },
+    openapi_extra={"parameters": [_IF_MATCH]},
+)
+async def delete_session(
+    request: Request, tenant: Tenant, sessions: TheSessions, session_id: SessionId
+) -> Response:
+    """Delete a session and all of its analyses."""
+    expected = None
+    with timed("store"):
+        if "if-match" in request.headers:
+            session = await sessions.get(tenant, session_id)
+            expected = require_match(request, session)
+        await sessions.delete(tenant, session_id, expected_version=expected)
+    return Response(status_code=204)
+
+
+def _answer(
+    session: Session, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    every = {"ETag": session_tag(session), **(headers or {})}
+    return Response(orjson.dumps(session_view(session)), status, every, JSON)

@@ -1,0 +1,49 @@
+"""Sessions and cycles as JSON shows them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from service.sessions import Cycle, Session
+
+
+def session_view(session: Session) -> dict[str, Any]:
+    """A session without what only the service needs."""
+    return {
+        "id": session.id,
+        "state_dim": session.state_dim,
+        "measurement_dim": session.measurement_dim,
+        "members": session.members,
+        "cycle": session.cycle,
+        "version": session.version,
+        "options": session.options,
+        "seed": session.seed,
+        "ttl_seconds": session.ttl_seconds,
+        "keep_analyses": session.keep_analyses,
+        "oldest_kept": session.oldest_kept,
+        "created_at": timestamp(session.created_at),
+        "updated_at": timestamp(session.updated_at),
+        "expires_at": timestamp(session.expires_at),
+        "names": session.names,
+        "coordinates": session.coordinates,
+        "metadata": session.metadata,
+    }
+
+
+def cycle_view(cycle: Cycle) -> dict[str, Any]:
+    """A finished cycle, samples apart."""
+    return {
+        "cycle": cycle.cycle,
+        "created_at": timestamp(cycle.created_at),
+        "seed": cycle.seed,
+        "n_samples": cycle.n_samples,
+        "options": cycle.options,
+        "diagnostics": cycle.diagnostics,
+    }
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 in UTC, to the millisecond."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

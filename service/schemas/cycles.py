@@ -1,0 +1,62 @@
+"""Cycles of a session."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from service.schemas.analyses import Observation, Samples, Simulated, States
+from service.schemas.base import Incoming, Outgoing
+from service.schemas.options import Options
+
+
+class CycleParams(Incoming):
+    """What comes with the arrays of a cycle."""
+
+    options: Options | None = Field(
+        None, description="Laid over the session's options, for this cycle alone."
+    )
+
+
+class CycleRequest(CycleParams):
+    """A cycle in JSON."""
+
+    forecast_states: States
+    simulated_measurements: Simulated
+    observation: Observation
+
+
+class CycleAnswer(Outgoing):
+    """The result of a cycle; without samples where `Prefer: return=minimal` came."""
+
+    cycle: int
+    analysis_samples: Samples = None
+    diagnostics: dict[str, Any]
+
+
+class CycleView(Outgoing):
+    """What is known of a finished cycle, samples apart."""
+
+    cycle: int
+    created_at: datetime
+    seed: int
+    n_samples: int
+    options: dict[str, Any] = Field(description="This cycle's own.")
+    diagnostics: dict[str, Any]
+
+
+class CycleList(Outgoing):
+    """One page of cycles, in order."""
+
+    current_cycle: int
+    cycles: list[CycleView]
+
+
+class AnalysisDownload(Outgoing):
+    """Samples of one cycle, all or some."""
+
+    cycle: int
+    members: list[int] = Field(description="`[start, stop]` of the rows that came.")
+    analysis_samples: Samples

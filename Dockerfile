@@ -45,8 +45,8 @@ LABEL org.opencontainers.image.title="ccdm" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 RUN set -eu; \
-    groupadd --system --gid 10001 ccdm; \
-    useradd --system --uid 10001 --gid ccdm --no-create-home --home-dir /data \
+    groupadd --gid 10001 ccdm; \
+    useradd --uid 10001 --gid ccdm --no-create-home --home-dir /data \
         --shell /usr/sbin/nologin ccdm; \
     install -d -o ccdm -g ccdm -m 0700 /data
 COPY --from=install /opt/ccdm /opt/ccdm

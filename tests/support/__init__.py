@@ -1,0 +1,1 @@
+"""What tests lean on: real servers, and ways to hurt them."""

@@ -18,10 +18,9 @@ import orjson
 from service.client.errors import UnexpectedReplyError, UsageError, service_error
 from service.client.messages import Reply
 from service.client.retry import retry_after
+from service.media.bodies import encode_body
 from service.media.errors import InvalidArrayError
-from service.media.multipart import encode_multipart
-from service.media.npy import decode_npy, encode_npy
-from service.media.types import JSON, NPY
+from service.media.npy import decode_npy
 
 Array = npt.NDArray[np.float64]
 
@@ -34,27 +33,11 @@ def form(
     Raises:
         UsageError: for an array that does not hold numbers.
     """
-    parts = [(name, NPY, npy(name, values)) for name, values in arrays.items()]
-    if params:
-        parts.append(("params", JSON, json(params)))
-    return encode_multipart(parts)
-
-
-def npy(name: str, values: npt.ArrayLike) -> bytes:
-    """An array in NumPy's file format; ``None`` in it is a missing number (NaN).
-
-    Raises:
-        UsageError: when it does not hold numbers.
-    """
+    numbers = {name: _numbers(name, values) for name, values in arrays.items()}
     try:
-        array = np.asarray(values)
-        if array.dtype == object:
-            array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{name}: not an array of numbers ({error})") from error
-    if array.dtype.kind not in "fiu":
-        raise UsageError(f"{name}: got {array.dtype} values, wanted real numbers")
-    return encode_npy(array)
+        return encode_body(numbers, _plain(params))
+    except TypeError as error:
+        raise UsageError(f"cannot be sent as JSON: {error}") from error
 
 
 def json(values: Mapping[str, Any]) -> bytes:
@@ -128,6 +111,19 @@ def read_timing(reply: Reply) -> dict[str, float]:
             if key == "dur" and name:
                 timing[name] = float(value) / 1e3
     return timing
+
+
+def _numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """An array of real numbers; ``None`` in it is a missing one (NaN)."""
+    try:
+        array = np.asarray(values)
+        if array.dtype == object:
+            array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: not an array of numbers ({error})") from error
+    if array.dtype.kind not in "fiu":
+        raise UsageError(f"{name}: got {array.dtype} values, wanted real numbers")
+    return array
 
 
 def _plain(value: Any) -> Any:

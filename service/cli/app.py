@@ -1,0 +1,151 @@
+"""The commands and their options; the work is done in a module of each command.
+
+Those modules are imported when their command runs, so that ``ccdm --help`` is quick
+and a missing extra is missed only where it is needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ccdm_engine.version import __version__
+from service.cli.output import CommandError, leave
+
+app = typer.Typer(
+    name="ccdm",
+    help="Data assimilation with closed-form conditional diffusion models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Url = Annotated[
+    str | None, typer.Option(help="A running service, e.g. http://127.0.0.1:8000.")
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(envvar="CCDM_API_KEY", help="API key of that service."),
+]
+StoreUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Where sessions are kept: sqlite:///file or redis://host:6379/0. "
+        "[default: CCDM_STORE_URL, else a file in the user's data folder]"
+    ),
+]
+
+
+def run() -> None:
+    """Run the command line and turn failures into a sentence and an exit code."""
+    try:
+        app()
+    except CommandError as error:
+        leave(error)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ccdm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+) -> None:
+    """Data assimilation with closed-form conditional diffusion models."""
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port; 0 takes a free one. [default: 8000]", min=0, max=65535
+        ),
+    ] = None,
+    store: StoreUrl = None,
+    workers: Annotated[int, typer.Option(help="Processes that answer.", min=1)] = 1,
+) -> None:
+    """Start the service. Everything else is set by CCDM_* environment variables."""
+    from service.cli.serve import serve_forever
+
+    serve_forever(host=host, port=port, store=store, workers=workers)
+
+
+@app.command()
+def check(store: StoreUrl = None, url: Url = None, api_key: ApiKey = None) -> None:
+    """Diagnose the installation, the store and, with --url, a running service."""
+    from service.cli.check import run_checks
+
+    raise typer.Exit(run_checks(store=store, url=url, api_key=api_key))
+
+
+@app.command()
+def assimilate(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILES...",
+            help="Forecast states, simulated measurements and observation, each .npy, "
+            ".npz or .csv; or one .npz that holds all three by these names.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".npy, .npz or .csv to write.")
+    ] = Path("analysis.npy"),
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="One option; may be repeated."),
+    ] = None,
+    options: Annotated[
+        Path | None, typer.Option(help="JSON file of options; --option overrides it.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="For the same samples again.", min=0)
+    ] = None,
+    diagnostics: Annotated[
+        Path | None, typer.Option(help="JSON file for the diagnostics.")
+    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Turn three arrays in files into an analysis in a file.
+
+    States are (N, dx) and simulated measurements (N, dy), one row per member; the
+    observation is (dy), with NaN or an empty cell where nothing was observed.
+    """
+    from service.cli.assimilate import Job, assimilate_files
+
+    assimilate_files(
+        Job(files, output, option or [], options, seed, diagnostics, url, api_key)
+    )
+
+
+@app.command()
+def demo(
+    cycles: Annotated[
+        int, typer.Option(help="Observations to assimilate.", min=2)
+    ] = 100,
+    members: Annotated[int, typer.Option(help="Ensemble size.", min=2)] = 100,
+    seed: Annotated[int, typer.Option(help="Of all randomness.", min=0)] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for picture, scores and logs.")] = (
+        Path("out/demo")
+    ),
+) -> None:
+    """Cycle a chaotic model through a service that is killed on the way."""
+    from service.cli.demo.run import Plan, run_demo
+
+    raise typer.Exit(run_demo(Plan(cycles, members, seed, out)))

@@ -1,0 +1,159 @@
+"""What the demo says: on a terminal with a progress bar, elsewhere line by line."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from rich import progress as bars
+from rich.markup import escape
+from rich.table import Table
+
+from service.cli.demo.comparison import REFERENCE_MEMBERS, Contender, Score
+from service.cli.output import console
+
+if TYPE_CHECKING:
+    from service.cli.demo.run import Journey, Plan
+
+LINES = 10
+
+
+class Progress:
+    """The cycles as they are acknowledged."""
+
+    def __init__(self, cycles: int) -> None:
+        self._cycles = cycles
+        self._console = console()
+        self._bar = bars.Progress(
+            bars.TextColumn("[bold]cycling"),
+            bars.BarColumn(bar_width=36),
+            bars.MofNCompleteColumn(),
+            bars.TextColumn("{task.fields[state]}", style="dim"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=cycles, state="")
+
+    def cycle(self, event: Mapping[str, Any]) -> None:
+        """Show one more acknowledged cycle."""
+        done = event["cycle"]
+        effective = event.get("effective")
+        state = f"spread {event['spread']:.2f}, {event['milliseconds']:.0f} ms"
+        if effective is not None:
+            state += f", {effective:.0f} effective members"
+        self._bar.update(self._task, completed=done, state=state)
+        if not self._console.is_terminal and done % max(1, self._cycles // LINES) == 0:
+            self._console.print(f"  cycle {done} of {self._cycles}: {state}")
+
+    def say(self, text: str) -> None:
+        """Tell something that happened on the way."""
+        self._console.print(f"  [bold red]![/] {escape(text)}")
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it is."""
+        self._bar.stop()
+
+
+def waiting(what: str) -> AbstractContextManager[Any]:
+    """A spinner while something takes its time."""
+    out = console()
+    if out.is_terminal:
+        return out.status(what)
+    out.print(f"  {what}")
+    return nullcontext()
+
+
+def setting(plan: Plan) -> str:
+    """The experiment in one line."""
+    return (
+        f"{plan.members} members, {plan.cycles} cycles through the service over HTTP, "
+        f"z observed every 0.1 with error 2, seed {plan.seed}"
+    )
+
+
+def opening(plan: Plan, url: str, pid: int) -> None:
+    """What is about to happen."""
+    out = console()
+    out.print("[bold]Lorenz-63, z alone observed[/]")
+    out.print(f"  service    {url} (process {pid}), sessions in SQLite")
+    out.print("  simulator  a process of its own: holds model and truth, sends arrays")
+    out.print(f"  setting    {setting(plan)}\n")
+
+
+def table(
+    plan: Plan,
+    runs: list[Contender],
+    scores: Mapping[str, Score],
+    record: Mapping[str, Any],
+) -> None:
+    """CCDM, EnKF, free run and reference side by side."""
+    out = console()
+    view = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
+    view.add_column("", style="bold")
+    for heading in ("knows", "CRPS", "RMSE", "spread", "smaller lobe", "ms per cycle"):
+        view.add_column(heading, justify="left" if heading == "knows" else "right")
+    for run in runs:
+        one = scores[run.name]
+        view.add_row(
+            run.name,
+            run.knows,
+            f"{one.crps:.2f}",
+            f"{one.rmse:.2f}",
+            f"{one.spread:.2f}",
+            f"{one.smaller_lobe:.0%}",
+            "-" if math.isnan(one.milliseconds) else f"{one.milliseconds:.1f}",
+        )
+    out.print()
+    out.print(view)
+    inside = 1e3 * float(np.nanmedian(record["compute_seconds"]))
+    out.print(_paragraph(_NOTES.format(inside=inside, members=plan.members)))
+
+
+_NOTES = """\
+Same model, observations, start and noise draws for CCDM, EnKF and free run, {members} \
+members each; means over x, y, z and the last four fifths of the cycles of one seed, \
+and seeds differ. CRPS scores the whole ensemble, lower is better. z does not know the \
+sign of x and y, so the exact belief has two mirrored lobes with half of the members \
+each: RMSE of the mean then says little, and a filter in one lobe is lucky or lost. \
+CCDM's time is a round trip over HTTP with the result stored ({inside:.1f} ms of it \
+the analysis); the others run in this process. Reference: a particle filter of \
+{reference} members that knows R, its mirror image beside it."""
+_NOTES = _NOTES.replace("{reference}", f"{REFERENCE_MEMBERS:,}")
+
+
+def ending(plan: Plan, journey: Journey, picture: Path, seconds: float) -> None:
+    """What was promised, and whether it was kept."""
+    out = console()
+    for failure in journey.failures:
+        out.print(f"[bold red]failed:[/] {escape(failure)}")
+    if not journey.failures:
+        out.print(
+            f"\n[bold green]Nothing was lost.[/] Killed after cycle "
+            f"{journey.killed_after}, away for {journey.away:.1f} s; the simulator "
+            f"repeated {journey.retries} request(s) and finished all {plan.cycles} "
+            "cycles, each of them kept bit for bit."
+        )
+    out.print(f"Picture  {escape(str(picture))}")
+    out.print(f"Scores   {escape(str(plan.out / 'scores.json'))}")
+    out.print(f"Done in {seconds:.0f} s", style="dim")
+
+
+def _paragraph(text: str) -> str:
+    lines = textwrap.wrap(text, width=min(96, console().width))
+    return "\n[dim]" + escape("\n".join(lines)) + "[/]"

@@ -1,0 +1,208 @@
+"""``ccdm demo`` from start to finish, and what it promises.
+
+The service is killed once, at a moment nobody chose: the simulator goes on by itself
+while the kill happens. Afterwards every acknowledged cycle has to be in the restarted
+service, and every analysis it kept has to be, bit for bit, the one the simulator got.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service.cli.demo import report
+from service.cli.demo.comparison import Contender, Score, contenders, score
+from service.cli.demo.processes import Service, Simulator
+from service.cli.output import CommandError
+from service.client import Client
+
+SILENCE = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: cycles, ensemble size, seed, and where to leave the results."""
+
+    cycles: int
+    members: int
+    seed: int
+    out: Path
+
+
+@dataclass(slots=True)
+class Journey:
+    """What happened on the way.
+
+    Attributes:
+        session: its id.
+        cycle: the last one acknowledged.
+        killed_after: the last one acknowledged when the service was killed.
+        found_after: where the restarted service said that the session stands.
+        away: seconds between kill and the first answer after it.
+        retries: requests that the simulator had to repeat.
+        replayed: cycles whose first reply was lost and that came from the store.
+        seconds: for all cycles together, the time away included.
+    """
+
+    session: str = ""
+    cycle: int = 0
+    killed_after: int = 0
+    found_after: int = 0
+    away: float = 0.0
+    retries: int = 0
+    replayed: int = 0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+
+def run_demo(plan: Plan) -> int:
+    """Run the demo; 0 when everything it promises was kept."""
+    if find_spec("matplotlib") is None:
+        raise CommandError(
+            "the demo draws a picture and needs matplotlib: pip install 'ccdm[demo]'"
+        )
+    plan.out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="ccdm-demo-") as scratch:
+        journey, record = _travel(plan, Path(scratch))
+    with report.waiting("scoring, and the other filters on the same observations"):
+        runs = contenders(record, plan.seed)
+        truth = record["truth"][:, -1]
+        scores = {run.name: score(run, truth) for run in runs}
+    picture = plan.out / "lorenz63.png"
+    with report.waiting("drawing"):
+        _draw(plan, journey, record, runs, scores, picture)
+    _write(plan, journey, record, scores)
+    report.table(plan, runs, scores, record)
+    report.ending(plan, journey, picture, time.monotonic() - started)
+    return 1 if journey.failures else 0
+
+
+def _travel(plan: Plan, scratch: Path) -> tuple[Journey, dict[str, Any]]:
+    """Cycle, kill, restart, go on, and look at what is left."""
+    log = plan.out / "service.log"
+    log.write_bytes(b"")
+    service = Service(f"sqlite:///{scratch / 'sessions.sqlite3'}", log)
+    record = scratch / "record.npz"
+    with service:
+        report.opening(plan, service.url, service.pid)
+        journey = _cycle(plan, service, record)
+        with np.load(record) as archive:
+            seen = dict(archive)
+        _inspect(plan, service, journey, seen)
+    return journey, seen
+
+
+def _cycle(plan: Plan, service: Service, record: Path) -> Journey:
+    journey = Journey()
+    arguments = {
+        "--url": service.url,
+        "--record": record,
+        "--cycles": plan.cycles,
+        "--members": plan.members,
+        "--seed": plan.seed,
+    }
+    words = [str(word) for pair in arguments.items() for word in pair]
+    started = time.monotonic()
+    log = plan.out / "simulator.log"
+    with report.Progress(plan.cycles) as progress, Simulator(words, log) as simulator:
+        for event in simulator.events(SILENCE):
+            if event["event"] == "session":
+                journey.session = event["id"]
+            elif event["event"] == "retry":
+                journey.retries += 1
+            elif event["event"] == "cycle":
+                journey.cycle = event["cycle"]
+                journey.replayed += event["replayed"]
+                progress.cycle(event)
+            if journey.cycle >= plan.cycles // 2 and not journey.killed_after:
+                _kill_and_restart(service, journey, progress)
+    journey.seconds = time.monotonic() - started
+    return journey
+
+
+def _kill_and_restart(
+    service: Service, journey: Journey, progress: report.Progress
+) -> None:
+    journey.killed_after = journey.cycle
+    pid = service.pid
+    started = time.monotonic()
+    service.kill()
+    progress.say(f"service killed (kill -9, process {pid}) after cycle {journey.cycle}")
+    service.start()
+    journey.away = time.monotonic() - started
+    with Client(service.url) as client:
+        journey.found_after = client.session(journey.session).current_cycle
+    progress.say(
+        f"service restarted (process {service.pid}) after {journey.away:.1f} s; "
+        f"it knows cycle {journey.found_after}"
+    )
+
+
+def _inspect(
+    plan: Plan, service: Service, journey: Journey, seen: dict[str, Any]
+) -> None:
+    """Compare what the restarted service holds with what the simulator got."""
+    if journey.found_after < journey.killed_after:
+        journey.failures.append(
+            f"cycle {journey.killed_after} was acknowledged, but after the restart the "
+            f"service knew only cycle {journey.found_after}"
+        )
+    if journey.cycle != plan.cycles:
+        journey.failures.append(f"only {journey.cycle} cycles were acknowledged")
+    with Client(service.url) as client:
+        session = client.session(journey.session)
+        numbers = [one.cycle for one in session.history()]
+        if numbers != list(range(1, plan.cycles + 1)):
+            journey.failures.append(f"the session's history has cycles {numbers}")
+        for k, samples in enumerate(seen["analyses"], start=1):
+            if session.analysis(k).tobytes() != samples.tobytes():
+                journey.failures.append(f"cycle {k} is kept other than it was sent")
+
+
+def _draw(
+    plan: Plan,
+    journey: Journey,
+    record: dict[str, Any],
+    runs: list[Contender],
+    scores: dict[str, Score],
+    file: Path,
+) -> None:
+    from service.cli.demo.picture import View, draw
+
+    shown = [run for run in runs if run.name != "Free run"]
+    view = View(
+        paths=record["paths"],
+        truth=record["truth"],
+        observations=record["observations"],
+        snapshots={run.name: run.analyses for run in shown},
+        scores={run.name: f"CRPS {scores[run.name].crps:.2f}" for run in shown},
+        restart=journey.killed_after,
+        subtitle=report.setting(plan),
+    )
+    draw(view, file)
+
+
+def _write(
+    plan: Plan, journey: Journey, record: dict[str, Any], scores: dict[str, Score]
+) -> None:
+    plain = {
+        name: {key: None if np.isnan(value) else value for key, value in row.items()}
+        for name, row in ((name, asdict(one)) for name, one in scores.items())
+    }
+    content = {
+        "cycles": plan.cycles,
+        "members": plan.members,
+        "seed": plan.seed,
+        "journey": asdict(journey),
+        "scores": plain,
+    }
+    (plan.out / "scores.json").write_text(json.dumps(content, indent=2) + "\n")
+    np.savez_compressed(plan.out / "run.npz", **record)

@@ -1,0 +1,193 @@
+"""Arrays from files and into files: npy, npz and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.cli.output import USAGE, CommandError
+
+Array = npt.NDArray[np.float64]
+
+STATES = "forecast_states"
+SIMULATED = "simulated_measurements"
+OBSERVATION = "observation"
+NAMES = (STATES, SIMULATED, OBSERVATION)
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": None}
+MISSING = ("", "nan", "na", "null", "none")
+
+
+def read_triple(files: list[Path]) -> dict[str, Array]:
+    """The three arrays of an analysis, from three files or one npz."""
+    if len(files) == 1 and files[0].suffix == ".npz":
+        arrays = {name: _from_npz(files[0], name, alone=False) for name in NAMES}
+    elif len(files) == 3:
+        arrays = {
+            name: _read(file, name) for name, file in zip(NAMES, files, strict=True)
+        }
+    else:
+        raise CommandError(
+            f"got {len(files)} file(s), wanted three (forecast states, simulated "
+            "measurements, observation) or one .npz that holds all three",
+            USAGE,
+        )
+    # A column or a row of a table is a vector of measurements all the same.
+    if arrays[OBSERVATION].ndim == 2 and 1 in arrays[OBSERVATION].shape:
+        arrays[OBSERVATION] = arrays[OBSERVATION].ravel()
+    return arrays
+
+
+def check_output(file: Path) -> None:
+    """Refuse what cannot be written before the work is done."""
+    if file.suffix not in (".npy", ".npz", ".csv"):
+        raise CommandError(f"{file}: output is .npy, .npz or .csv", USAGE)
+    if not file.absolute().parent.is_dir():
+        raise CommandError(f"{file}: there is no folder {file.parent}", USAGE)
+
+
+def write_samples(file: Path, samples: Array, diagnostics: Mapping[str, Any]) -> None:
+    """Write samples ``(n_samples, dx)``; an npz holds the diagnostics too."""
+    # A file that is there is whole: written beside, then put in its place.
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as stream:
+            if file.suffix == ".npy":
+                np.save(stream, samples)
+            elif file.suffix == ".npz":
+                facts = json.dumps(dict(diagnostics))
+                np.savez(stream, analysis_samples=samples, diagnostics=facts)
+            else:
+                header = ",".join(f"x{i}" for i in range(samples.shape[1]))
+                rows = (",".join(map(repr, row)) for row in samples.tolist())
+                stream.write("\n".join([header, *rows, ""]).encode())
+        beside.replace(file)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CommandError(f"{file}: cannot be written ({error.strerror})") from error
+
+
+def read_json_object(file: Path) -> dict[str, Any]:
+    """An object in a JSON file."""
+    try:
+        content = json.loads(file.read_text())
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}", USAGE) from error
+    except ValueError as error:
+        raise CommandError(f"{file}: not JSON ({error})", USAGE) from error
+    if not isinstance(content, dict):
+        raise CommandError(f"{file}: wanted a JSON object of options", USAGE)
+    return content
+
+
+def _read(file: Path, name: str) -> Array:
+    if file.suffix == ".npz":
+        return _from_npz(file, name, alone=True)
+    if file.suffix == ".npy":
+        return _numbers(_load(file), file)
+    if file.suffix in SEPARATORS:
+        return _from_table(file)
+    raise CommandError(
+        f"{file}: the name should end in .npy, .npz, .csv, .tsv or .txt", USAGE
+    )
+
+
+def _load(file: Path) -> Any:
+    try:
+        return np.load(file, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise CommandError(f"{file}: there is no such file", USAGE) from error
+    except (OSError, ValueError, EOFError) as error:
+        raise CommandError(f"{file}: cannot be read as {file.suffix}", USAGE) from error
+
+
+def _from_npz(file: Path, name: str, *, alone: bool) -> Array:
+    archive = _load(file)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise CommandError(f"{file}: cannot be read as .npz", USAGE)
+    with archive:
+        held = archive.files
+        wanted = held[0] if alone and len(held) == 1 else name
+        if wanted not in held:
+            listed = ", ".join(held) or "nothing"
+            raise CommandError(
+                f"{file}: there is no {name} in it; it holds {listed}", USAGE
+            )
+        try:
+            return _numbers(archive[wanted], file)
+        except ValueError as error:
+            raise CommandError(f"{file}: {wanted} cannot be read", USAGE) from error
+
+
+def _numbers(array: npt.NDArray[Any], file: Path) -> Array:
+    if array.dtype.kind not in "fiu":
+        raise CommandError(f"{file}: holds {array.dtype}, wanted real numbers", USAGE)
+    return array.astype(np.float64)
+
+
+def _from_table(file: Path) -> Array:
+    lines = _lines(file)
+    # A header says nothing that is needed here.
+    first = 2 if lines and _is_header(lines[0]) else 1
+    rows = [
+        _row(cells, file, line) for line, cells in enumerate(lines[first - 1 :], first)
+    ]
+    if not rows:
+        raise CommandError(f"{file}: holds no numbers", USAGE)
+    for line, row in enumerate(rows, first):
+        if len(row) != len(rows[0]):
+            raise CommandError(
+                f"{file}, line {line}: {len(row)} cells, but line {first} has "
+                f"{len(rows[0])}",
+                USAGE,
+            )
+    return np.array(rows, dtype=np.float64)
+
+
+def _lines(file: Path) -> list[list[str]]:
+    """The cells of each line, empty lines at the end left out."""
+    separator = SEPARATORS[file.suffix]
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            if separator is None:
+                lines = [line.split() for line in stream]
+            else:
+                lines = list(csv.reader(stream, delimiter=separator))
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}", USAGE) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CommandError(f"{file}: not a table of text ({error})", USAGE) from error
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def _is_header(cells: list[str]) -> bool:
+    def numeric(cell: str) -> bool:
+        try:
+            float(cell)
+        except ValueError:
+            return cell.strip().lower() in MISSING
+        return True
+
+    return bool(cells) and not any(map(numeric, cells))
+
+
+def _row(cells: list[str], file: Path, line: int) -> list[float]:
+    values: list[float] = []
+    for column, cell in enumerate(cells or [""], start=1):
+        text = cell.strip()
+        try:
+            values.append(float("nan" if text.lower() in MISSING else text))
+        except ValueError:
+            raise CommandError(
+                f"{file}, line {line}, column {column}: {text[:40]!r} is no number",
+                USAGE,
+            ) from None
+    return values

@@ -1,0 +1,37 @@
+"""What the commands write, and how they fail."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from rich.console import Console
+from rich.markup import escape
+
+FAILED = 1
+USAGE = 2
+
+
+class CommandError(Exception):
+    """A command cannot go on; the message is for the person who typed it.
+
+    Args:
+        message: what is wrong, and what to do about it.
+        code: exit code, :data:`FAILED` or :data:`USAGE`.
+    """
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def console() -> Console:
+    """Standard output. Soft wrapping keeps paths and addresses in one piece."""
+    return Console(soft_wrap=True, highlight=False)
+
+
+def leave(error: CommandError) -> NoReturn:
+    """Say what is wrong on standard error and end the program."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"[bold red]error:[/] {escape(str(error))}"
+    )
+    raise SystemExit(error.code)

@@ -105,7 +105,7 @@ def energy_score(
     to_truth = float(np.linalg.norm(members - target, axis=1).mean())
     divisor = count * (count - 1) if fair else count**2
     # pdist holds each pair once, the double sum twice: the factors 2 and 1/2 cancel.
-    return to_truth - float(pdist(members).sum()) / divisor
+    return float(to_truth - pdist(members).sum() / divisor)
 
 
 def wasserstein2(ensemble: npt.ArrayLike, reference: npt.ArrayLike) -> float:

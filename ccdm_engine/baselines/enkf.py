@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.analysis import Analysis
-from ccdm_engine.baselines.frame import Outcome, analyse
+from ccdm_engine.baselines.frame import Outcome, analyse, declared_error
 from ccdm_engine.inflation import multiplicative
 from ccdm_engine.localization import Localization
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs, perturb, without_constants
+from ccdm_engine.streams import PERTURBATION, stream
 
 Array = npt.NDArray[np.float64]
 
@@ -68,12 +69,11 @@ def enkf(
     )
 
 
-def _update(
-    pairs: Pairs, options: AnalysisOptions, rng: np.random.Generator
-) -> Outcome:
-    pairs = without_constants(perturb(pairs, options.measurement_error, rng))
-    gain_times = shift(pairs, options.localization)
-    samples = multiplicative(pairs.states + gain_times, options.inflation)
+def _update(pairs: Pairs, options: AnalysisOptions, seed: int) -> Outcome:
+    noisy = perturb(pairs, declared_error(options), stream(seed, PERTURBATION))
+    pairs = without_constants(noisy)
+    moved = pairs.states + shift(pairs, options.localization)
+    samples = multiplicative(moved, options.inflation)
     return Outcome(samples, float(pairs.used.size))
 
 

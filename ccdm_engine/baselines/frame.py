@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.analysis import Analysis, Diagnostics
+from ccdm_engine.diagnostics import root_mean_variance
 from ccdm_engine.errors import OptionsError
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs, screen
+from ccdm_engine.streams import EXTRA, stream
 from ccdm_engine.version import __version__
 
 Array = npt.NDArray[np.float64]
@@ -34,7 +36,8 @@ class Outcome:
     per_member: bool = True
 
 
-Update = Callable[[Pairs, AnalysisOptions, np.random.Generator], Outcome]
+# Screened pairs, options and the seed of the analysis.
+Update = Callable[[Pairs, AnalysisOptions, int], Outcome]
 
 
 def analyse(
@@ -58,8 +61,7 @@ def analyse(
         seed: of all randomness; ``None`` draws one and reports it.
     """
     chosen = AnalysisOptions() if options is None else options
-    number = secrets.randbits(63) if seed is None else seed
-    rng = np.random.default_rng(number)
+    number = _checked_seed(seed)
     pairs = screen(
         forecast_states,
         simulated_measurements,
@@ -68,8 +70,8 @@ def analyse(
     )
     if pairs.columns.size == 0:
         whole = Outcome(pairs.states, float(pairs.used.size))
-        return _report(name, pairs, whole, chosen, number, rng)
-    return _report(name, pairs, update(pairs, chosen, rng), chosen, number, rng)
+        return _report(name, pairs, whole, chosen, number)
+    return _report(name, pairs, update(pairs, chosen, number), chosen, number)
 
 
 def _report(
@@ -78,12 +80,11 @@ def _report(
     outcome: Outcome,
     options: AnalysisOptions,
     seed: int,
-    rng: np.random.Generator,
 ) -> Analysis:
     if outcome.per_member:
         _require_one_per_member(options, pairs)
         if options.failed_members == "refill":
-            outcome = replace(outcome, samples=refill(outcome.samples, pairs, rng))
+            outcome = replace(outcome, samples=refill(outcome.samples, pairs, seed))
     samples = np.ascontiguousarray(outcome.samples)
     unchanged = pairs.columns.size == 0
     diagnostics = Diagnostics(
@@ -101,8 +102,8 @@ def _report(
         sampler=name,
         schedule="none",
         score_evaluations=0,
-        prior_spread=_spread(pairs.states),
-        posterior_spread=_spread(samples),
+        prior_spread=root_mean_variance(pairs.states),
+        posterior_spread=root_mean_variance(samples),
         innovation=_innovation(pairs),
         observation_distance=None,
         observation_status=pairs.status,
@@ -112,7 +113,7 @@ def _report(
     return Analysis(samples=samples, diagnostics=diagnostics)
 
 
-def refill(samples: Array, pairs: Pairs, rng: np.random.Generator) -> Array:
+def refill(samples: Array, pairs: Pairs, seed: int) -> Array:
     """Give failed members a place again: ``mean + sum_j z_j dev_j / sqrt(N - 1)``.
 
     The new members have the mean and covariance of the analysis ensemble; the
@@ -121,7 +122,7 @@ def refill(samples: Array, pairs: Pairs, rng: np.random.Generator) -> Array:
     Args:
         samples: analysis of the used members, ``(N used, dx)``.
         pairs: who was used.
-        rng: draws ``z``, one row per failed member.
+        seed: of the draws ``z``, one row per failed member.
 
     Returns:
         ``(n_members, dx)``, in the order of the caller's ensemble.
@@ -131,10 +132,18 @@ def refill(samples: Array, pairs: Pairs, rng: np.random.Generator) -> Array:
     missing = np.setdiff1d(np.arange(pairs.n_members), pairs.used)
     if missing.size:
         mean = samples.mean(axis=0)
-        draws = rng.standard_normal((missing.size, samples.shape[0]))
+        draws = stream(seed, EXTRA).standard_normal((missing.size, samples.shape[0]))
         weights = draws / np.sqrt(samples.shape[0] - 1)
         whole[missing] = mean + weights @ (samples - mean)
     return whole
+
+
+def declared_error(options: AnalysisOptions) -> float | tuple[float, ...] | None:
+    """``options.measurement_error`` as the screens want it."""
+    error = options.measurement_error
+    if error is None or isinstance(error, (int, float)):
+        return error
+    return tuple(error)
 
 
 def require_error(options: AnalysisOptions) -> float | tuple[float, ...]:
@@ -143,7 +152,7 @@ def require_error(options: AnalysisOptions) -> float | tuple[float, ...]:
     Raises:
         OptionsError: when it is not given, or not positive.
     """
-    error = options.measurement_error
+    error = declared_error(options)
     if error is None or np.any(np.asarray(error) <= 0):
         raise OptionsError(
             "measurement_error",
@@ -164,10 +173,15 @@ def _require_one_per_member(options: AnalysisOptions, pairs: Pairs) -> None:
         )
 
 
-def _spread(states: Array) -> float:
-    if states.shape[0] < 2:
-        return 0.0
-    return float(np.sqrt(np.mean(states.var(axis=0, ddof=1))))
+def _checked_seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbits(63)
+    whole = isinstance(seed, (int, np.integer)) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**63:
+        raise OptionsError(
+            "seed", got=repr(seed), wanted="an integer, 0 <= seed < 2**63"
+        )
+    return int(seed)
 
 
 def _innovation(pairs: Pairs) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ from ccdm_engine.twin.experiment import Experiment
 
 Array = npt.NDArray[np.float64]
 Clock = Callable[[], float]
+
+# Beyond this a member counts as crashed: explicit schemes explode from far-off states.
+RUNAWAY = 1e9
 
 _TRUTH, _OBSERVATION, _INITIAL, _PROCESS, _MEASUREMENT, _METHOD = range(6)
 
@@ -219,62 +223,68 @@ def run(
     the run with :attr:`Run.failure`; the cycles after it are NaN.
 
     Args:
-        experiment, method, members, seed, cycles, clock: as for :func:`steps`.
+        experiment: the setting.
+        method: who makes the analyses.
+        members: ensemble size N.
+        seed: of everything.
+        cycles: fewer or more than the setting has.
         keep_ensembles: keep every analysis ensemble.
+        clock: times the analyses, e.g. ``time.perf_counter``.
     """
-    truth, observations = weather(experiment, seed, cycles=cycles)
-    count = truth.shape[0]
-    series = {name: np.full(count, np.nan) for name in _SERIES}
-    ranks = np.full(truth.shape, -1, dtype=np.intp)
-    shape = (count, members, experiment.state_dim)
-    ensembles = np.full(shape, np.nan) if keep_ensembles else None
+    count = experiment.cycles if cycles is None else cycles
+    record = _blank(experiment, count, members if keep_ensembles else 0)
     ties = _stream(seed, _METHOD, members)
     failure = None
     try:
-        for step in steps(experiment, method, members, seed, cycles=cycles, clock=clock):
-            k = step.cycle - 1
-            for name, value in _scored(step).items():
-                series[name][k] = value
-            ranks[k] = scores.ranks(step.samples, step.truth, ties)
-            if ensembles is not None:
-                ensembles[k] = step.samples
+        for step in steps(experiment, method, members, seed, cycles=count, clock=clock):
+            _write(record, step, ties)
     except (CcdmError, FloatingPointError, np.linalg.LinAlgError) as error:
         failure = f"{type(error).__name__}: {error}"
+    truth, observations = weather(experiment, seed, cycles=count)
     return Run(
         experiment=experiment.name,
         method=method.name,
         members=members,
         seed=seed,
-        ranks=ranks,
         truth=truth,
         observations=observations,
-        ensembles=ensembles,
         failure=failure,
         burn_in=min(experiment.burn_in, count - 1),
         lost_above=experiment.lost_above,
-        **series,
+        **record,
     )
 
 
-_SERIES = ("rmse", "spread", "crps", "energy", "seconds")
+def _blank(experiment: Experiment, cycles: int, kept: int) -> dict[str, Any]:
+    names = ("rmse", "spread", "crps", "energy", "seconds")
+    record: dict[str, Any] = {name: np.full(cycles, np.nan) for name in names}
+    record["ranks"] = np.full((cycles, experiment.state_dim), -1, dtype=np.intp)
+    shape = (cycles, kept, experiment.state_dim)
+    record["ensembles"] = np.full(shape, np.nan) if kept else None
+    return record
 
 
-def _scored(step: Step) -> dict[str, float]:
-    return {
-        "rmse": scores.rmse(step.samples, step.truth),
-        "spread": scores.spread(step.samples),
-        "crps": scores.crps(step.samples, step.truth),
-        "energy": scores.energy_score(step.samples, step.truth),
-        "seconds": step.seconds,
-    }
+def _write(record: dict[str, Any], step: Step, ties: np.random.Generator) -> None:
+    k = step.cycle - 1
+    record["rmse"][k] = scores.rmse(step.samples, step.truth)
+    record["spread"][k] = scores.spread(step.samples)
+    record["crps"][k] = scores.crps(step.samples, step.truth)
+    record["energy"][k] = scores.energy_score(step.samples, step.truth)
+    record["ranks"][k] = scores.ranks(step.samples, step.truth, ties)
+    record["seconds"][k] = step.seconds
+    if record["ensembles"] is not None:
+        # Dropped members leave rows of NaN.
+        record["ensembles"][k, : step.samples.shape[0]] = step.samples
 
 
 def _moved(
     experiment: Experiment, states: Array, noise: float, rng: np.random.Generator
 ) -> Array:
-    # A lost member may run away; it ends in the failure of the run, not in a warning.
     with np.errstate(over="ignore", invalid="ignore"):
         moved = experiment.model(states)
+        away = ~(np.abs(moved).max(axis=-1) < RUNAWAY)
+    # What a simulator that blew up would send; options.failed_members decides.
+    moved[away] = np.nan
     # Drawn even when the noise is zero: the stream does not depend on its level.
     return moved + noise * rng.standard_normal(moved.shape)
 

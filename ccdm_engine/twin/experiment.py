@@ -60,7 +60,9 @@ class Experiment:
         truth_noise: the same for the truth; zero in the paper's settings.
         interval: time between observations, in units of the model.
         cycles: number of observations; ``burn_in`` first ones not scored.
-        climate_crps: CRPS of the climate taken as a forecast.
+        lost_above: CRPS beyond which the truth counts as lost: half of the CRPS of
+            the climate taken as a forecast, or all of it where the belief is
+            bimodal and a perfect filter may come to half.
         bimodal: the measurements leave a symmetry open, so that the mean is not a
             sensible estimate: read CRPS or W2, not RMSE.
         period: length of the ring the states sit on, where they have places.
@@ -82,7 +84,7 @@ class Experiment:
     interval: float
     cycles: int
     burn_in: int
-    climate_crps: float
+    lost_above: float
     bimodal: bool = False
     period: float | None = None
     measured_at: tuple[int, ...] | None = None
@@ -98,15 +100,6 @@ class Experiment:
             radius,
             self.period,
         )
-
-    @property
-    def lost_above(self) -> float:
-        """CRPS beyond which the truth counts as lost.
-
-        The climate's own CRPS where the belief is bimodal (a perfect filter may come
-        to half of it), and half of it elsewhere.
-        """
-        return self.climate_crps if self.bimodal else self.climate_crps / 2
 
 
 def gaussian_start(

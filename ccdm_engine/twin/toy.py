@@ -1,7 +1,7 @@
 """The one-dimensional toy of Binder, Dasgupta and Oberai (2026).
 
-The state stays where it is; two thirds of the difficulty is that it may be at +1 or
-at -1 and only ``|x|`` is observed. Members carry process noise, the truth does not.
+The state stays where it is, near +1 or near -1, and only ``|x|`` is observed. Members
+carry process noise, the truth does not.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# E|X - X'| / 2 for a fair coin between -1 and 1 (the width of each mode, 0.1, adds
-# 0.1 / (2 sqrt(pi)) for two draws from the same mode: 0.028 to the half that agree).
-CLIMATE_CRPS = 0.51
+# With a share p of the members in the right one of two narrow modes the CRPS is
+# 2 (1 - p)^2; the exact belief, p = 1/2, has 0.5, and above 1 fewer than three
+# members in ten are right.
+MOSTLY_WRONG_CRPS = 1.0
 
 
 def stay(states: Array) -> Array:

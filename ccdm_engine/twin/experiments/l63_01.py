@@ -30,6 +30,6 @@ EXPERIMENT = Experiment(
     interval=0.01,
     cycles=1000,
     burn_in=200,
-    climate_crps=lorenz63.CLIMATE_CRPS,
+    lost_above=lorenz63.CLIMATE_CRPS,
     bimodal=True,
 )

@@ -29,7 +29,7 @@ EXPERIMENT = Experiment(
     interval=0.1,
     cycles=100,
     burn_in=20,
-    climate_crps=lorenz63.CLIMATE_CRPS,
+    lost_above=lorenz63.CLIMATE_CRPS,
     bimodal=True,
     expected=(
         Expected("EnKF, no inflation", 100, "crps", 5.82, "own prototype, 5-8 seeds"),

@@ -29,7 +29,7 @@ EXPERIMENT = Experiment(
     interval=0.1,
     cycles=1000,
     burn_in=160,
-    climate_crps=lorenz63.CLIMATE_CRPS,
+    lost_above=lorenz63.CLIMATE_CRPS,
     bimodal=True,
     expected=(
         Expected("EnKF", 100, "crps", 2.3, _RERUN),

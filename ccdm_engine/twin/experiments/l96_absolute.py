@@ -29,12 +29,10 @@ EXPERIMENT = Experiment(
     interval=0.1,
     cycles=100,
     burn_in=20,
-    climate_crps=lorenz96.CLIMATE_CRPS,
+    lost_above=lorenz96.CLIMATE_CRPS / 2,
     period=40.0,
     measured_at=tuple(range(0, 40, 2)),
     expected=(
-        Expected(
-            "linear preconditioning, tapered", 100, "rmse", 0.45, "own prototype"
-        ),
+        Expected("linear preconditioning, tapered", 100, "rmse", 0.45, "own prototype"),
     ),
 )

@@ -30,7 +30,7 @@ EXPERIMENT = Experiment(
     interval=0.1,
     cycles=1000,
     burn_in=160,
-    climate_crps=lorenz63.CLIMATE_CRPS,
+    lost_above=lorenz63.CLIMATE_CRPS / 2,
     expected=(
         Expected("EnKF", 100, "rmse", 0.465, _RERUN),
         Expected("EnKF-N, xN 1.5", 10, "rmse", 0.43, _DAPPER),

@@ -23,6 +23,6 @@ EXPERIMENT = Experiment(
     interval=0.1,
     cycles=100,
     burn_in=20,
-    climate_crps=toy.CLIMATE_CRPS,
+    lost_above=toy.MOSTLY_WRONG_CRPS,
     bimodal=True,
 )

@@ -1,0 +1,78 @@
+"""docker-compose.yml: valid, and as careful as the README says."""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft201909Validator, ValidationError
+
+ROOT = Path(__file__).resolve().parents[2]
+Compose = dict[str, Any]
+
+
+@pytest.fixture
+def compose() -> Compose:
+    loaded: Compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return loaded
+
+
+def validate(compose: Compose) -> None:
+    schema = json.loads(Path(__file__).with_name("compose-spec.json").read_text())
+    Draft201909Validator(schema).validate(compose)
+
+
+def test_it_follows_the_compose_specification(compose: Compose) -> None:
+    validate(compose)
+
+
+def test_the_schema_refuses_a_slip(compose: Compose) -> None:
+    slips = ({"read_onyl": True}, {"cap_drop": "ALL"}, {"healthcheck": ["CMD"]})
+    for slip in slips:
+        broken = deepcopy(compose)
+        broken["services"]["ccdm"] |= slip
+        with pytest.raises(ValidationError):
+            validate(broken)
+
+
+@pytest.mark.parametrize("name", ["ccdm", "redis"])
+def test_every_service_is_confined_and_watched(compose: Compose, name: str) -> None:
+    service = compose["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.get("privileged") and service.get("user") != "root"
+    assert service["healthcheck"]["test"][0] == "CMD"
+
+
+def test_redis_keeps_what_it_acknowledged(compose: Compose) -> None:
+    redis = compose["services"]["redis"]
+    said = dict(zip(redis["command"][1::2], redis["command"][2::2], strict=True))
+    assert said["--appendonly"] == "yes"
+    assert "everysec" in said["--appendfsync"]
+    assert said["--maxmemory-policy"] == "noeviction"
+    assert any(volume.endswith(":/data") for volume in redis["volumes"])
+    # Nobody reaches it but the service.
+    assert "ports" not in redis
+    assert compose["networks"]["store"]["internal"] is True
+    assert redis["networks"] == ["store"]
+
+
+def test_the_service_waits_for_redis_and_publishes_on_loopback(
+    compose: Compose,
+) -> None:
+    service = compose["services"]["ccdm"]
+    assert service["depends_on"]["redis"]["condition"] == "service_healthy"
+    assert "-127.0.0.1:8000}" in service["ports"][0]
+
+
+def test_the_example_environment_names_every_variable() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    used = {part.split(":-")[0] for part in text.split("${")[1:]}
+    example = (ROOT / ".env.example").read_text().splitlines()
+    named = {line.partition("=")[0] for line in example if "=" in line[:40]}
+    assert used == {name for name in named if not name.startswith("#")}

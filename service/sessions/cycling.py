@@ -180,6 +180,7 @@ class Cycling:
         if cycle.digest != mark:
             raise CycleConflict(request.cycle, session.cycle, same_cycle=True)
         samples = await self._reading.analysis(request.tenant, session, request.cycle)
+        await self._reading.renewed(request.tenant, session)
         return CycleResult(cycle=cycle, samples=samples, replayed=True)
 
     async def _commit(

@@ -134,7 +134,7 @@ class Store(Protocol):
         """
 
     async def touch(self, tenant: str, sid: str, expires_at: float) -> None:
-        """Move the expiry of a live session; the version stays."""
+        """Move the expiry of a live session further away; the version stays."""
 
     async def delete(
         self, tenant: str, sid: str, *, expected_version: int | None = None

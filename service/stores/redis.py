@@ -244,7 +244,7 @@ class RedisStore:
         await self._linked.call(send, moved_bytes=blob.size)
 
     async def touch(self, tenant: str, sid: str, expires_at: float) -> None:
-        """Move the expiry of a live session; the version stays."""
+        """Move the expiry of a live session further away; the version stays."""
         now = self._clock()
         token = secrets.token_hex(8)
         arguments = [token, repr(now), repr(expires_at), *lifetimes(expires_at - now)]

@@ -155,7 +155,7 @@ class SqliteStore:
         return await self._write(write)
 
     async def touch(self, tenant: str, sid: str, expires_at: float) -> None:
-        """Move the expiry of a live session; the version stays."""
+        """Move the expiry of a live session further away; the version stays."""
         now = self._clock()
 
         def write(db: sqlite3.Connection) -> None:

@@ -118,9 +118,12 @@ def commit(
 def touch(
     db: sqlite3.Connection, tenant: str, sid: str, expires_at: float, now: float
 ) -> None:
-    """Move the expiry."""
+    """Move the expiry further away."""
     key = _live(db, tenant, sid, now).key
-    db.execute("UPDATE sessions SET expires_at = ? WHERE id = ?", (expires_at, key))
+    db.execute(
+        "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ?",
+        (expires_at, key),
+    )
 
 
 def delete(

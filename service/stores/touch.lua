@@ -1,4 +1,5 @@
--- Move the expiry of a live session and of everything that belongs to it.
+-- Move the expiry of a live session, and of everything that belongs to it, further
+-- away. It never comes nearer: whoever read an older lifetime may be late.
 --
 -- KEYS  head, records, blobs (three hashes of one session)
 -- ARGV  token, now, expires, head ttl, data ttl (ms)
@@ -12,6 +13,7 @@ local head = redis.call('HMGET', head_key, 'version', 'meta', 'expires')
 if not head[1] then return {token, 'missing'} end
 if not head[2] then return {token, 'deleted'} end
 if tonumber(head[3]) <= now then return {token, 'expired'} end
+if tonumber(head[3]) >= tonumber(expires) then return {token, 'applied'} end
 
 redis.call('HSET', head_key, 'expires', expires)
 redis.call('PEXPIRE', head_key, head_ttl)

@@ -63,10 +63,10 @@ async def test_out_of_memory_leaves_the_old_state_and_a_way_out(
         "t", "s", change(0, b"1", expires_at=end, blobs={"b": bytes(MB)})
     )
     await store.commit(
-        "t", "big", change(0, expires_at=end, blobs={"b": bytes(8 * MB)})
+        "t", "big", change(0, expires_at=end, blobs={"b": bytes(16 * MB)})
     )
-    own_redis.configure(maxmemory=12 * MB)
-    for size in (8 * MB, 10 * MB):
+    own_redis.configure(maxmemory=24 * MB)
+    for size in (14 * MB, 30 * MB):
         grown = change(
             1, b"2", expires_at=end, records={"r": b"2"}, blobs={"b": bytes(size)}
         )

@@ -67,7 +67,7 @@ class Proxy:
 
     def __init__(self, port: int, loses: Callable[[bytes, int], bool]) -> None:
         self._port = port
-        self._loses = loses
+        self.loses = loses
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.lost: list[bytes] = []
@@ -101,7 +101,7 @@ class Proxy:
                 reply = read_message(service)
                 if reply is None:
                     return
-                if self._loses(request, len(self.requests)):
+                if self.loses(request, len(self.requests)):
                     self.lost.append(reply)
                     return
                 client.sendall(reply)

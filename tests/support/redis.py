@@ -78,7 +78,12 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         """A plain client, for looking behind the store's back."""
-        return redis.Redis(host="127.0.0.1", port=self.port, socket_timeout=10)
+        return self.client_of(self.url)
+
+    @staticmethod
+    def client_of(url: str) -> redis.Redis:
+        """A plain client for an address."""
+        return redis.Redis.from_url(url, socket_timeout=10)
 
     def configure(self, **settings: Any) -> None:
         """``CONFIG SET`` each setting; ``_`` stands for ``-``."""

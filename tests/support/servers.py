@@ -1,0 +1,101 @@
+"""The real service in a process of its own, on a free port of loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0
+
+
+class Server:
+    """One service process; settings are given as the environment has them.
+
+    Args:
+        folder: where its store and its log go.
+        settings: ``NAME=value`` without the prefix ``CCDM_``.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.settings = {"STORE_URL": f"sqlite:///{folder}/sessions.sqlite", **settings}
+        self.url = ""
+        self.log = folder / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> Server:
+        """Start it and wait until it answers."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("CCDM_")}
+        own = {f"CCDM_{name}": value for name, value in self.settings.items()}
+        command = [sys.executable, "-m", "uvicorn", "service.app:build_app"]
+        command += ["--factory", "--port", "0", "--no-access-log"]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**inherited, **own, "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                raise RuntimeError(f"the service ended:\n{self.log.read_text()}")
+            found = re.search(r"running on (http://[\d.]+:\d+)", self.log.read_text())
+            if found:
+                self.url = found[1]
+                httpx.get(f"{self.url}/livez", timeout=PATIENCE).raise_for_status()
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"the service does not start:\n{self.log.read_text()}")
+
+    def kill(self) -> None:
+        """kill -9: no farewell, no clean-up."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, with_signal: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(with_signal)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(PATIENCE)
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[Server]:
+    """A service for the length of a block."""
+    server = Server(folder, **settings).start()
+    try:
+        yield server
+    finally:
+        server.stop()

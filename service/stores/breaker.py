@@ -50,6 +50,10 @@ class Breaker:
         """Whether the last calls have failed."""
         return self._failures >= self._threshold
 
+    def close(self) -> None:
+        """Somebody has seen the server answer."""
+        self._failures = 0
+
     @contextmanager
     def guard(self, failures: tuple[type[Exception], ...]) -> Iterator[None]:
         """Let a call through, or refuse it, and learn from how it ends.
@@ -73,6 +77,6 @@ class Breaker:
             self._probe_at = self._clock() + self._pause
             raise
         except Exception:
-            self._failures = 0
+            self.close()
             raise
-        self._failures = 0
+        self.close()

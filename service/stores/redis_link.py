@@ -87,9 +87,11 @@ class RedisLink:
         """Run ``work`` once, breaker or not: for asking how the server is."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await work(self._client)
+                result = await work(self._client)
         except (RedisError, OSError) as error:
             raise translated(error) from error
+        self._breaker.close()
+        return result
 
     async def _tries(self, work: Callable[[Client, int], Awaitable[Result]]) -> Result:
         for number in range(TRIES - 1):

@@ -4,6 +4,7 @@
 
     screen     what takes part: members that ran, measurements that were observed
     perturb    noise-free simulated measurements get the declared error
+    normalize  convenient units, constants set aside
     choose     regression, frame, bandwidths, by held-out likelihood or as fixed
     sample     from p(x | y*) = sum_i w_i N(x; c_i, h_x^2 A A^T), or shift the members
     inflate    if asked to
@@ -25,8 +26,15 @@ from ccdm_engine import diagnostics, inflation
 from ccdm_engine.analysis import Analysis
 from ccdm_engine.errors import NonFiniteError, OptionsError, ShapeError
 from ccdm_engine.mixture import Mixture
+from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
-from ccdm_engine.pairs import Pairs, perturb, real_array, screen, without_constants
+from ccdm_engine.pairs import (
+    Pairs,
+    perturb,
+    real_array,
+    screen,
+    without_constants,
+)
 from ccdm_engine.sampling import Sampled, sample
 from ccdm_engine.selection import Model, choose
 from ccdm_engine.streams import EXTRA, LATENTS, PERTURBATION, stream
@@ -79,14 +87,16 @@ def assimilate(
     )
     n_samples = _n_samples(pairs, options)
     draws = _latents(latents, n_samples, pairs.states.shape[1], seed)
-    if pairs.columns.size == 0:
+    normal = normalize(pairs, options.scaling)
+    if pairs.columns.size == 0 or not normal.kept.any():
         samples = _unchanged(pairs, n_samples, options)
         return Analysis(samples, diagnostics.unchanged(pairs, samples, options, seed))
-    choice = choose(pairs, options)
-    result = _update(pairs, choice.model, options, draws, seed)
-    samples = inflation.multiplicative(result.samples, options.inflation)
+    choice = choose(normal.pairs, options)
+    result = _update(normal.pairs, choice.model, options, draws[:, normal.kept], seed)
+    inflated = inflation.multiplicative(result.samples, options.inflation)
+    samples = normal.restore(inflated)
     return Analysis(
-        np.ascontiguousarray(samples),
+        samples,
         diagnostics.describe(pairs, choice, result.sampled, samples, options, seed),
     )
 

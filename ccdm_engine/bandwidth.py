@@ -39,40 +39,42 @@ def held_out_scores(
     centres: Array,
     log_weights: Array,
     bandwidths: Array,
+    *,
+    shrink: bool,
 ) -> Array:
-    """Leave-one-out log densities of held-out points, with and without shrinkage.
+    """Leave-one-out log densities of held-out points, one row per bandwidth.
 
     Args:
         points: held-out points in kernel coordinates, ``(J, d)``.
         centres: all centres, ``(M, d)``.
         log_weights: ``log w_ij`` with the point's own member at ``-inf``, ``(J, M)``.
         bandwidths: candidates ``h_x``, ``(H,)``.
+        shrink: whether centres are drawn towards their weighted mean by
+            ``sqrt(1 - h^2)``, as in :meth:`.Mixture.shrunk`.
 
     Returns:
-        ``(2, H, J)``; first without, then with shrinkage of the centres. Shrinkage
-        is for ``h < 1``; at and beyond, the shrunk mixture is a single Gaussian.
+        ``(H, J)``.
     """
-    dimension = points.shape[1]
-    weights = np.exp(log_weights)
-    means = weights @ centres
-    # Distances from centres and from points to the point's own conditional mean.
-    squares = np.sum(centres**2, axis=1)
-    mean_square = np.sum(means**2, axis=1)
-    point_mean = np.sum(points * means, axis=1)
-    inner = points @ centres.T
+    widths = np.minimum(bandwidths, 1.0) if shrink else bandwidths
+    pulls = np.sqrt(1.0 - widths**2) if shrink else np.ones_like(widths)
+    # Distances from the point's own conditional mean, and the angle between them.
+    means = np.exp(log_weights) @ centres
+    own = np.sum((points - means) ** 2, axis=1)
+    squares, mean_square = np.sum(centres**2, axis=1), np.sum(means**2, axis=1)
     mean_inner = means @ centres.T
-    point_gap = np.sum(points**2, axis=1) - 2 * point_mean + mean_square
-    centre_gap = squares - 2 * mean_inner + mean_square[:, None]
-    cross = inner - mean_inner - point_mean[:, None] + mean_square[:, None]
-    scores = np.empty((2, bandwidths.size, points.shape[0]))
-    for k, h in enumerate(bandwidths):
-        for shrink in (0, 1):
-            width = min(h, 1.0) if shrink else h
-            pull = np.sqrt(1.0 - width**2) if shrink else 1.0
-            distance = point_gap[:, None] + pull**2 * centre_gap - 2 * pull * cross
-            exponent = log_weights - distance / (2 * width**2)
-            top = exponent.max(axis=1)
-            total = np.sum(np.exp(exponent - top[:, None]), axis=1)
-            norm = 0.5 * dimension * np.log(2 * np.pi * width**2)
-            scores[shrink, k] = np.log(total) + top - norm
-    return scores
+    gaps = squares - 2 * mean_inner + mean_square[:, None]
+    cross = points @ centres.T - mean_inner
+    cross += (mean_square - np.sum(points * means, axis=1))[:, None]
+    # Scores are compared at the second decimal: single precision is plenty.
+    gaps, cross = gaps.astype(np.float32), cross.astype(np.float32)
+    base = np.maximum(log_weights, -1e30).astype(np.float32)
+    scores = np.empty((widths.size, points.shape[0]))
+    for k, (width, pull) in enumerate(zip(widths, pulls, strict=True)):
+        exponent = cross * np.float32(pull / width**2)
+        exponent -= gaps * np.float32(pull**2 / (2 * width**2))
+        exponent += base
+        top = exponent.max(axis=1)
+        total = np.exp(exponent - top[:, None]).sum(axis=1)
+        scores[k] = np.log(total) + top - own / (2 * width**2)
+    norm = 0.5 * points.shape[1] * np.log(2 * np.pi * widths**2)
+    return np.asarray(scores - norm[:, None])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
 from ccdm_engine.mixture import effective_sample_size
+from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.sampling import Sampled
@@ -38,7 +41,8 @@ def describe(
         choice: the density model and what it was compared with.
         sampled: how the samples were made; ``None`` for a shift of the members.
         samples: the result, ``(n, dx)``.
-        options, seed: as used.
+        options: as used.
+        seed: as used.
     """
     model = choice.model
     effective = effective_sample_size(model.log_weights)
@@ -72,12 +76,12 @@ def unchanged(
     pairs: Pairs, samples: Array, options: AnalysisOptions, seed: int
 ) -> Diagnostics:
     """Diagnostics of a forecast that came back as it was."""
-    seen = [status for status in pairs.status if status != "missing"]
-    reason = (
-        "every observed measurement is constant over the ensemble"
-        if seen
-        else "nothing was observed"
-    )
+    if pairs.columns.size:
+        reason = "every state variable is constant over the ensemble"
+    elif "constant" in pairs.status:
+        reason = "every observed measurement is constant over the ensemble"
+    else:
+        reason = "nothing was observed"
     return Diagnostics(
         status="unchanged",
         reason=reason,
@@ -92,11 +96,17 @@ def unchanged(
     )
 
 
-def _common(pairs, samples, options, seed):  # type: ignore[no-untyped-def]
+def _common(
+    pairs: Pairs, samples: Array, options: AnalysisOptions, seed: int
+) -> dict[str, Any]:
     innovation = np.full(len(pairs.status), np.nan)
-    spread = pairs.simulated.std(axis=0, ddof=1)
-    gap = pairs.observation - pairs.simulated.mean(axis=0)
-    innovation[pairs.columns] = gap / spread
+    # Halves and largest gaps first: units may be so extreme that squares overflow.
+    middle = np.mean(pairs.simulated / 2, axis=0) * 2
+    gaps = pairs.simulated - middle
+    largest = np.max(np.abs(gaps), axis=0, initial=0.0)
+    largest = np.where(largest > 0, largest, 1.0)
+    spread = np.std(gaps / largest, axis=0, ddof=1)
+    innovation[pairs.columns] = (pairs.observation - middle) / largest / spread
     return {
         "n_members": pairs.n_members,
         "members_used": tuple(int(i) for i in pairs.used),
@@ -118,7 +128,12 @@ def root_mean_variance(ensemble: Array) -> float:
     """``sqrt(mean_d var(x_d))`` with the unbiased variance; 0 for a single row."""
     if ensemble.shape[0] < 2:
         return 0.0
-    return float(np.sqrt(np.mean(np.var(ensemble, axis=0, ddof=1))))
+    gaps = ensemble - np.mean(ensemble / 2, axis=0) * 2
+    largest = float(np.max(np.abs(gaps)))
+    if largest == 0:
+        return 0.0
+    share = np.sum((gaps / largest) ** 2) / (gaps.shape[0] - 1) / gaps.shape[1]
+    return largest * float(np.sqrt(share))
 
 
 def _advice(
@@ -184,6 +199,7 @@ def _constants(pairs: Pairs) -> tuple[Advice, ...]:
 def _looks_noise_free(pairs: Pairs) -> bool:
     """Whether some measurement is exactly one of the states, or linear in them."""
     members, dimension = pairs.states.shape
+    pairs = normalize(pairs, "standardize").pairs
     measured = pairs.simulated - pairs.simulated.mean(axis=0)
     states = pairs.states - pairs.states.mean(axis=0)
     if members > 2 * dimension + 2:

@@ -5,7 +5,7 @@ Joint kernel density of the pairs, conditioned on the observation::
     p(x | y*) = sum_i w_i N(x; x_i, h_x^2 I)
     w_i  ~  exp(-|y* - y_i|^2 / (2 h_y^2))
 
-Adding noise of variance ``sigma^2`` keeps it a mixture, with ``s^2 = h_x^2 + sigma^2``::
+Noise of variance ``sigma^2`` keeps it a mixture, with ``s^2 = h_x^2 + sigma^2``::
 
     m(x, s)     = sum_i r_i x_i,   r_i ~ w_i exp(-|x - x_i|^2 / (2 s^2))   denoiser
     score(x, s) = (m(x, s) - x) / s^2
@@ -79,6 +79,12 @@ class Mixture:
     def mean(self) -> Array:
         """Mean of the mixture, ``(d,)``."""
         return np.asarray(self.weights @ self.centres)
+
+    @cached_property
+    def radius(self) -> float:
+        """Largest distance of a centre from the mean."""
+        gaps = self.centres - self.mean
+        return float(np.sqrt(np.max(np.sum(gaps**2, axis=1))))
 
     def centre_covariance(self) -> Array:
         """Weighted covariance of the centres alone, ``(d, d)``.

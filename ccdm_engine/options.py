@@ -109,6 +109,12 @@ class AnalysisOptions:
         _positive("atol", self.atol)
         _localization(self.localization)
         _ordered(self.state_bandwidth, self.max_bandwidth)
+        if self.shrink is True and self.scaling == "none":
+            raise OptionsError(
+                "shrink",
+                got="True with scaling='none'",
+                wanted="another scaling: shrinkage is in units of the spread",
+            )
         object.__setattr__(
             self, "measurement_error", _standard_deviations(self.measurement_error)
         )

@@ -6,6 +6,7 @@ members and measurements that can take part. Every decision is recorded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,7 +105,7 @@ def screen(
 
 def perturb(
     pairs: Pairs,
-    measurement_error: float | tuple[float, ...] | None,
+    measurement_error: float | Sequence[float] | None,
     rng: np.random.Generator,
 ) -> Pairs:
     """Add the declared measurement error to noise-free simulated measurements.
@@ -128,9 +129,7 @@ def perturb(
     return replace(pairs, simulated=pairs.simulated + deviations * noise)
 
 
-def error_deviations(
-    pairs: Pairs, measurement_error: float | tuple[float, ...]
-) -> Array:
+def error_deviations(pairs: Pairs, measurement_error: float | Sequence[float]) -> Array:
     """Standard deviations of the assimilated measurements' errors, ``(dy,)``.
 
     Raises:
@@ -264,9 +263,9 @@ def _working_members(
     columns: npt.NDArray[np.intp],
     policy: str,
 ) -> tuple[npt.NDArray[np.bool_], tuple[dict[str, Any], ...]]:
-    whole = np.isfinite(states).all(axis=1)
+    whole = np.asarray(np.isfinite(states).all(axis=1))
     measured = np.isfinite(simulated).all(axis=1)
-    good = whole & measured
+    good = np.asarray(whole & measured)
     if good.all():
         return good, ()
     if policy == "error":

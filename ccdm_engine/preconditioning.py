@@ -16,10 +16,12 @@ Cost, once per analysis: ``O(N dy min(N, dy) + N dx dy)``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.distance import cdist
 
 from ccdm_engine.localization import Localization
 from ccdm_engine.scaling import EIGENVALUE_FLOOR
@@ -29,6 +31,12 @@ Columns = npt.NDArray[np.intp]
 
 # Singular values below this share of the largest are treated as zero.
 RANK_TOLERANCE = 1e-10
+# Grids of the kernel ridge regression: lengths in units of the measurements' spread
+# (times sqrt(dy)), ridges in units of the residual variance.
+KERNEL_LENGTHS = np.array([0.5, 1.0, 2.0])
+KERNEL_RIDGES = (0.3, 1.0, 3.0, 10.0)
+
+Factor = Callable[[Array, int], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +102,11 @@ def linear(states: Array, simulated: Array, observation: Array) -> Regression:
 def shrunk(states: Array, simulated: Array, observation: Array) -> Regression:
     """Least squares with every sample correlation shrunk towards zero.
 
-    A sample correlation ``r`` from N members has sampling variance about
-    ``v = (1 - r^2)^2 / (N - 1)``; the factor ``max(0, 1 - v / r^2)`` is the
-    positive-part James-Stein estimate of ``rho / r``. No coordinates are needed.
+    Of the variance ``r^2`` that a sample correlation from N members seems to explain,
+    ``(1 - r^2) / (N - 2)`` is chance; r is multiplied by the share that is not. No
+    coordinates are needed.
     """
-    return _correlated(
-        "shrunk", states, simulated, observation, _shrinkage, _shrinkage
-    )
+    return _correlated("shrunk", states, simulated, observation, _shrinkage, _shrinkage)
 
 
 def localized(
@@ -113,7 +119,9 @@ def localized(
     """Least squares with correlations tapered by distance (Gaspari-Cohn).
 
     Args:
-        states, simulated, observation: as for :func:`linear`.
+        states: ``x_i``, ``(N, dx)``.
+        simulated: ``y_i``, ``(N, dy)``.
+        observation: ``y*``, ``(dy,)``.
         localization: coordinates of all states and all measurements.
         columns: which of the caller's measurements the columns of ``simulated`` are.
     """
@@ -129,31 +137,88 @@ def localized(
     )
 
 
-def _correlated(name, states, simulated, observation, factor_xy, factor_yy):  # type: ignore[no-untyped-def]
+def kernel(states: Array, simulated: Array, observation: Array) -> Regression:
+    """Kernel ridge regression on top of the linear one.
+
+    ``m(y) = K y + sum_i a_i k(y, y_i)`` with a Gaussian kernel of length l and ridge
+    r, both chosen by the closed-form leave-one-out error over a small grid that
+    contains "no kernel part". Nonlinear regression adjustment: Blum and Francois
+    (2010). Cost: one eigendecomposition, ``O(N^3)``, per length.
+    """
+    base = linear(states, simulated, observation)
+    gaps, target_gap = _standardized(simulated, observation)
+    scale = states.std(axis=0, ddof=1)
+    residuals = base.residuals - base.residuals.mean(axis=0)
+    unit = residuals / np.where(scale > 0, scale, 1.0)
+    distance = cdist(gaps, gaps, "sqeuclidean")
+    least = float(np.mean((unit / (1 - np.minimum(base.leverage, 0.99))[:, None]) ** 2))
+    best: tuple[float, Array, Array] | None = None
+    for length in KERNEL_LENGTHS * np.sqrt(gaps.shape[1]):
+        values, vectors = np.linalg.eigh(np.exp(-distance / (2 * length**2)))
+        loadings = vectors.T @ unit
+        for ridge in KERNEL_RIDGES:
+            filter_ = np.maximum(values, 0.0) / (np.maximum(values, 0.0) + ridge)
+            own = np.sum(vectors**2 * filter_, axis=1)
+            left = unit - vectors @ (filter_[:, None] * loadings)
+            total = np.minimum(own + base.leverage, 0.99)
+            error = float(np.mean((left / (1 - total)[:, None]) ** 2))
+            if error < least:
+                least = error
+                fade = vectors / (np.maximum(values, 0.0) + ridge)
+                near = np.exp(
+                    -np.sum((gaps - target_gap) ** 2, axis=1) / (2 * length**2)
+                )
+                best = (error, (vectors * filter_) @ vectors.T, near @ fade @ vectors.T)
+    if best is None:
+        return Regression("kernel", base.residuals, base.target, base.leverage)
+    _, smoother, weights = best
+    own = np.diag(smoother)
+    return Regression(
+        "kernel",
+        base.residuals - smoother @ residuals,
+        base.target + weights @ residuals,
+        np.minimum(base.leverage + own * (1 - base.leverage), 1.0),
+    )
+
+
+def _correlated(
+    name: str,
+    states: Array,
+    simulated: Array,
+    observation: Array,
+    factor_xy: Factor,
+    factor_yy: Factor,
+) -> Regression:
+    """Least squares from sample correlations, each multiplied by a factor."""
     members = states.shape[0]
     gaps, target_gap = _standardized(simulated, observation)
     deviations = states - states.mean(axis=0)
-    spread = np.sqrt(np.mean(deviations**2, axis=0) * members / (members - 1))
-    safe = np.where(spread > 0, spread, 1.0)
-    cross = (deviations / safe).T @ gaps / (members - 1)
+    spread = deviations.std(axis=0, ddof=1)
+    spread = np.where(spread > 0, spread, 1.0)
+    cross = (deviations / spread).T @ gaps / (members - 1)
     cross *= factor_xy(cross, members)
     among = gaps.T @ gaps / (members - 1)
     among *= factor_yy(among, members)
     np.fill_diagonal(among, 1.0)
     inverse = _positive_inverse(among)
-    gain = cross @ inverse * safe[:, None]
-    fitted = gaps @ gain.T
+    gain = cross @ inverse * spread[:, None]
     leverage = np.sum((gaps @ inverse) * gaps, axis=1) / (members - 1)
     return Regression(
-        name, states - fitted, gain @ target_gap, np.clip(leverage, 0.0, 1.0)
+        name,
+        states - gaps @ gain.T,
+        gain @ target_gap,
+        np.clip(leverage, 0.0, 1.0),
     )
 
 
 def _shrinkage(correlation: Array, members: int) -> Array:
+    """Adjusted over plain share of explained variance (Wherry 1931), 0 to 1."""
+    if members <= 2:
+        return np.zeros_like(correlation)
     square = np.minimum(correlation**2, 1.0)
-    variance = (1.0 - square) ** 2 / (members - 1)
-    excess = np.maximum(square - variance, 0.0)
-    return np.asarray(np.divide(excess, square, out=np.zeros_like(square), where=square > 0))
+    excess = np.maximum(square - (1.0 - square) / (members - 2), 0.0)
+    factor = np.zeros_like(square)
+    return np.asarray(np.divide(excess, square, out=factor, where=square > 0))
 
 
 def _standardized(simulated: Array, observation: Array) -> tuple[Array, Array]:
@@ -164,6 +229,14 @@ def _standardized(simulated: Array, observation: Array) -> tuple[Array, Array]:
 
 def _positive_inverse(matrix: Array) -> Array:
     values, vectors = np.linalg.eigh(matrix)
-    # Tapering by sample correlations may leave small negative eigenvalues.
+    # Factors on sample correlations may leave small negative eigenvalues.
     values = np.maximum(values, EIGENVALUE_FLOOR * float(values[-1]))
     return np.asarray((vectors / values) @ vectors.T)
+
+
+RULES: dict[str, Callable[[Array, Array, Array], Regression]] = {
+    "none": none,
+    "linear": linear,
+    "shrunk": shrunk,
+    "kernel": kernel,
+}

@@ -32,8 +32,10 @@ START_DEVIATIONS = 4.0
 # Steps per unit of log s, and at least so many; see the convergence tests.
 STEP_DENSITY = {"ode": 4.0, "sde": 16.0}
 FEWEST_STEPS = {"ode": 8, "sde": 24}
-# Logits grow like (radius / h)^2; beyond this, float32 no longer resolves them.
-FLOAT32_RANGE = 1e4
+# Logits grow like (radius / h)^2; beyond this ratio float32 no longer resolves them.
+FLOAT32_RANGE = 100.0
+# Centres closer together than this share of h are one Gaussian, drawn as such.
+SINGLE_KERNEL = 1e-7
 # One batch's logits stay in cache: at most this many, and so many rows.
 BATCH_LOGITS = 2**17
 BATCH_ROWS = (16, 512)
@@ -71,11 +73,13 @@ def sample(
     if options.moment_matched:
         mixture = mixture.pruned(PRUNED_WEIGHT)
     members, dimension = mixture.centres.shape
-    if dimension > members and options.sampler in STEP_DENSITY:
+    multistep = options.sampler in STEP_DENSITY
+    if multistep and mixture.radius <= SINGLE_KERNEL * mixture.bandwidth:
+        points = mixture.mean + mixture.bandwidth * latents
+        return Sampled(points, 0, mixture.bandwidth)
+    if multistep and dimension > members:
         subspace = fit_subspace(mixture)
-        inner = _transport(
-            subspace.mixture, options, subspace.project(latents), seed
-        )
+        inner = _transport(subspace.mixture, options, subspace.project(latents), seed)
         points = subspace.embed(inner.points, latents, mixture.bandwidth)
         return replace(inner, points=points)
     return _transport(mixture, options, latents, seed)
@@ -163,7 +167,5 @@ def _steps(sampler: str, ratio: float) -> int:
 def _working_dtype(mixture: Mixture, sampler: str) -> npt.DTypeLike:
     if sampler not in STEP_DENSITY:
         return np.float64
-    gaps = mixture.centres - mixture.mean
-    radius_square = float(np.max(np.sum(gaps**2, axis=1)))
-    narrow = radius_square > FLOAT32_RANGE * mixture.bandwidth**2
-    return np.float64 if narrow else np.float32
+    wide = mixture.radius > FLOAT32_RANGE * mixture.bandwidth
+    return np.float64 if wide else np.float32

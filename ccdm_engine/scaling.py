@@ -20,7 +20,9 @@ Array = npt.NDArray[np.float64]
 MEMBERS_PER_DIMENSION = 5
 # Correlation eigenvalues are floored here: duplicates and exact linear relations
 # between variables must not blow up the inverse root.
-EIGENVALUE_FLOOR = 1e-6
+EIGENVALUE_FLOOR = 1e-10
+# Residuals smaller than this share of the ensemble's spread are rounding.
+DEVIATION_FLOOR = 1e-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class Frame:
         return z * self.deviation + self.origin
 
     @property
+    def parameters(self) -> int:
+        """How many numbers were estimated for its scale and shape."""
+        d = self.origin.size
+        return {"none": 0, "standardize": d, "whiten": d * (d + 1) // 2}[self.kind]
+
+    @property
     def log_volume(self) -> float:
         """``log |det du/dx|``: what a log density in ``u`` gains as one in ``x``."""
         volume = -float(np.sum(np.log(self.deviation)))
@@ -67,6 +75,7 @@ def fit_frame(
     reference: Frame | None = None,
     trust: float = 1.0,
     center: bool = True,
+    floor: Array | None = None,
 ) -> Frame:
     """The frame in which the (weighted) ensemble has zero mean and unit spread.
 
@@ -79,6 +88,7 @@ def fit_frame(
             cannot tell.
         trust: share of the weighted estimate in the blend with the reference.
         center: whether kind ``"none"`` still measures from the mean.
+        floor: spread, ``(d,)``, of which a deviation keeps at least 1e-8.
 
     Returns:
         A frame; constant columns keep unit deviation.
@@ -87,6 +97,9 @@ def fit_frame(
     if kind == "auto":
         enough = members >= MEMBERS_PER_DIMENSION * (dimension + 1)
         kind = "whiten" if enough and dimension > 1 else "standardize"
+    if kind == "whiten" and members <= dimension:
+        # The correlation matrix is singular: only its diagonal can be trusted.
+        kind = "standardize"
     mean = np.average(x, axis=0, weights=weights)
     if kind == "none":
         origin = mean if center else np.zeros(dimension)
@@ -94,6 +107,8 @@ def fit_frame(
     deviation = _deviations(x, mean, weights)
     if reference is not None:
         deviation = np.sqrt(trust * deviation**2 + (1 - trust) * reference.deviation**2)
+    if floor is not None:
+        deviation = np.maximum(deviation, DEVIATION_FLOOR * floor)
     deviation = np.where(deviation > 0, deviation, 1.0)
     if kind == "standardize":
         return Frame(mean, deviation, None, None, kind)
@@ -116,24 +131,23 @@ def symmetric_roots(matrix: Array) -> tuple[Array, Array]:
 
 
 def _deviations(x: Array, mean: Array, weights: Array | None) -> Array:
-    gaps = x - mean
-    # Scaled before squaring, so that 1e200 does not overflow nor 1e-200 vanish.
-    largest = np.max(np.abs(gaps), axis=0)
-    # Rounding of the mean of a constant column is not spread.
-    largest[np.ptp(x, axis=0) == 0] = 0.0
-    safe = np.where(largest > 0, largest, 1.0)
-    return np.asarray(largest * np.sqrt(_mean_square(gaps / safe, weights)))
+    deviation = np.sqrt(_mean_square(x - mean, weights))
+    # The rounding of the mean of a constant column is not spread.
+    return np.where(np.max(x, axis=0) > np.min(x, axis=0), deviation, 0.0)
 
 
 def _mean_square(gaps: Array, weights: Array | None) -> Array:
     if weights is None:
-        return np.sum(gaps**2, axis=0) / (gaps.shape[0] - 1)
-    correction = max(1.0 - float(np.sum(weights**2)), 1.0 / gaps.shape[0])
-    return np.asarray(weights @ gaps**2 / correction)
+        return np.asarray(np.sum(gaps**2, axis=0) / (gaps.shape[0] - 1))
+    return np.asarray(weights @ gaps**2 / _unbiased(weights))
 
 
 def _second_moment(z: Array, weights: Array | None) -> Array:
     if weights is None:
         return np.asarray(z.T @ z / (z.shape[0] - 1))
-    correction = max(1.0 - float(np.sum(weights**2)), 1.0 / z.shape[0])
-    return np.asarray((z * weights[:, None]).T @ z / correction)
+    return np.asarray((z * weights[:, None]).T @ z / _unbiased(weights))
+
+
+def _unbiased(weights: Array) -> float:
+    """``1 - sum w_i^2``, the weighted counterpart of ``(N - 1) / N``."""
+    return max(1.0 - float(np.sum(weights**2)), 1.0 / weights.size)

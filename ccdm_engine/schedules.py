@@ -1,6 +1,6 @@
 """Noise levels: data, not behaviour.
 
-A schedule is a decreasing array of total noise scales ``s_0 = h_max > ... > s_K = h_x``.
+A schedule is a decreasing array of noise scales, from ``s_0 = h_max`` to ``s_K = h_x``.
 Variance exploding (VE) is the natural coordinate of this method: the noised mixture
 has variance ``s^2 = h_x^2 + sigma^2``. Variance preserving (VP) is the same path seen
 in rescaled coordinates, ``x_vp = alpha x_ve`` with ``alpha = 1 / sqrt(1 + sigma^2)``
@@ -22,7 +22,7 @@ def variance_exploding(smallest: float, largest: float, steps: int) -> Array:
     """Levels uniform in ``log s``, ``(steps + 1,)``, from largest to smallest."""
     levels = np.geomspace(largest, smallest, steps + 1)
     levels[0], levels[-1] = largest, smallest
-    return levels
+    return np.asarray(levels)
 
 
 def variance_preserving(smallest: float, largest: float, steps: int) -> Array:
@@ -38,7 +38,7 @@ def variance_preserving(smallest: float, largest: float, steps: int) -> Array:
     exponent = time * BETA_MIN + time**2 * slope / 2
     levels = np.sqrt(smallest**2 + np.expm1(exponent))
     levels[0], levels[-1] = largest, smallest
-    return levels
+    return np.asarray(levels)
 
 
 SCHEDULES = {"ve": variance_exploding, "vp": variance_preserving}

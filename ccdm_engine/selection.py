@@ -1,14 +1,20 @@
 """Which density model to use: regression, frame, bandwidths, shrinkage.
 
-The family runs from the paper's kernel density (no regression, narrow kernels) to
-the stochastic EnKF (a linear regression, equal weights). Fixed choices of the caller
-narrow it; what is left is compared by held-out likelihood (:mod:`.bandwidth`).
+The family runs from the paper's kernel density (no regression, narrow kernels) to the
+stochastic EnKF (a linear regression, equal weights). Fixed choices of the caller narrow
+it; what is left is compared by held-out likelihood (:mod:`.bandwidth`) over the members
+nearest to the observation.
+
+A Gaussian update keeps every member's identity and adds no sampling noise, so another
+model replaces it only when it is better by more than one standard error (the rule of
+Breiman et al. 1984 for choosing among models of unequal complexity).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +26,7 @@ from ccdm_engine.mixture import (
     conditional_log_weights,
     effective_sample_size,
 )
+from ccdm_engine.neighbourhood import Neighbourhood, neighbourhood
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.preconditioning import Regression
@@ -28,10 +35,13 @@ from ccdm_engine.scaling import Frame, fit_frame
 Array = npt.NDArray[np.float64]
 
 # Candidate bandwidths in units of the spread.
-STATE_BANDWIDTHS = np.array([0.05, 0.08, 0.12, 0.18, 0.27, 0.4, 0.55, 0.75, 1.0])
-MEASUREMENT_BANDWIDTHS = np.array([0.05, 0.1, 0.2, 0.35, 0.6, 1.0, np.inf])
-# How many members nearest to the observation are held out in turn.
-HELD_OUT = 64
+STATE_BANDWIDTHS = (0.08, 0.14, 0.24, 0.4, 0.6, 1.0)
+MEASUREMENT_BANDWIDTHS = (0.1, 0.2, 0.4, 0.7, 1.2, np.inf)
+# A richer model must beat the Gaussian update by so many standard errors.
+STANDARD_ERRORS = 1.0
+# A regression with as many columns as this share of the members predicts its own
+# training data and nothing else: left out of the automatic family.
+SATURATED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,49 +73,10 @@ class Model:
     @property
     def is_shift(self) -> bool:
         """Whether the update moves each member along the regression, and no more."""
-        return (
-            np.isinf(self.measurement_bandwidth) and self.regression.name != "none"
-        )
+        return np.isinf(self.measurement_bandwidth) and self.regression.name != "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbourhood:
-    """The members on which candidates are judged, and distances between measurements.
-
-    Attributes:
-        to_observation: ``|y* - y_i|^2``, ``(N,)``.
-        held_out: indices of the members nearest to the observation, ``(J,)``.
-        among: ``|y_j - y_i|^2`` for held-out j, infinite for i = j, ``(J, N)``.
-    """
-
-    to_observation: Array
-    held_out: npt.NDArray[np.intp]
-    among: Array
-
-    def log_weights(self, bandwidth: float) -> Array:
-        """``log w_ij`` of the other members given measurement j, ``(J, N)``."""
-        if np.isfinite(bandwidth):
-            return conditional_log_weights(self.among, bandwidth)
-        others = np.where(np.isinf(self.among), -np.inf, 0.0)
-        return others - np.log(self.among.shape[1] - 1)
-
-
-def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:
-    """Measurement distances in the frame of the simulated measurements."""
-    frame = fit_frame(pairs.simulated, scaling)
-    simulated = frame.into(pairs.simulated)
-    to_observation = np.sum((simulated - frame.into(pairs.observation)) ** 2, axis=1)
-    count = min(HELD_OUT, simulated.shape[0])
-    held_out = np.sort(np.argsort(to_observation, kind="stable")[:count])
-    squares = np.sum(simulated**2, axis=1)
-    among = squares[held_out, None] + squares - 2 * simulated[held_out] @ simulated.T
-    among = np.maximum(among, 0.0)
-    among[np.arange(count), held_out] = np.inf
-    return Neighbourhood(to_observation, held_out, among)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The chosen model and what it was compared with.
 
     Attributes:
@@ -121,55 +92,127 @@ class Choice:
     observation_distance: float
 
 
+class _Scored(NamedTuple):
+    model: Model
+    scores: Array  # (J,), one per held-out member
+
+    @property
+    def mean(self) -> float:
+        return float(self.scores.mean())
+
+
 def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
     """The best-scoring model of the family that the options leave open.
 
     Args:
-        pairs: at least one measurement, every measurement with spread.
+        pairs: at least one measurement; every state and measurement with spread.
         options: what is fixed and what is ``"auto"``.
     """
     near = neighbourhood(pairs, options.scaling)
-    candidates = list(_candidates(pairs, options, near))
-    best = max(candidates, key=lambda model: model.score or -np.inf)
-    return Choice(best, None, 1.0)
+    distance = near.observation_distance
+    only = _only_model(pairs, options, near)
+    if only is not None:
+        return Choice(only, None, distance)
+    scored = [
+        item
+        for regression in _regressions(pairs, options)
+        for h_y in _measurement_bandwidths(regression, options)
+        for item in _scored(regression, h_y, pairs, options, near)
+    ]
+    best = max(scored, key=lambda item: item.mean)
+    shifts = [item for item in scored if item.model.is_shift]
+    if not shifts:
+        return Choice(best.model, None, distance)
+    plain = max(shifts, key=lambda item: item.mean)
+    gain = best.scores - plain.scores
+    error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
+    chosen = best if gain.mean() > STANDARD_ERRORS * error else plain
+    return Choice(chosen.model, plain.mean, distance)
 
-LOCAL = True
 
-
-def _candidates(
+def _only_model(
     pairs: Pairs, options: AnalysisOptions, near: Neighbourhood
-) -> Iterator[Model]:
-    for regression in _regressions(pairs, options):
-        prior = fit_frame(regression.residuals, options.scaling, center=options.center)
-        for h_y in _measurement_bandwidths(options):
-            log_weights = conditional_log_weights(near.to_observation, h_y)
-            count = effective_sample_size(log_weights)
-            frame = prior
-            if LOCAL and np.isfinite(h_y):
-                frame = fit_frame(
-                    regression.residuals,
-                    prior.kind,
-                    weights=np.exp(log_weights),
-                    reference=prior,
-                    trust=count / (count + prior.origin.size + 1),
-                )
-            points = frame.into(regression.held_out_residuals[near.held_out])
-            centres = frame.into(regression.residuals)
-            bandwidths = STATE_BANDWIDTHS
-            pair_weights = near.log_weights(h_y)
-            scores = held_out_scores(points, centres, pair_weights, bandwidths)
-            means = scores.mean(axis=2) + frame.log_volume
-            for shrink in (0, 1):
-                for k, h_x in enumerate(bandwidths):
-                    yield Model(
-                        regression,
-                        frame,
-                        log_weights,
-                        float(h_x),
-                        h_y,
-                        bool(shrink),
-                        float(means[shrink, k]),
-                    )
+) -> Model | None:
+    """The model, when the options leave no choice."""
+    if options.preconditioner == "auto" and options.localization is None:
+        return None
+    (regression,) = _regressions(pairs, options)
+    bandwidths = _measurement_bandwidths(regression, options)
+    if len(bandwidths) > 1:
+        return None
+    h_y = bandwidths[0]
+    shift = np.isinf(h_y) and regression.name != "none"
+    frame, log_weights = _frame(regression, h_y, pairs, options, near)
+    widths = _state_bandwidths(frame, log_weights, options)
+    shrinks = _shrinks(options)
+    if not shift and (len(widths) > 1 or len(shrinks) > 1):
+        return None
+    if shift and len(widths) > 1:
+        # Only extra samples need a kernel here: the reference rule will do.
+        count = effective_sample_size(log_weights)
+        widths = (silverman(count, frame.origin.size),)
+    return Model(regression, frame, log_weights, widths[0], h_y, shrinks[0])
+
+
+def _scored(
+    regression: Regression,
+    h_y: float,
+    pairs: Pairs,
+    options: AnalysisOptions,
+    near: Neighbourhood,
+) -> Iterator[_Scored]:
+    frame, log_weights = _frame(regression, h_y, pairs, options, near)
+    points = frame.into(regression.held_out_residuals[near.held_out])
+    centres = frame.into(regression.residuals)
+    widths = _state_bandwidths(frame, log_weights, options)
+    # The frame was fitted to the held-out members too; p parameters from n members
+    # flatter each member's score by about p / n (Akaike 1974).
+    flattery = frame.parameters / effective_sample_size(log_weights)
+    for shrink in _shrinks(options):
+        scores = held_out_scores(
+            points, centres, near.log_weights(h_y), np.array(widths), shrink=shrink
+        )
+        scores += frame.log_volume - flattery
+        for width, row in zip(widths, scores, strict=True):
+            mean = float(row.mean())
+            model = Model(
+                regression, frame, log_weights, float(width), h_y, shrink, mean
+            )
+            yield _Scored(model, row)
+
+
+def _frame(
+    regression: Regression,
+    h_y: float,
+    pairs: Pairs,
+    options: AnalysisOptions,
+    near: Neighbourhood,
+) -> tuple[Frame, Array]:
+    """Kernel coordinates and log weights for one measurement bandwidth.
+
+    With automatic state bandwidths the coordinates follow the spread of the weighted
+    members, as far as there are enough of them; a bandwidth given as a number is in
+    units of the whole ensemble's spread.
+    """
+    log_weights = conditional_log_weights(near.to_observation, h_y)
+    prior = fit_frame(
+        regression.residuals,
+        options.scaling,
+        center=options.center,
+        floor=pairs.states.std(axis=0, ddof=1),
+    )
+    fixed = not isinstance(options.state_bandwidth, str)
+    if fixed or np.isinf(h_y) or prior.kind == "none":
+        return prior, log_weights
+    count = effective_sample_size(log_weights)
+    frame = fit_frame(
+        regression.residuals,
+        prior.kind,
+        weights=np.exp(log_weights),
+        reference=prior,
+        trust=count / (count + prior.origin.size + 1),
+    )
+    return frame, log_weights
 
 
 def _regressions(pairs: Pairs, options: AnalysisOptions) -> list[Regression]:
@@ -180,21 +223,38 @@ def _regressions(pairs: Pairs, options: AnalysisOptions) -> list[Regression]:
             *triple, options.localization, pairs.columns
         )
         return [tapered]
+    if wanted != "auto":
+        return [preconditioning.RULES[wanted](*triple)]
+    saturated = pairs.columns.size > SATURATED * (pairs.used.size - 1)
+    names = ("none", "shrunk") if saturated else ("none", "linear", "shrunk")
+    return [preconditioning.RULES[name](*triple) for name in names]
+
+
+def _measurement_bandwidths(
+    regression: Regression, options: AnalysisOptions
+) -> Sequence[float]:
+    if options.measurement_bandwidth != "auto":
+        return (float(options.measurement_bandwidth),)
+    if regression.name == "none":
+        # Without a regression equal weights would ignore the observation.
+        return MEASUREMENT_BANDWIDTHS[:-1]
+    return MEASUREMENT_BANDWIDTHS
+
+
+def _state_bandwidths(
+    frame: Frame, log_weights: Array, options: AnalysisOptions
+) -> Sequence[float]:
+    wanted = options.state_bandwidth
     if wanted == "auto":
-        return [
-            preconditioning.none(*triple),
-            preconditioning.linear(*triple),
-            preconditioning.shrunk(*triple),
-        ]
-    rule = {
-        "none": preconditioning.none,
-        "linear": preconditioning.linear,
-        "shrunk": preconditioning.shrunk,
-    }[wanted]
-    return [rule(*triple)]
+        return STATE_BANDWIDTHS
+    if wanted == "silverman":
+        count = effective_sample_size(log_weights)
+        return (silverman(count, frame.origin.size),)
+    return (float(wanted),)
 
 
-def _measurement_bandwidths(options: AnalysisOptions) -> list[float]:
-    if options.measurement_bandwidth == "auto":
-        return [float(h) for h in MEASUREMENT_BANDWIDTHS]
-    return [float(options.measurement_bandwidth)]
+def _shrinks(options: AnalysisOptions) -> Sequence[bool]:
+    if options.shrink != "auto":
+        return (bool(options.shrink),)
+    # Shrinkage is defined in coordinates of unit spread.
+    return (False,) if options.scaling == "none" else (True, False)

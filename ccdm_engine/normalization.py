@@ -1,0 +1,81 @@
+"""Numbers of ordinary size, whatever the units, without rounding.
+
+Each column is multiplied by the power of two that brings its spread near 1. That is
+exact in floating point: 1e-200 beside 1e+200 neither overflows nor vanishes when
+squared, and nothing else changes. State variables that all members agree on are set aside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdm_engine.pairs import Pairs
+
+Array = npt.NDArray[np.float64]
+Exponents = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """Pairs in convenient units, and the way back.
+
+    Attributes:
+        pairs: varied state columns only, every column of spread near 1.
+        kept: which state columns those are, ``(dx,)`` of bool.
+        exponents: ``x = 2^exponent * normalized``, one per kept column.
+        constants: values of all state columns in the first member, ``(dx,)``.
+    """
+
+    pairs: Pairs
+    kept: npt.NDArray[np.bool_]
+    exponents: Exponents
+    constants: Array
+
+    def restore(self, samples: Array) -> Array:
+        """Samples in the caller's units with all columns again, ``(n, dx)``."""
+        if self.exponents.any():
+            samples = np.ldexp(samples, self.exponents)
+        if self.kept.all():
+            return np.ascontiguousarray(samples)
+        whole = np.tile(self.constants, (samples.shape[0], 1))
+        whole[:, self.kept] = samples
+        return whole
+
+
+def normalize(pairs: Pairs, scaling: str) -> Normalized:
+    """Bring every column to a spread near 1 and set constant states aside.
+
+    With ``scaling="none"`` nothing is done: distances are then in the caller's units,
+    and the paper's method spreads constants like everything else.
+
+    Args:
+        pairs: as screened.
+        scaling: of the analysis.
+    """
+    dimension = pairs.states.shape[1]
+    if scaling == "none":
+        everything = np.ones(dimension, dtype=np.bool_)
+        zeros = np.zeros(dimension, dtype=np.int32)
+        return Normalized(pairs, everything, zeros, pairs.states[0])
+    kept = np.asarray(np.min(pairs.states, axis=0) < np.max(pairs.states, axis=0))
+    states = pairs.states if kept.all() else pairs.states[:, kept]
+    exponents = _exponents(states)
+    measured = _exponents(pairs.simulated)
+    normal = replace(
+        pairs,
+        states=np.ascontiguousarray(np.ldexp(states, -exponents)),
+        simulated=np.ldexp(pairs.simulated, -measured),
+        observation=np.ldexp(pairs.observation, -measured),
+    )
+    return Normalized(normal, kept, exponents, pairs.states[0])
+
+
+def _exponents(columns: Array) -> Exponents:
+    """Exponent of each column's half range; halves first, so nothing overflows."""
+    if columns.shape[0] == 0 or columns.shape[1] == 0:
+        return np.zeros(columns.shape[1], dtype=np.int32)
+    half_range = columns.max(axis=0) / 2 - columns.min(axis=0) / 2
+    return np.asarray(np.frexp(half_range)[1], dtype=np.int32)

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 T = TypeVar("T")
 SMALL_SECONDS = 0.1
+WARM_WORKERS = 2
+# Probes and short requests come first where processors are few.
+WORKER_NICENESS = 5
+_CHOSEN_BY_LIKELIHOOD = ("preconditioner", "measurement_bandwidth", "shrink")
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -83,11 +87,13 @@ class Compute:
         )
 
     async def start(self) -> None:
-        """Load the engine here, and start one worker that has loaded it too."""
+        """Load the engine here, and start workers that have loaded it too."""
         for variable in BLAS_VARIABLES:
             os.environ.setdefault(variable, "1")
         await anyio.to_thread.run_sync(_engine)
-        await anyio.to_process.run_sync(_warm_up, limiter=self._helpers)
+        async with anyio.create_task_group() as group:
+            for _ in range(min(WARM_WORKERS, self._settings.max_running)):
+                group.start_soon(self.in_process, _warm_up)
 
     async def analyse(
         self,
@@ -123,7 +129,7 @@ class Compute:
                         anyio.to_thread.run_sync(run_job, *job)
                         if small
                         else anyio.to_process.run_sync(
-                            run_job, *job, cancellable=True, limiter=self._processes
+                            _worker_job, *job, cancellable=True, limiter=self._processes
                         )
                     )
         except TimeoutError:
@@ -206,15 +212,18 @@ def run_job(
 def estimated_seconds(
     states: Array, simulated: Array, options: Mapping[str, Any]
 ) -> float:
-    """A rough upper estimate of an analysis' time on one core."""
-    members = max(1, states.shape[0])
+    """A rough estimate of an analysis' time on one core: sampling and selection."""
+    members = max(1, states.shape[0] if states.ndim else 1)
+    width = sum(
+        array.shape[1] if array.ndim == 2 else 1 for array in (states, simulated)
+    )
     samples = options.get("n_samples") or members
     adaptive = options.get("sampler") == "rk45"
     evaluations = 200 if adaptive else options.get("steps") or 12
-    width = sum(array.shape[-1] if array.ndim else 1 for array in (states, simulated))
-    per_pair = 2e-9 * (4 + width / 8) * (4 if adaptive else 1)
-    selection = 40 * 1e-9 * members * min(members, 1000) * (4 + width / 8)
-    return float(per_pair * members * samples * evaluations + selection)
+    sampling = 4e-9 * members * samples * evaluations * (1 + width / 20)
+    chosen = [options.get(name, "auto") for name in _CHOSEN_BY_LIKELIHOOD]
+    selection = 1e-6 * members * min(members, 1000) * (1 + width / 20)
+    return float(sampling + (selection if "auto" in chosen else 0.0))
 
 
 @cache
@@ -231,8 +240,17 @@ def _engine() -> Any:
     return ccdm_engine
 
 
+@cache
 def _warm_up() -> None:
+    """Make a worker process ready, once."""
+    os.nice(WORKER_NICENESS)
     _engine()
+
+
+def _worker_job(*job: Any) -> tuple[Array, dict[str, Any], float]:
+    """One analysis in a worker process."""
+    _warm_up()
+    return run_job(*job)
 
 
 def _understood(options: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ Array = npt.NDArray[np.float64]
 SHAPE_HEADER = "Ccdm-Shape"
 DTYPE_HEADER = "Ccdm-Dtype"
 DTYPE = "<f8"
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_SORT_KEYS
 
 
 def encode_answer(
@@ -63,6 +64,8 @@ def encode_json(members: Mapping[str, Any]) -> bytes:
     """A JSON object whose array members are written block by block.
 
     One call for all would hold the interpreter for as long as the array is large.
+    Names inside members are sorted, so that what a store gave back is written as it
+    was the first time.
     """
     parts: list[bytes] = []
     for key, value in members.items():
@@ -70,7 +73,7 @@ def encode_json(members: Mapping[str, Any]) -> bytes:
         if isinstance(value, np.ndarray) and value.ndim == 2:
             parts += _json_rows(value)
         else:
-            parts.append(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
+            parts.append(orjson.dumps(value, option=_OPTIONS))
     return b"".join([*parts, b"}"] if parts else [b"{}"])
 
 
@@ -125,7 +128,7 @@ def _json_rows(samples: Array) -> Iterator[bytes]:
     separator = b"["
     for block in _blocks(samples):
         yield separator
-        yield orjson.dumps(block, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+        yield orjson.dumps(block, option=_OPTIONS)[1:-1]
         separator = b","
     yield b"[]" if separator == b"[" else b"]"
 
@@ -136,7 +139,7 @@ def _csv(samples: Array, columns: Sequence[str] | None) -> Iterator[bytes]:
     for block in _blocks(samples):
         if np.isfinite(block).all() and block.size:
             # "[[1.0,2.0],[3.0,4.0]]" without its brackets is a CSV already.
-            text = orjson.dumps(block, option=orjson.OPT_SERIALIZE_NUMPY)
+            text = orjson.dumps(block, option=_OPTIONS)
             yield text[2:-2].replace(b"],[", b"\r\n") + b"\r\n"
         else:
             for row in block.tolist():

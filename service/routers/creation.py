@@ -25,6 +25,9 @@ from service.sessions import Session, SessionSpec
 from service.sessions.requests import fresh_seed
 from service.settings import Settings
 
+# Writers of JSON have limits of their own, and pages of sessions add levels.
+MAX_METADATA_DEPTH = 32
+
 Array = npt.NDArray[np.float64]
 
 
@@ -132,10 +135,9 @@ def _small(
     if metadata is None:
         return None
     limit = settings.max_metadata_bytes
-    try:
-        length = len(orjson.dumps(metadata))
-    except TypeError:
-        raise bad_parameter("/metadata", "wanted less deeply nested values") from None
+    if _nested_deeper(metadata, MAX_METADATA_DEPTH):
+        raise bad_parameter("/metadata", f"nested deeper than {MAX_METADATA_DEPTH}")
+    length = len(orjson.dumps(metadata))
     if length > limit:
         raise TooLargeError(
             f"The metadata take {length} bytes; at most {limit} here.",
@@ -143,6 +145,13 @@ def _small(
             limit,
         )
     return dict(metadata)
+
+
+def _nested_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_nested_deeper(item, levels - 1) for item in inside)
 
 
 def _options_patch(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from service.limits import while_connected
+from service.media.answers import encode_json
 from service.media.types import ARRAY_ANSWERS, CSV, JSON, negotiate
 from service.observability import record, timed
 from service.openapi import answer, array_answers, array_request, header, problems
@@ -126,7 +127,7 @@ async def _put_answer(
     preferences = request.headers.get("prefer", "").replace(" ", "").lower()
     if media_type == JSON and "return=minimal" in preferences.split(","):
         headers["Preference-Applied"] = "return=minimal"
-        return Response(orjson.dumps(facts), status, headers, JSON)
+        return Response(encode_json(facts), status, headers, JSON)
     return await array_answer(
         request,
         media_type,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from service.schemas.base import Incoming, Outgoing, Seed, array_schema
 from service.schemas.options import Options
@@ -40,8 +40,17 @@ class AnalysisParams(Incoming):
     seed: Seed | None = None
 
 
+EXAMPLE: dict[str, Any] = {
+    "forecast_states": [[0.9, 1.2], [1.4, 0.7], [2.1, 0.3], [0.2, 1.6], [1.1, 1.0]],
+    "simulated_measurements": [[1.0], [1.3], [2.2], [0.1], [1.2]],
+    "observation": [1.5],
+}
+
+
 class AnalysisRequest(AnalysisParams):
     """An analysis in JSON."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {**EXAMPLE, "seed": 1}})
 
     forecast_states: States
     simulated_measurements: Simulated

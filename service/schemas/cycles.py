@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from service.schemas.analyses import Observation, Samples, Simulated, States
+from service.schemas.analyses import EXAMPLE, Observation, Samples, Simulated, States
 from service.schemas.base import Incoming, Outgoing
 from service.schemas.options import Options
 
@@ -22,6 +22,8 @@ class CycleParams(Incoming):
 
 class CycleRequest(CycleParams):
     """A cycle in JSON."""
+
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
     forecast_states: States
     simulated_measurements: Simulated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.schemas.base import Incoming, Outgoing, Seed, array_schema
@@ -73,6 +73,20 @@ class SessionParams(Incoming):
 
 class SessionRequest(SessionParams):
     """A session in JSON."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "state_dim": 2,
+                "measurement_dim": 1,
+                "initial_mean": [1.0, 1.0],
+                "initial_std": 0.5,
+                "members": 5,
+                "seed": 1,
+                "metadata": {"experiment": "first steps"},
+            }
+        }
+    )
 
     initial_ensemble: Ensemble | None = None
 

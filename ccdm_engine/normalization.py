@@ -2,7 +2,8 @@
 
 Each column is multiplied by the power of two that brings its spread near 1. That is
 exact in floating point: 1e-200 beside 1e+200 neither overflows nor vanishes when
-squared, and nothing else changes. State variables that all members agree on are set aside.
+squared, and nothing else changes. State variables that all members agree on are set
+aside.
 """
 
 from __future__ import annotations

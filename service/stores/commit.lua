@@ -49,7 +49,7 @@ end
 
 local head = redis.call('HMGET', head_key, 'version', 'token', 'meta', 'expires')
 local version = tonumber(head[1] or 0)
-if head[2] == token then return {token, 'already'} end
+if head[2] == token then return refuse('already') end
 if expected == 0 then
   if version ~= 0 then return refuse('conflict') end
 else

@@ -175,14 +175,16 @@ class RedisStore:
         """Apply a change if the session still has the expected version."""
         keys = Keys.of(tenant, sid)
         blobs = []
+        # Pieces are written once under a name and never again: a name of its own for
+        # each call keeps a second call from reviving the first one's short lifetimes.
+        call = f"{change.expected_version + 1}-{change.token}-{secrets.token_hex(4)}"
         for number, (name, payload) in enumerate(change.blobs.items()):
             context = place(tenant, sid, name)
             frame = await off_loop(
                 len(payload),
                 lambda p=payload, c=context: seal(p, c),  # type: ignore[misc]
             )
-            token = f"{change.expected_version + 1}-{change.token}-{number}"
-            blobs.append((name, Blob(token, len(frame)), frame))
+            blobs.append((name, Blob(f"{call}-{number}", len(frame)), frame))
         for _, blob, frame in blobs:
             await self._upload(keys, blob, frame)
         arguments = self._arguments(tenant, sid, change, [b[:2] for b in blobs])
@@ -226,8 +228,10 @@ class RedisStore:
 
     async def _upload(self, keys: Keys, blob: Blob, frame: bytes) -> None:
         view = memoryview(frame)
+        # NX: what a broken connection delivers late must not shorten the lifetime that
+        # the flip has given to the same piece meanwhile.
         commands = [
-            ("SET", name, view[at : at + PIECE_BYTES], "EX", _UPLOAD_SECONDS)
+            ("SET", name, view[at : at + PIECE_BYTES], "NX", "EX", _UPLOAD_SECONDS)
             for name, at in zip(
                 keys.pieces(blob), range(0, blob.size, PIECE_BYTES), strict=True
             )

@@ -73,7 +73,8 @@ async def test_the_same_change_twice_is_applied_once(
     store: Store, clock: Clock
 ) -> None:
     end = clock.now + 60
-    first = change(0, b"1", expires_at=end, blobs={"b": b"1"})
+    blobs = {"b": b"1", "kept": b"kept"}
+    first = change(0, b"1", expires_at=end, blobs=blobs)
     assert await store.commit("t", "s", first) is Outcome.APPLIED
     assert await store.commit("t", "s", first) is Outcome.ALREADY
     second = change(1, b"2", expires_at=end, blobs={"b": b"2"})
@@ -82,6 +83,7 @@ async def test_the_same_change_twice_is_applied_once(
     assert await store.commit("t", "s", first) is Outcome.CONFLICT
     assert (await store.load("t", "s")).version == 2
     assert await store.blob("t", "s", "b") == b"2"
+    assert await store.blob("t", "s", "kept") == b"kept"
 
 
 async def test_what_is_not_there_is_not_found(store: Store, clock: Clock) -> None:

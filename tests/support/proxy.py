@@ -14,7 +14,11 @@ class Proxy:
         round_trips: how often a client spoke after the server did.
         lose_reply_to: a request that holds this reaches the server, and its reply is
             lost together with the connection; once, then it is ``None`` again.
+        lost: how many replies were lost.
+        gate: requests go through while it is set; ``shut_after_loss`` clears it
+            together with the loss of a reply.
         silent: replies are held back for good.
+        heard: all that clients have said.
     """
 
     def __init__(self, target: int) -> None:
@@ -23,6 +27,10 @@ class Proxy:
         self.lose_reply_to: bytes | None = None
         self.lost = 0
         self.silent = False
+        self.shut_after_loss = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.heard = bytearray()
         self._target = target
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,6 +88,11 @@ class Proxy:
             talk.waiting = True
             if self.lose_reply_to is not None and self.lose_reply_to in data:
                 self.lose_reply_to, talk.doomed = None, True
+                if self.shut_after_loss:
+                    self.gate.clear()
+            else:
+                await self.gate.wait()
+            self.heard += data
             upstream.write(data)
             await upstream.drain()
         raise ConnectionResetError

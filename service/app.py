@@ -77,8 +77,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     write("store", ok=health.ok, detail=health.detail, warnings=health.warnings)
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(app.state.compute.start)
+            group.start_soon(_warm_up, app)
             yield
             group.cancel_scope.cancel()
     finally:
         await app.state.store.close()
+
+
+async def _warm_up(app: FastAPI) -> None:
+    """Spare the first requests the loading; the service answers without it, too."""
+    try:
+        await app.state.compute.start()
+    except Exception:
+        app.state.logger.exception("warm-up")

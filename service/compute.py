@@ -222,7 +222,7 @@ def estimated_seconds(
     evaluations = 200 if adaptive else options.get("steps") or 12
     sampling = 4e-9 * members * samples * evaluations * (1 + width / 20)
     chosen = [options.get(name, "auto") for name in _CHOSEN_BY_LIKELIHOOD]
-    selection = 1e-6 * members * min(members, 1000) * (1 + width / 20)
+    selection = 2e-7 * members * min(members, 1000) * (1 + width / 20)
     return float(sampling + (selection if "auto" in chosen else 0.0))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.linalg
 from rich.markup import escape
 from rich.table import Table
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from ccdm_engine import assimilate
 from ccdm_engine.version import __version__

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import uvicorn
@@ -12,6 +14,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from uvicorn.supervisors import Multiprocess
 
+from service.app import build_app
 from service.auth import Gate, first_key
 from service.cli.output import FAILED, USAGE, CommandError, console
 from service.settings import Settings
@@ -38,7 +41,7 @@ def serve_forever(
     listener = _listen(settings.host, settings.port)
     _announce(settings, listener, _key_made(settings))
     config = uvicorn.Config(
-        "service.app:build_app",
+        "service.cli.serve:application",
         factory=True,
         workers=workers,
         # The service writes its own log; uvicorn is heard when something is wrong.
@@ -60,6 +63,18 @@ def serve_forever(
         return
     if not server.started:
         raise CommandError("the service could not start; the reason is above")
+
+
+def application() -> Any:
+    """The service's application, as each worker process builds it.
+
+    A worker is handed the listening socket in a way that its own children would
+    inherit too, and a child that outlives a killed service would keep the port.
+    """
+    for descriptor in range(3, 256):
+        with contextlib.suppress(OSError):
+            os.set_inheritable(descriptor, False)
+    return build_app()
 
 
 def read_settings() -> Settings:
@@ -111,7 +126,6 @@ def _listen(host: str, port: int) -> socket.socket:
             "free; --port 0 finds one.",
             FAILED,
         ) from error
-    listener.set_inheritable(True)
     return listener
 
 

@@ -20,7 +20,7 @@ from service.client.results import (
 )
 from service.client.retry import Attempts, Retry, RetryPolicy
 from service.client.transport import AsyncTransport, Endpoint
-from service.client.wire import Array
+from service.client.wire import Array, Observation
 
 
 class AsyncClient:
@@ -63,7 +63,7 @@ class AsyncClient:
         self,
         forecast_states: npt.ArrayLike,
         simulated_measurements: npt.ArrayLike,
-        observation: npt.ArrayLike,
+        observation: Observation,
         *,
         options: Any = None,
         seed: int | None = None,
@@ -145,7 +145,7 @@ class AsyncSession:
         self,
         forecast_states: npt.ArrayLike,
         simulated_measurements: npt.ArrayLike,
-        observation: npt.ArrayLike,
+        observation: Observation,
         *,
         options: Any = None,
         number: int | None = None,

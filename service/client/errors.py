@@ -81,11 +81,16 @@ class ServiceError(ClientError):
     ) -> None:
         self.status = status
         self.problem = dict(problem)
-        self.slug = str(problem.get("type", "")).rstrip("/").rpartition("/")[2]
+        _, slash, name = str(problem.get("type", "")).rpartition("/")
+        # RFC 9457 has "about:blank" for a problem without a type of its own.
+        self.slug = name if slash else ""
         self.title = str(problem.get("title", ""))
         self.detail = str(problem.get("detail", ""))
+        places = problem.get("errors")
         self.errors: list[dict[str, Any]] = [
-            dict(item) for item in problem.get("errors") or () if isinstance(item, dict)
+            dict(item)
+            for item in (places if isinstance(places, list) else ())
+            if isinstance(item, dict)
         ]
         cycle = problem.get("current_cycle")
         self.current_cycle = cycle if isinstance(cycle, int) else None

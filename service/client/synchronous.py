@@ -20,7 +20,7 @@ from service.client.results import (
 )
 from service.client.retry import Attempts, Retry, RetryPolicy
 from service.client.transport import Endpoint, SyncTransport
-from service.client.wire import Array
+from service.client.wire import Array, Observation
 
 
 class Client:
@@ -73,7 +73,7 @@ class Client:
         self,
         forecast_states: npt.ArrayLike,
         simulated_measurements: npt.ArrayLike,
-        observation: npt.ArrayLike,
+        observation: Observation,
         *,
         options: Any = None,
         seed: int | None = None,
@@ -179,7 +179,7 @@ class Session:
         self,
         forecast_states: npt.ArrayLike,
         simulated_measurements: npt.ArrayLike,
-        observation: npt.ArrayLike,
+        observation: Observation,
         *,
         options: Any = None,
         number: int | None = None,
@@ -243,6 +243,8 @@ class Session:
         self, *, expected_version: int | None = None, **changes: Any
     ) -> SessionInfo:
         """Change ``ttl_seconds``, ``metadata`` or ``options``.
+
+        The last two are merged into what is there; ``None`` takes a name out of them.
 
         Raises:
             PreconditionFailedError: when it has another than ``expected_version``.

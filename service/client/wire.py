@@ -8,7 +8,7 @@ diagnostics travel as JSON, whose shortest-form numbers read back to the same do
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,11 @@ from service.media.errors import InvalidArrayError
 from service.media.npy import decode_npy
 
 Array = npt.NDArray[np.float64]
+Observation = npt.ArrayLike | Sequence[float | None]
 
 
 def form(
-    arrays: Mapping[str, npt.ArrayLike], params: Mapping[str, Any]
+    arrays: Mapping[str, Observation], params: Mapping[str, Any]
 ) -> tuple[str, bytes]:
     """Content type and body of a multipart form of npy parts and ``params``.
 
@@ -113,7 +114,7 @@ def read_timing(reply: Reply) -> dict[str, float]:
     return timing
 
 
-def _numbers(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+def _numbers(name: str, values: Observation) -> npt.NDArray[Any]:
     """An array of real numbers; ``None`` in it is a missing one (NaN)."""
     try:
         array = np.asarray(values)

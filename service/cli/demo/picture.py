@@ -145,7 +145,13 @@ def _legend(axis: Any, times: Array, view: View) -> None:
         Line2D([], [], color=POSITIVE, lw=1.5, label="members with x > 0"),
         Line2D([], [], color=NEGATIVE, lw=1.5, label="members with x < 0"),
         Line2D(
-            [], [], color=OBSERVED, marker="o", ms=4, lw=0, label="observed z, 1 std"
+            [],
+            [],
+            color=OBSERVED,
+            marker="o",
+            ms=4,
+            lw=0,
+            label="observed z and its error",
         ),
     ]
     if view.restart is not None:
@@ -194,9 +200,12 @@ def _on_attractor(figure: Any, view: View, moment: int) -> None:
         axis.set_title(name, fontweight="bold")
         axis.set_title(view.scores.get(name, ""), loc="right", color=GREY, fontsize=8.5)
         axis.set_ylabel("z", rotation=0, style="italic", fontsize=11, labelpad=8)
-        axis.set_xlim(-22, 22)
-        axis.set_ylim(-1, 51)
-    axes[-1].set_xlabel(f"x at cycle {moment + 1}, the dotted line on the left")
+        axis.set_xlim(-24, 24)
+        axis.set_ylim(0, 56)
+    axes[-1].set_xlabel(
+        f"x at cycle {moment + 1}, the dotted line on the left\n"
+        "star: truth, band: observed z and its error"
+    )
 
 
 def _climate() -> Array:

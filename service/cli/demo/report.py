@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -121,20 +120,34 @@ def table(
         )
     out.print()
     out.print(view)
+    out.print()
+    out.print(_notes(plan, record))
+
+
+def _notes(plan: Plan, record: Mapping[str, Any]) -> Table:
+    """What is compared with what, so that nobody reads more out of the table."""
     inside = 1e3 * float(np.nanmedian(record["compute_seconds"]))
-    out.print(_paragraph(_NOTES.format(inside=inside, members=plan.members)))
-
-
-_NOTES = """\
-Same model, observations, start and noise draws for CCDM, EnKF and free run, {members} \
-members each; means over x, y, z and the last four fifths of the cycles of one seed, \
-and seeds differ. CRPS scores the whole ensemble, lower is better. z does not know the \
-sign of x and y, so the exact belief has two mirrored lobes with half of the members \
-each: RMSE of the mean then says little, and a filter in one lobe is lucky or lost. \
-CCDM's time is a round trip over HTTP with the result stored ({inside:.1f} ms of it \
-the analysis); the others run in this process. Reference: a particle filter of \
-{reference} members that knows R, its mirror image beside it."""
-_NOTES = _NOTES.replace("{reference}", f"{REFERENCE_MEMBERS:,}")
+    notes = {
+        "compared": "CCDM, EnKF and free run have the same model, start, observations "
+        f"and noise draws, and {plan.members} members each. Means over x, y, z and the "
+        "last four fifths of the cycles, of one seed; seeds differ.",
+        "CRPS": "scores the whole ensemble against the truth; lower is better.",
+        "RMSE": "of the ensemble mean, which says little here: z does not know the "
+        "sign of x and y, so the exact belief has two mirrored lobes and its mean lies "
+        "between them.",
+        "smaller lobe": "share of members in the lobe with fewer. Half is exact; a "
+        "filter that forgot one lobe is lucky or lost, by the seed.",
+        "ms per cycle": f"for CCDM a round trip over HTTP, result stored; {inside:.1f} "
+        "ms of it are the analysis. The others run in this process.",
+        "reference": f"a particle filter of {REFERENCE_MEMBERS:,} members that knows "
+        "R, with its mirror image: close to the exact belief.",
+    }
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), style="dim")
+    table.add_column(no_wrap=True)
+    table.add_column(max_width=88)
+    for name, text in notes.items():
+        table.add_row(name, text)
+    return table
 
 
 def ending(plan: Plan, journey: Journey, picture: Path, seconds: float) -> None:
@@ -152,8 +165,3 @@ def ending(plan: Plan, journey: Journey, picture: Path, seconds: float) -> None:
     out.print(f"Picture  {escape(str(picture))}")
     out.print(f"Scores   {escape(str(plan.out / 'scores.json'))}")
     out.print(f"Done in {seconds:.0f} s", style="dim")
-
-
-def _paragraph(text: str) -> str:
-    lines = textwrap.wrap(text, width=min(96, console().width))
-    return "\n[dim]" + escape("\n".join(lines)) + "[/]"

@@ -8,8 +8,12 @@ service, and every analysis it kept has to be, bit for bit, the one the simulato
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +24,7 @@ import numpy as np
 from service.cli.demo import report
 from service.cli.demo.comparison import Contender, Score, contenders, score
 from service.cli.demo.processes import Service, Simulator
-from service.cli.output import CommandError
+from service.cli.output import USAGE, CommandError
 from service.client import Client
 
 SILENCE = 90.0
@@ -68,9 +72,12 @@ def run_demo(plan: Plan) -> int:
         raise CommandError(
             "the demo draws a picture and needs matplotlib: pip install 'ccdm[demo]'"
         )
-    plan.out.mkdir(parents=True, exist_ok=True)
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"{plan.out}: {error.strerror}", USAGE) from error
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="ccdm-demo-") as scratch:
+    with _tidy_when_terminated(), tempfile.TemporaryDirectory() as scratch:
         journey, record = _travel(plan, Path(scratch))
     with report.waiting("scoring, and the other filters on the same observations"):
         runs = contenders(record, plan.seed)
@@ -83,6 +90,16 @@ def run_demo(plan: Plan) -> int:
     report.table(plan, runs, scores, record)
     report.ending(plan, journey, picture, time.monotonic() - started)
     return 1 if journey.failures else 0
+
+
+@contextmanager
+def _tidy_when_terminated() -> Iterator[None]:
+    # Else a terminated demo would leave its service and simulator behind.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _travel(plan: Plan, scratch: Path) -> tuple[Journey, dict[str, Any]]:

@@ -1,0 +1,147 @@
+"""The awaiting client sends what the waiting one sends, and many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from service.client import (
+    AsyncClient,
+    AsyncSession,
+    Client,
+    CycleConflictError,
+    RetryPolicy,
+    Session,
+    UnavailableError,
+)
+from tests.client.pairs import DIMS, FIXED, pairs
+from tests.support.client_servers import Recorder, answer, normal, running
+from tests.support.servers import Server
+
+VIEW = (
+    b'{"id": "s", "cycle": 3, "version": 1, "state_dim": 2, "measurement_dim": 2,'
+    b' "members": 12, "seed": 1}'
+)
+RESULT = b'{"cycle": 4, "analysis_samples": [[1.0, 2.0]], "diagnostics": {}}'
+RECORD = b'{"cycle": 4, "diagnostics": {}}'
+HISTORY = b'{"current_cycle": 4, "cycles": [{"cycle": 4, "diagnostics": {}}]}'
+SESSIONS = b'{"sessions": [' + VIEW + b'], "next": null}'
+
+# Each with the answers it needs, so that both clients go all the way.
+CALLS: dict[str, tuple[list[bytes], Callable[[Any, Any], Any]]] = {
+    "analyse": ([RESULT], lambda c, s: c.analyse(*pairs(), options=FIXED, seed=1)),
+    "create": (
+        [VIEW],
+        lambda c, s: c.create_session(**DIMS, seed=4, metadata={"a": 1}),
+    ),
+    "create with ensemble": (
+        [VIEW],
+        lambda c, s: c.create_session(**DIMS, initial_ensemble=pairs()[0]),
+    ),
+    "session": ([VIEW], lambda c, s: c.session("s")),
+    "ready": ([b"{}"], lambda c, s: c.ready()),
+    "cycle": ([RESULT], lambda c, s: s.cycle(*pairs(), options={"n_samples": 1})),
+    "numbered cycle": ([RESULT], lambda c, s: s.cycle(*pairs(), number=9)),
+    "diagnostics": ([RECORD], lambda c, s: s.diagnostics()),
+    "history": ([HISTORY], lambda c, s: s.history()),
+    "refresh": ([VIEW], lambda c, s: s.refresh()),
+    "update": ([VIEW], lambda c, s: s.update(ttl_seconds=9, expected_version=1)),
+    "delete": ([b"{}"], lambda c, s: s.delete()),
+}
+
+
+def exchanged(answers: list[bytes], use: Callable[[str], None]) -> list[bytes]:
+    """The requests that came of using a recorder, made comparable."""
+    server = Recorder([answer(200, VIEW), *(answer(200, body) for body in answers)])
+    with running(server):
+        use(server.url)
+    return [normal(request) for request in server.requests]
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_both_clients_send_the_same_bytes(name: str) -> None:
+    answers, call = CALLS[name]
+
+    def waiting(url: str) -> None:
+        with Client(url, api_key="k") as client:
+            call(client, client.session("s"))
+
+    def awaiting(url: str) -> None:
+        async def go() -> None:
+            async with AsyncClient(url, api_key="k") as client:
+                await call(client, await client.session("s"))
+
+        asyncio.run(go())
+
+    sent = exchanged(answers, waiting)
+    assert len(sent) == 2
+    assert b"authorization: bearer k" in sent[1].lower()
+    assert exchanged(answers, awaiting) == sent
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(Client, AsyncClient), (Session, AsyncSession)]
+)
+def test_both_clients_have_the_same_methods(one: type, other: type) -> None:
+    def methods(kind: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(value).parameters)
+            for name, value in vars(kind).items()
+            if inspect.isfunction(value) and not name.startswith("_")
+        }
+
+    assert methods(one) == methods(other)
+
+
+async def test_a_session_runs_on_an_event_loop(server: Server) -> None:
+    async with AsyncClient(server.url) as client:
+        session = await client.create_session(**DIMS, options=FIXED, seed=1)
+        result = await session.cycle(*pairs())
+        assert (await session.analysis()).tobytes() == result.samples.tobytes()
+        assert session.id in {info.id async for info in client.sessions()}
+        with pytest.raises(CycleConflictError) as caught:
+            await session.cycle(*pairs(1), number=1)
+        assert caught.value.current_cycle == 1
+        assert (await session.refresh()).cycle == 1
+        await session.delete()
+
+
+async def test_many_analyses_at_a_time_are_each_their_own(server: Server) -> None:
+    async with AsyncClient(server.url, connections=4) as client:
+        work: list[Awaitable[Any]] = [
+            client.analyse(*pairs(k), options=FIXED, seed=k) for k in range(12)
+        ]
+        together = await asyncio.gather(*work)
+        for k in (0, 5, 11):
+            alone = await client.analyse(*pairs(k), options=FIXED, seed=k)
+            assert together[k].samples.tobytes() == alone.samples.tobytes()
+
+
+async def test_waiting_for_a_busy_service_leaves_the_loop_free() -> None:
+    busy = b'{"type": "/problems/too-busy", "status": 503}'
+    server = Recorder([answer(503, busy, Retry_After="0.3"), answer(200, RESULT)])
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    with running(server):
+        ticking = asyncio.create_task(tick())
+        async with AsyncClient(server.url) as client:
+            assert (await client.analyse(*pairs())).samples.tolist() == [[1.0, 2.0]]
+        ticking.cancel()
+        # Thirty fit in; a loop that was held has a handful.
+        assert ticks >= 10
+        impatient = RetryPolicy(give_up_after=0)
+        refusing = Recorder([answer(429, busy)])
+        with running(refusing):
+            async with AsyncClient(refusing.url, retry=impatient) as client:
+                with pytest.raises(UnavailableError):
+                    await client.analyse(*pairs())

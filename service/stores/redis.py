@@ -175,9 +175,7 @@ class RedisStore:
         """Apply a change if the session still has the expected version."""
         keys = Keys.of(tenant, sid)
         blobs = []
-        # Pieces are written once under a name and never again: a name of its own for
-        # each call keeps a second call from reviving the first one's short lifetimes.
-        call = f"{change.expected_version + 1}-{change.token}-{secrets.token_hex(4)}"
+        call = f"{change.expected_version + 1}-{change.token}"
         for number, (name, payload) in enumerate(change.blobs.items()):
             context = place(tenant, sid, name)
             frame = await off_loop(

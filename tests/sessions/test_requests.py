@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.sessions.creation import new_sid
@@ -64,6 +64,7 @@ def test_seeds_of_old_cycles_stay_what_they_were() -> None:
     ]
 
 
+@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**63 - 1), cycle=st.integers(1, 10**9))
 def test_seeds_fit_into_a_double(seed: int, cycle: int) -> None:
     found = cycle_seed(seed, cycle)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.stores import StoreCorrupt
@@ -19,7 +19,12 @@ from service.stores.codec import (
     unpack_document,
     unseal,
 )
+from service.stores.places import place
 
+# A busy machine is no reason to fail.
+QUIET = settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -31,13 +36,14 @@ JSON = st.recursive(
 )
 
 
+@QUIET
 @given(payload=st.binary(max_size=2000), compress=st.booleans())
 def test_frames_come_back(payload: bytes, compress: bool) -> None:
     frame = seal(payload * 3, "place", compress=compress)
     assert bytes(unseal(frame, "place")) == payload * 3
 
 
-@settings(max_examples=30)
+@QUIET
 @given(
     payload=st.binary(min_size=1, max_size=1500),
     compress=st.booleans(),
@@ -77,6 +83,18 @@ def test_a_frame_belongs_to_its_place() -> None:
         unseal(frame, "tenant/session/analysis/2")
 
 
+def test_no_two_places_have_one_name() -> None:
+    names = [
+        ("a", "b/c"),
+        ("a/b", "c"),
+        ("a", "b"),
+        ("b", "a"),
+        ("a%2Fb", "c"),
+        ("", ""),
+    ]
+    assert len({place(tenant, sid, "meta") for tenant, sid in names}) == len(names)
+
+
 def test_an_unknown_format_is_named() -> None:
     frame = bytearray(seal(b"payload", "place"))
     frame[4] = 9
@@ -90,6 +108,7 @@ def test_long_documents_shrink_and_arrays_do_not() -> None:
     assert len(seal(text, "place")) == len(text) + HEADER_BYTES
 
 
+@QUIET
 @given(document=st.dictionaries(st.text(), JSON))
 def test_documents_come_back(document: dict[str, object]) -> None:
     assert unpack_document(pack_document(document)) == document

@@ -70,7 +70,10 @@ async def test_a_full_file_leaves_the_old_state_and_a_way_out(
         assert await store.blob("t", "s", "b") == bytes(2 * MB)
 
 
-async def test_expired_sessions_make_room_at_once(path: Path, clock: Clock) -> None:
+async def test_expired_sessions_make_room_at_once(
+    path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.stores.sqlite._SWEEP_EVERY_SECONDS", 1e9)
     async with opened(path, clock, max_bytes=4 * MB) as store:
         big = change(0, expires_at=clock.now + 10, blobs={"b": bytes(3 * MB)})
         await store.commit("t", "big", big)

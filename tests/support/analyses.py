@@ -30,10 +30,21 @@ def nudged(
 
 
 class SmallAnalysis:
-    """Counts its calls, takes its time, and fails when told to."""
+    """Counts its calls, takes its time, and fails when told to.
+
+    Attributes:
+        calls: how often it began.
+        delay: seconds that each call takes.
+        error: raised in place of a result.
+        began: set when a call begins.
+        gate: calls go on while it is set.
+    """
 
     def __init__(self, delay: float = 0.0) -> None:
         self.calls = 0
+        self.began = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.delay = delay
         self.error: Exception | None = None
 
@@ -48,6 +59,8 @@ class SmallAnalysis:
     ) -> SmallResult:
         """An analysis of ``(N, dx)``, ``(N, dy)`` and ``(dy,)``."""
         self.calls += 1
+        self.began.set()
+        await self.gate.wait()
         await asyncio.sleep(self.delay)
         if self.error is not None:
             raise self.error

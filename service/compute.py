@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -31,7 +32,8 @@ from service.errors import (
     ServiceError,
     TooBusyError,
 )
-from service.media.errors import FieldError
+from service.estimates import estimated_bytes, estimated_seconds
+from service.media.errors import FieldError, TooLargeError
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -39,10 +41,11 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 T = TypeVar("T")
 SMALL_SECONDS = 0.1
+SMALL_BYTES = 32 * 2**20
+WORKER_BASE_BYTES = 2**29
 WARM_WORKERS = 2
 # Probes and short requests come first where processors are few.
 WORKER_NICENESS = 5
-_CHOSEN_BY_LIKELIHOOD = ("preconditioner", "measurement_bandwidth", "shrink")
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -93,7 +96,8 @@ class Compute:
         await anyio.to_thread.run_sync(_engine)
         async with anyio.create_task_group() as group:
             for _ in range(min(WARM_WORKERS, self._settings.max_running)):
-                group.start_soon(self.in_process, _warm_up)
+                limit = self._settings.max_memory_bytes
+                group.start_soon(self.in_process, warm_up, limit)
 
     async def analyse(
         self,
@@ -115,11 +119,16 @@ class Compute:
         Raises:
             InvalidInputError, InvalidOptionsError, NumericalBreakdownError: from the
                 engine, with pointers.
+            TooLargeError: when it would take too much memory.
             TooBusyError: when the queue is full.
             DeadlineExceededError: when it took too long; the work was stopped.
         """
         job = (states, simulated, observation, dict(options), seed)
-        small = estimated_seconds(states, simulated, options) < SMALL_SECONDS
+        needed = estimated_bytes(states, simulated, options)
+        if needed > self._settings.max_memory_bytes:
+            raise _too_much_memory(needed, self._settings.max_memory_bytes)
+        seconds = estimated_seconds(states, simulated, options)
+        small = seconds < SMALL_SECONDS and needed < SMALL_BYTES
         asked = time.perf_counter()
         try:
             with anyio.fail_after(self._settings.deadline_seconds):
@@ -129,7 +138,11 @@ class Compute:
                         anyio.to_thread.run_sync(run_job, *job)
                         if small
                         else anyio.to_process.run_sync(
-                            _worker_job, *job, cancellable=True, limiter=self._processes
+                            _worker_job,
+                            self._settings.max_memory_bytes,
+                            *job,
+                            cancellable=True,
+                            limiter=self._processes,
                         )
                     )
         except TimeoutError:
@@ -209,23 +222,6 @@ def run_job(
     return analysis.samples, analysis.diagnostics.to_dict(), elapsed
 
 
-def estimated_seconds(
-    states: Array, simulated: Array, options: Mapping[str, Any]
-) -> float:
-    """A rough estimate of an analysis' time on one core: sampling and selection."""
-    members = max(1, states.shape[0] if states.ndim else 1)
-    width = sum(
-        array.shape[1] if array.ndim == 2 else 1 for array in (states, simulated)
-    )
-    samples = options.get("n_samples") or members
-    adaptive = options.get("sampler") == "rk45"
-    evaluations = 200 if adaptive else options.get("steps") or 12
-    sampling = 4e-9 * members * samples * evaluations * (1 + width / 20)
-    chosen = [options.get(name, "auto") for name in _CHOSEN_BY_LIKELIHOOD]
-    selection = 2e-7 * members * min(members, 1000) * (1 + width / 20)
-    return float(sampling + (selection if "auto" in chosen else 0.0))
-
-
 @cache
 def _engine() -> Any:
     """The engine, with one BLAS thread per analysis.
@@ -241,16 +237,34 @@ def _engine() -> Any:
 
 
 @cache
-def _warm_up() -> None:
+def warm_up(memory_bytes: int) -> None:
     """Make a worker process ready, once."""
     os.nice(WORKER_NICENESS)
     _engine()
+    # What was estimated too low ends here, and not by taking the machine down.
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = memory_bytes + WORKER_BASE_BYTES
+    if most == resource.RLIM_INFINITY or allowed < most:
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
 
 
-def _worker_job(*job: Any) -> tuple[Array, dict[str, Any], float]:
+def _worker_job(memory_bytes: int, *job: Any) -> tuple[Array, dict[str, Any], float]:
     """One analysis in a worker process."""
-    _warm_up()
-    return run_job(*job)
+    warm_up(memory_bytes)
+    try:
+        return run_job(*job)
+    except MemoryError:
+        raise _too_much_memory(None, memory_bytes) from None
+
+
+def _too_much_memory(needed: int | None, limit: int) -> TooLargeError:
+    about = f"about {needed / 2**30:.1f} GiB" if needed else "more"
+    return TooLargeError(
+        f"The analysis needs {about} of memory; {limit / 2**30:g} GiB are allowed. "
+        "Fewer samples, states or measurements need less.",
+        "max_memory_bytes",
+        limit,
+    )
 
 
 def _understood(options: dict[str, Any]) -> dict[str, Any]:

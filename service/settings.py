@@ -48,6 +48,11 @@ class Settings(BaseSettings):
         20_000, ge=0, description="Largest observation, dy."
     )
     max_steps: int = Field(10_000, ge=1, description="Most denoiser evaluations.")
+    max_memory_bytes: int = Field(
+        2048 * MEBIBYTE,
+        ge=64 * MEBIBYTE,
+        description="Most memory that one analysis may take.",
+    )
     max_metadata_bytes: int = Field(
         16 * 1024, ge=2, description="Longest metadata of a session."
     )

@@ -9,7 +9,7 @@ import pytest
 import threadpoolctl
 
 from ccdm_engine import AnalysisOptions, assimilate
-from service import compute
+from service import compute, estimates
 from service.media.answers import decode_answer
 from service.media.bodies import encode_body
 from service.media.types import ARRAY_ANSWERS
@@ -22,7 +22,7 @@ CASES = {
     "sde": (50, 2, 1, {"sampler": "sde", "preconditioner": "linear", **FIXED}),
     "whitened exact": (60, 3, 1, {"sampler": "exact", "scaling": "whiten", **FIXED}),
     # Large enough to run in a worker process.
-    "auto in a worker": (400, 4, 2, {}),
+    "auto in a worker": (700, 4, 2, {}),
 }
 
 
@@ -54,7 +54,7 @@ def test_the_same_bytes_by_every_way(http: httpx.Client, case: str) -> None:
 
 def test_the_last_case_does_run_in_a_worker() -> None:
     seconds = [
-        compute.estimated_seconds(
+        estimates.estimated_seconds(
             np.empty((members, dx)), np.empty((members, dy)), options
         )
         for members, dx, dy, options in CASES.values()

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from service import compute
 from service.media.bodies import encode_body
+from service.settings import Settings
 from tests.service_http.bodies import JSON, ensemble, json_bytes
 from tests.support.servers import PATIENCE, Server, serving
 
@@ -212,3 +214,24 @@ def first_line(server: Server, request: bytes) -> bytes:
     with connected(server) as connection:
         connection.sendall(request)
         return connection.recv(4096).partition(b"\r\n")[0]
+
+
+def test_memory_is_bounded_by_estimate(http: httpx.Client) -> None:
+    content_type, body = encode_body(ensemble(2, 20_000, 15_000), {})
+    answer = http.post(
+        "/v1/analyses", content=body, headers={"Content-Type": content_type}
+    )
+    assert answer.status_code == 413, answer.text
+    assert answer.json()["limit_name"] == "max_memory_bytes"
+
+
+async def test_memory_is_bounded_in_fact() -> None:
+    limit = 64 * MIB
+    settings = Settings(max_memory_bytes=limit, store_url="sqlite:///unused")
+    workers = compute.Compute(settings)
+    await workers.in_process(compute.warm_up, limit)
+    beyond = limit + compute.WORKER_BASE_BYTES
+    with pytest.raises(MemoryError):
+        await workers.in_process(bytearray, beyond)
+    # The worker has survived it, and works on.
+    assert await workers.in_process(len, b"123") == 3

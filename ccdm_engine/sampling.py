@@ -19,7 +19,7 @@ from ccdm_engine.mixture import Mixture
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.samplers import SAMPLERS, Draws, Task
 from ccdm_engine.scaling import symmetric_roots
-from ccdm_engine.schedules import SCHEDULES
+from ccdm_engine.schedules import levels
 from ccdm_engine.streams import SAMPLER, stream
 from ccdm_engine.subspace import fit_subspace
 
@@ -29,9 +29,8 @@ Array = npt.NDArray[np.float64]
 PRUNED_WEIGHT = 1e-6
 # The flow starts where the noise hides the ensemble: this many deviations.
 START_DEVIATIONS = 4.0
-# Steps per unit of log s, and at least so many; see the convergence tests.
+# Steps per unit of log s; see the convergence tests.
 STEP_DENSITY = {"ode": 4.0, "sde": 16.0}
-FEWEST_STEPS = {"ode": 8, "sde": 24}
 # Logits grow like (radius / h)^2; beyond this ratio float32 no longer resolves them.
 FLOAT32_RANGE = 100.0
 # Centres closer together than this share of h are one Gaussian, drawn as such.
@@ -91,11 +90,13 @@ def _transport(
     covariance = mixture.centre_covariance()
     largest = _max_bandwidth(mixture.bandwidth, covariance, options)
     start = _start(mixture, covariance, largest, latents, options)
-    steps = options.steps or _steps(options.sampler, largest / mixture.bandwidth)
+    density = STEP_DENSITY.get(options.sampler, 1.0)
     dtype = _working_dtype(mixture, options.sampler)
     task = Task(
         denoise=mixture.denoiser(dtype),
-        levels=SCHEDULES[options.schedule](mixture.bandwidth, largest, steps),
+        levels=levels(
+            options.schedule, mixture.bandwidth, largest, options.steps, density
+        ),
         start=start.astype(dtype, copy=False),
         latents=latents,
         centres=mixture.centres,
@@ -157,11 +158,6 @@ def _start(
     noised = covariance + largest**2 * np.eye(covariance.shape[0])
     root, _ = symmetric_roots(noised)
     return np.asarray(mixture.mean + latents @ root)
-
-
-def _steps(sampler: str, ratio: float) -> int:
-    density = STEP_DENSITY.get(sampler, 1.0)
-    return max(FEWEST_STEPS.get(sampler, 1), int(np.ceil(density * np.log(ratio))))
 
 
 def _working_dtype(mixture: Mixture, sampler: str) -> npt.DTypeLike:

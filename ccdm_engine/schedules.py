@@ -16,6 +16,10 @@ Array = npt.NDArray[np.float64]
 
 # beta(t) = BETA_MIN + t (BETA_MAX - BETA_MIN), Song et al. (2021), appendix C.
 BETA_MIN, BETA_MAX = 0.1, 20.0
+# The largest level, in units of the data's spread, for which VP time is reckoned.
+SPREADS = 4.0
+# However narrow the kernels, no more steps than this unless asked for.
+MOST_STEPS = 1000
 
 
 def variance_exploding(smallest: float, largest: float, steps: int) -> Array:
@@ -26,19 +30,48 @@ def variance_exploding(smallest: float, largest: float, steps: int) -> Array:
 
 
 def variance_preserving(smallest: float, largest: float, steps: int) -> Array:
-    """Levels uniform in the time of the VP diffusion, ``(steps + 1,)``.
+    """Levels uniform in the square root of VP time, ``(steps + 1,)``.
 
     With ``B(t) = t BETA_MIN + t^2 (BETA_MAX - BETA_MIN) / 2`` the noise is
-    ``sigma(t)^2 = exp(B(t)) - 1``, and ``s^2 = h_x^2 + sigma^2``.
+    ``sigma(t)^2 = u^2 (exp(B(t)) - 1)``, u the spread of the data (here a quarter of
+    the largest level), and ``s^2 = h_x^2 + sigma^2``. Uniform time would jump over
+    the narrow scales in its last step; quadratic spacing is that of Song, Meng and
+    Ermon (2021), appendix D.2.
     """
-    budget = np.log1p(largest**2 - smallest**2)
+    unit = largest / SPREADS
+    budget = np.log1p((largest**2 - smallest**2) / unit**2)
     slope = BETA_MAX - BETA_MIN
     end = (np.sqrt(BETA_MIN**2 + 2 * slope * budget) - BETA_MIN) / slope
-    time = end * np.linspace(1.0, 0.0, steps + 1)
+    time = end * np.linspace(1.0, 0.0, steps + 1) ** 2
     exponent = time * BETA_MIN + time**2 * slope / 2
-    levels = np.sqrt(smallest**2 + np.expm1(exponent))
+    levels = np.sqrt(smallest**2 + unit**2 * np.expm1(exponent))
     levels[0], levels[-1] = largest, smallest
     return np.asarray(levels)
+
+
+def levels(
+    schedule: str, smallest: float, largest: float, steps: int | None, density: float
+) -> Array:
+    """Levels of the named schedule, with enough steps where none are asked for.
+
+    Args:
+        schedule: ``"ve"`` or ``"vp"``.
+        smallest: ``h_x``.
+        largest: ``h_max``.
+        steps: how many; ``None`` takes so many that no step in ``log s`` exceeds
+            ``1 / density`` by more than half, at least 2 times the density.
+        density: steps per unit of ``log s``.
+    """
+    rule = SCHEDULES[schedule]
+    if steps is not None:
+        return rule(smallest, largest, steps)
+    count = max(int(2 * density), int(np.ceil(density * np.log(largest / smallest))))
+    while True:
+        found = rule(smallest, largest, count)
+        widest = float(np.max(np.log(found[:-1] / found[1:])))
+        if widest <= 1.5 / density or count >= MOST_STEPS:
+            return found
+        count = min(int(np.ceil(1.25 * count)), MOST_STEPS)
 
 
 SCHEDULES = {"ve": variance_exploding, "vp": variance_preserving}

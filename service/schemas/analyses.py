@@ -50,7 +50,7 @@ EXAMPLE: dict[str, Any] = {
 class AnalysisRequest(AnalysisParams):
     """An analysis in JSON."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {**EXAMPLE, "seed": 1}})
+    model_config = ConfigDict(json_schema_extra={"examples": [{**EXAMPLE, "seed": 1}]})
 
     forecast_states: States
     simulated_measurements: Simulated

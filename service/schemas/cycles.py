@@ -23,7 +23,7 @@ class CycleParams(Incoming):
 class CycleRequest(CycleParams):
     """A cycle in JSON."""
 
-    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     forecast_states: States
     simulated_measurements: Simulated

@@ -76,15 +76,17 @@ class SessionRequest(SessionParams):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {
-                "state_dim": 2,
-                "measurement_dim": 1,
-                "initial_mean": [1.0, 1.0],
-                "initial_std": 0.5,
-                "members": 5,
-                "seed": 1,
-                "metadata": {"experiment": "first steps"},
-            }
+            "examples": [
+                {
+                    "state_dim": 2,
+                    "measurement_dim": 1,
+                    "initial_mean": [1.0, 1.0],
+                    "initial_std": 0.5,
+                    "members": 5,
+                    "seed": 1,
+                    "metadata": {"experiment": "first steps"},
+                }
+            ]
         }
     )
 

@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
+
+from service.app import build_app
+from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -99,3 +103,24 @@ def serving(folder: Path, **settings: str) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+@asynccontextmanager
+async def in_process(folder: Path, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """The application without a process or a socket of its own, for what needs none.
+
+    Args:
+        folder: where its store goes.
+        settings: by their names in Python.
+    """
+    store_url = f"sqlite:///{folder}/sessions.sqlite"
+    app = build_app(Settings(**{"store_url": store_url, **settings}))
+    await app.state.store.open()
+    transport = httpx.ASGITransport(app)
+    try:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8000", timeout=PATIENCE
+        ) as client:
+            yield client
+    finally:
+        await app.state.store.close()

@@ -112,14 +112,15 @@ def wasserstein2(ensemble: npt.ArrayLike, reference: npt.ArrayLike) -> float:
     """W2 between two equally weighted ensembles, exact, Euclidean cost.
 
     In one variable by matching quantiles, whatever the two sizes. In several by
-    optimal assignment, ``O(N^3)``, for equal sizes.
+    optimal assignment, ``O(n^3)`` with n the larger size; the smaller one must divide
+    it, each of its members then stands for as many of the other's.
 
     Args:
         ensemble: ``(N, dx)``.
-        reference: ``(M, dx)``; ``M = N`` unless ``dx = 1``.
+        reference: ``(M, dx)``.
 
     Raises:
-        ShapeError: when sizes differ in more than one variable.
+        ShapeError: when the sizes do not fit, in more than one variable.
     """
     here = _ensemble("ensemble", ensemble)
     there = _ensemble("reference", reference)
@@ -131,14 +132,16 @@ def wasserstein2(ensemble: npt.ArrayLike, reference: npt.ArrayLike) -> float:
         )
     if here.shape[1] == 1:
         return _quantile_distance(np.sort(here[:, 0]), np.sort(there[:, 0]))
-    if here.shape[0] != there.shape[0]:
+    size = max(here.shape[0], there.shape[0])
+    if size % here.shape[0] or size % there.shape[0]:
         raise ShapeError(
             "reference",
             got=f"{there.shape[0]} members",
-            wanted=f"{here.shape[0]}, as in the ensemble",
+            wanted=f"a multiple or a divisor of the ensemble's {here.shape[0]}",
             remedy="Draw a subsample of the larger one.",
         )
-    cost = cdist(here, there, "sqeuclidean")
+    cost = np.repeat(cdist(here, there, "sqeuclidean"), size // here.shape[0], axis=0)
+    cost = np.repeat(cost, size // there.shape[0], axis=1)
     rows, columns = linear_sum_assignment(cost)
     return float(np.sqrt(cost[rows, columns].mean()))
 

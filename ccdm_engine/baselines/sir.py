@@ -187,5 +187,9 @@ def _root_covariance(states: Array, weights: Array) -> Array:
     """``L (dx, dx)`` with ``L L^T`` the weighted covariance, whatever its rank."""
     deviations = states - weights @ states
     deviations *= np.sqrt(weights)[:, None]
+    # By way of correlations, so that the units of the states do not decide how the
+    # root is turned, nor which directions drown in rounding.
+    scale = np.linalg.norm(deviations, axis=0)
+    deviations /= np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh(deviations.T @ deviations)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+    return np.asarray(scale[:, None] * vectors * np.sqrt(np.maximum(values, 0.0)))

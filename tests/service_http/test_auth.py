@@ -1,0 +1,158 @@
+"""Who may do what: loopback without keys, tenants, scopes, hosts and origins."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service import auth
+from service.settings import Settings
+from tests.service_http.bodies import JSON, content, json_bytes
+from tests.support.servers import in_process
+
+SECRET = "s3cret-of-alice"
+DIGEST = hashlib.sha256(b"s3cret-of-bob").hexdigest()
+KEYS = (f"alice:{SECRET}", f"bob:sha256={DIGEST}", "eve+read:only-reads", "plain")
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The usual header."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def test_a_key_is_needed_where_keys_are_set(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        refused = [
+            await http.post("/v1/analyses", json=content(), headers=headers)
+            for headers in ({}, bearer("wrong"), bearer(DIGEST), bearer(KEYS[0]),
+                            {"Authorization": f"Basic {SECRET}"}, {"X-API-Key": ""})
+        ]  # fmt: skip
+        for answer in refused:
+            assert answer.status_code == 401
+            assert answer.json()["type"] == "/problems/unauthorized"
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert SECRET not in answer.text
+        for headers in (
+            bearer(SECRET),
+            {"X-API-Key": "s3cret-of-bob"},
+            bearer("plain"),
+        ):
+            answer = await http.post("/v1/analyses", json=content(), headers=headers)
+            assert answer.status_code == 200
+        for path in ("/livez", "/readyz", "/docs", "/openapi.json", "/problems"):
+            assert (await http.get(path)).status_code == 200
+
+
+async def test_tenants_do_not_see_each_other(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        fields = {"state_dim": 2, "measurement_dim": 1}
+        alice, bob = bearer(SECRET), bearer("s3cret-of-bob")
+        created = await http.post("/v1/sessions", json=fields, headers=alice)
+        path = created.headers["location"]
+        assert (await http.get(path, headers=alice)).status_code == 200
+        foreign = await http.get(path, headers=bob)
+        unknown = await http.get("/v1/sessions/" + "0" * 26, headers=bob)
+        assert foreign.status_code == unknown.status_code == 404
+        assert foreign.json()["type"] == unknown.json()["type"]
+        put = await http.put(
+            f"{path}/cycles/1", content=json_bytes(), headers={**JSON, **bob}
+        )
+        assert put.status_code == 404
+        assert (await http.delete(path, headers=bob)).status_code == 404
+        assert (await http.get("/v1/sessions", headers=bob)).json()["sessions"] == []
+
+
+async def test_scopes(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        eve = bearer("only-reads")
+        assert (await http.get("/v1/sessions", headers=eve)).status_code == 200
+        refused = await http.post("/v1/analyses", json=content(), headers=eve)
+        assert refused.status_code == 403
+        assert refused.json()["type"] == "/problems/forbidden"
+
+
+@pytest.mark.parametrize(
+    "entry", ["a+admin:key", "a:sha256=00", "a:sha256=xy", "", "a b"]
+)
+def test_entries_that_are_none(entry: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        auth.parse_key(entry)
+    assert "key" in str(caught.value) or "hexadecimal" in str(caught.value)
+
+
+async def test_without_keys_only_loopback_is_answered(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as http:
+        for address, status in (
+            ("http://127.0.0.1:8000", 200),
+            ("http://[::1]:8000", 200),
+            ("http://localhost", 200),
+            ("http://192.0.2.7:8000", 421),
+            ("http://rebound.example", 421),
+        ):
+            answer = await http.get(f"{address}/v1/sessions")
+            assert answer.status_code == status, (address, answer.text)
+        # Another machine may call itself localhost; the socket knows better.
+        far = await http.get(
+            "http://192.0.2.7/v1/sessions", headers={"Host": "localhost"}
+        )
+        assert far.status_code == 401
+
+
+async def test_pages_of_other_origins_cannot_use_a_service_without_keys(
+    tmp_path: Path,
+) -> None:
+    async with in_process(tmp_path) as http:
+        for origin, status in (
+            ("http://127.0.0.1:8000", 200),
+            ("http://127.0.0.1:8001", 403),
+            ("https://example.org", 403),
+            ("null", 403),
+        ):
+            headers = {"Origin": origin}
+            answer = await http.post("/v1/analyses", json=content(), headers=headers)
+            assert answer.status_code == status, (origin, answer.text)
+        assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_hosts_may_be_named(tmp_path: Path) -> None:
+    async with in_process(
+        tmp_path, api_keys=KEYS, allowed_hosts=("ccdm.example",)
+    ) as http:
+        key = bearer(SECRET)
+        good = await http.get("https://CCDM.example/v1/sessions", headers=key)
+        other = await http.get("https://other.example/v1/sessions", headers=key)
+        broken = await http.get("/v1/sessions", headers={**key, "Host": "[::1"})
+        assert [a.status_code for a in (good, other, broken)] == [200, 421, 421]
+
+
+def test_a_first_key_is_made_once_and_only_where_it_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "keys"
+    far = Settings(host="0.0.0.0", api_keys_file=path)
+    assert auth.first_key(Settings(api_keys_file=path)) is None
+    assert auth.first_key(Settings(host="0.0.0.0", api_keys=("a",))) is None
+    assert not path.exists()
+    secret = auth.first_key(far)
+    assert secret is not None and len(secret) > 40
+    assert secret not in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert auth.first_key(far) is None
+    (key,) = auth.Gate(far).keys
+    assert key.digest == hashlib.sha256(secret.encode()).digest()
+    assert key.scopes == {"read", "write"}
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CCDM_API_KEYS", " a:uno , dos,")
+    monkeypatch.setenv("CCDM_LOG_LEVEL", "DEBUG")
+    monkeypatch.setenv("CCDM_MAX_MEMBERS", "7")
+    settings = Settings()
+    assert settings.api_keys == ("a:uno", "dos")
+    assert settings.log_level == "debug" and settings.max_members == 7
+    assert "uno" not in repr(settings)
+    monkeypatch.setenv("CCDM_MAX_MEMBERS", "-1")
+    with pytest.raises(ValidationError):
+        Settings()

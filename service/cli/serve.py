@@ -18,6 +18,7 @@ from service.app import build_app
 from service.auth import Gate, first_key
 from service.cli.output import FAILED, USAGE, CommandError, console
 from service.settings import Settings
+from service.stores import open_store
 
 # Seconds that running requests get after SIGTERM; then they are cut off.
 GRACE = 20
@@ -38,6 +39,10 @@ def serve_forever(
         if value is not None:
             os.environ[f"CCDM_{name}"] = str(value)
     settings = read_settings()
+    try:
+        open_store(settings.store_url)
+    except ValueError as error:
+        raise CommandError(f"store: {error}", USAGE) from error
     listener = _listen(settings.host, settings.port)
     _announce(settings, listener, _key_made(settings))
     config = uvicorn.Config(

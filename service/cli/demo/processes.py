@@ -28,7 +28,7 @@ class Service:
     def __init__(self, store: str, log: Path) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._store = store
+        self.store = store
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -43,7 +43,7 @@ class Service:
         started = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_CCDM, "serve", "--port", str(self.port), "--store", self._store],
+                [*_CCDM, "serve", "--port", str(self.port), "--store", self.store],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -42,10 +42,8 @@ class Progress:
     def cycle(self, event: Mapping[str, Any]) -> None:
         """Show one more acknowledged cycle."""
         done = event["cycle"]
-        effective = event.get("effective")
-        state = f"spread {event['spread']:.2f}, {event['milliseconds']:.0f} ms"
-        if effective is not None:
-            state += f", {effective:.0f} effective members"
+        state = f"spread {event['spread']:.2f}, {event['milliseconds']:.0f} ms, "
+        state += f"{event['effective']:.0f} effective members"
         self._bar.update(self._task, completed=done, state=state)
         if not self._console.is_terminal and done % max(1, self._cycles // LINES) == 0:
             self._console.print(f"  cycle {done} of {self._cycles}: {state}")

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from service.cli.demo import report
 from service.cli.demo.comparison import Contender, Score, contenders, score
 from service.cli.demo.processes import Service, Simulator
 from service.cli.output import USAGE, CommandError
-from service.client import Client
+from service.client import Client, ClientError
 
 SILENCE = 90.0
 
@@ -78,7 +79,10 @@ def run_demo(plan: Plan) -> int:
         raise CommandError(f"{plan.out}: {error.strerror}", USAGE) from error
     started = time.monotonic()
     with _tidy_when_terminated(), tempfile.TemporaryDirectory() as scratch:
-        journey, record = _travel(plan, Path(scratch))
+        try:
+            journey, record = _travel(plan, Path(scratch))
+        except ClientError as error:
+            raise CommandError(f"the demo's service: {error}") from error
     with report.waiting("scoring, and the other filters on the same observations"):
         runs = contenders(record, plan.seed)
         truth = record["truth"][:, -1]
@@ -106,14 +110,14 @@ def _travel(plan: Plan, scratch: Path) -> tuple[Journey, dict[str, Any]]:
     """Cycle, kill, restart, go on, and look at what is left."""
     log = plan.out / "service.log"
     log.write_bytes(b"")
-    service = Service(f"sqlite:///{scratch / 'sessions.sqlite3'}", log)
+    service = Service(f"sqlite:///{quote(str(scratch / 'sessions.sqlite'))}", log)
     record = scratch / "record.npz"
     with service:
         report.opening(plan, service.url, service.pid)
         journey = _cycle(plan, service, record)
         with np.load(record) as archive:
             seen = dict(archive)
-        _inspect(plan, service, journey, seen)
+        inspect(plan, service, journey, seen)
     return journey, seen
 
 
@@ -163,7 +167,7 @@ def _kill_and_restart(
     )
 
 
-def _inspect(
+def inspect(
     plan: Plan, service: Service, journey: Journey, seen: dict[str, Any]
 ) -> None:
     """Compare what the restarted service holds with what the simulator got."""

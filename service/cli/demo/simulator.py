@@ -21,20 +21,14 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from service.client import (
-    Client,
-    ClientError,
-    CycleResult,
-    Retry,
-    RetryPolicy,
-    Session,
-)
+from service.client import Client, ClientError, Retry, RetryPolicy, Session
 
 Array = npt.NDArray[np.float64]
 
@@ -99,14 +93,31 @@ def simulate_measurements(states: Array, seed: int, cycle: int) -> Array:
 
 
 def run(
-    url: str, cycles: int, members: int, seed: int, patience: float
+    url: str,
+    cycles: int,
+    members: int,
+    seed: int,
+    patience: float,
+    say: Callable[..., None],
 ) -> dict[str, Any]:
-    """Cycle through a session of the service; return everything that was seen."""
+    """Cycle through a session of the service; return everything that was seen.
+
+    Args:
+        url: of the service.
+        cycles: observations to assimilate.
+        members: ensemble size.
+        seed: of truth, noise and session.
+        patience: seconds to wait for a service that is away.
+        say: is told of every event.
+    """
     truth, observations = truth_and_observations(seed, cycles)
     ensemble = initial_ensemble(seed, members)
-    with Client(
-        url, retry=RetryPolicy(give_up_after=patience, longest_delay=0.5), on_retry=tell
-    ) as service:
+
+    def tell(retry: Retry) -> None:
+        say(event="retry", attempt=retry.attempt, reason=retry.reason)
+
+    policy = RetryPolicy(give_up_after=patience, longest_delay=0.5)
+    with Client(url, retry=policy, on_retry=tell) as service:
         session = service.create_session(
             state_dim=3,
             measurement_dim=1,
@@ -117,9 +128,10 @@ def run(
         )
         say(event="session", id=session.id)
         seen: list[dict[str, Any]] = []
-        for k in range(1, cycles + 1):
-            seen.append(step(session, ensemble, observations[k - 1], seed, k))
+        for k, observation in enumerate(observations, start=1):
+            seen.append(step(session, ensemble, observation, seed, k))
             ensemble = seen[-1]["analyses"]
+            say(event="cycle", cycle=k, **summary(seen[-1]))
     record = {name: np.stack([one[name] for one in seen]) for name in seen[0]}
     return record | {"truth": truth, "observations": observations}
 
@@ -132,35 +144,27 @@ def step(
     simulated = simulate_measurements(path[-1], seed, k)
     started = time.perf_counter()
     result = session.cycle(path[-1], simulated, observation)
-    seconds = time.perf_counter() - started
-    report(result, seconds)
     return {
         "paths": path.astype(np.float32),
         "analyses": result.samples,
-        "seconds": np.float64(seconds),
+        "seconds": np.float64(time.perf_counter() - started),
         "compute_seconds": np.float64(result.timing.get("compute", np.nan)),
+        "effective": np.float64(result.diagnostics["effective_sample_size"]),
         "replayed": np.bool_(result.replayed),
     }
 
 
-def report(result: CycleResult, seconds: float) -> None:
-    """Tell that a cycle is acknowledged."""
-    say(
-        event="cycle",
-        cycle=result.cycle,
-        milliseconds=round(1e3 * seconds, 2),
-        replayed=result.replayed,
-        spread=round(float(np.sqrt(result.samples.var(axis=0, ddof=1).mean())), 3),
-        effective=result.diagnostics.get("effective_sample_size"),
-    )
+def summary(one: dict[str, Any]) -> dict[str, Any]:
+    """What is worth telling of an acknowledged cycle."""
+    return {
+        "milliseconds": 1e3 * float(one["seconds"]),
+        "spread": float(np.sqrt(one["analyses"].var(axis=0, ddof=1).mean())),
+        "effective": float(one["effective"]),
+        "replayed": bool(one["replayed"]),
+    }
 
 
-def tell(retry: Retry) -> None:
-    """Tell that a request is going to be repeated."""
-    say(event="retry", attempt=retry.attempt, delay=retry.delay, reason=retry.reason)
-
-
-def say(**event: Any) -> None:
+def say_on_output(**event: Any) -> None:
     """One line of JSON for whoever started this program."""
     print(json.dumps(event), flush=True)
 
@@ -176,12 +180,13 @@ def main() -> int:
     parser.add_argument("--patience", type=float, default=60.0)
     args = parser.parse_args()
     try:
-        record = run(args.url, args.cycles, args.members, args.seed, args.patience)
+        record = run(
+            args.url, args.cycles, args.members, args.seed, args.patience, say_on_output
+        )
     except ClientError as error:
         print(f"simulator: {error}", file=sys.stderr)
         return 1
     np.savez(args.record, **record)
-    say(event="done")
     return 0
 
 

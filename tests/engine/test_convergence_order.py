@@ -9,6 +9,7 @@ over trajectories that are not the worst percent.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -59,10 +60,7 @@ def endpoints(
 def slope(method: Callable[[Task], Draws], law: Law, schedule: str) -> float:
     """Richardson: differences between K and 2 K steps, slope over the finer three."""
     ends = [endpoints(method, law, schedule, int(k)) for k in [*STEPS, 2 * STEPS[-1]]]
-    gaps = [
-        np.linalg.norm(coarse - fine, axis=1)
-        for coarse, fine in zip(ends[:-1], ends[1:], strict=True)
-    ]
+    gaps = [np.linalg.norm(coarse - fine, axis=1) for coarse, fine in pairwise(ends)]
     usual = np.argsort(gaps[-1])[: int(0.99 * gaps[-1].size)]
     errors = np.array([np.sqrt(np.mean(gap[usual] ** 2)) for gap in gaps])
     return float(-np.polyfit(np.log(STEPS[-3:]), np.log(errors[-3:]), 1)[0])

@@ -150,7 +150,7 @@ def test_without_centring_the_origin_is_the_callers() -> None:
 
 
 def test_the_fields_are_those_of_the_paper() -> None:
-    assert OPTIONS == AnalysisOptions(
+    expected = AnalysisOptions(
         sampler="rk45",
         schedule="ve",
         scaling="none",
@@ -166,6 +166,7 @@ def test_the_fields_are_those_of_the_paper() -> None:
         rtol=1e-5,
         atol=1e-5,
     )
+    assert expected == OPTIONS
     changed = AnalysisOptions.paper(
         state_bandwidth=1.0,
         measurement_bandwidth=1.0,

@@ -6,6 +6,7 @@ here, in full: every media type of every body, every problem of every endpoint.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -202,7 +203,7 @@ def _document(app: FastAPI, *, keys: bool) -> Document:
     )
     _without_framework_errors(document)
     components = document.setdefault("components", {})
-    components["schemas"] = dict(sorted(schemas["$defs"].items()))
+    components["schemas"] = dict(sorted(_with_options_patch(schemas["$defs"]).items()))
     if keys:
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
@@ -210,6 +211,32 @@ def _document(app: FastAPI, *, keys: bool) -> Document:
         }
         document["security"] = [{"bearer": []}, {"key": []}]
     return document
+
+
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """The methods of a path, as far as the document has it."""
+    for template, operations in app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template)), path):
+            methods = {method.upper() for method in operations}
+            return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+    return []
+
+
+def _with_options_patch(schemas: Document) -> Document:
+    """Schemas with one more: options of which each may be null, to set it back."""
+    options = schemas["Options"]
+    patch = {
+        **options,
+        "title": "OptionsPatch",
+        "description": "Options to set; null brings back the default.",
+        "properties": {
+            name: {"anyOf": [schema, {"type": "null"}]}
+            for name, schema in options["properties"].items()
+        },
+    }
+    asked = schemas["SessionPatch"]["properties"]["options"]
+    asked["anyOf"] = [ref("OptionsPatch"), {"type": "null"}]
+    return {**schemas, "OptionsPatch": patch}
 
 
 def _without_framework_errors(document: Document) -> None:

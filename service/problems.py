@@ -19,6 +19,7 @@ from service import errors
 from service.media import errors as media
 from service.media.errors import FieldError
 from service.media.types import PROBLEM
+from service.openapi import allowed_methods
 from service.problem_types import TYPES
 from service.schemas.analyses import ARRAYS
 from service.schemas.base import pointer
@@ -191,9 +192,13 @@ def _http_error(request: Request, error: Exception) -> Response:
     slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code)
     if slug is None:
         return _plain_problem(request, error)
-    allowed = (error.headers or {}).get("Allow", "")
-    detail = f"Allowed here: {allowed}." if allowed else TYPES[slug].meaning
-    return problem_response(request.scope, slug, detail, headers=error.headers)
+    if error.status_code == 404:
+        return problem_response(request.scope, slug, TYPES[slug].meaning)
+    # Routing names the methods of one route; a path may have several.
+    methods = allowed_methods(request.app, request.url.path)
+    allowed = ", ".join(methods) or (error.headers or {}).get("Allow", "")
+    detail = f"Allowed here: {allowed}."
+    return problem_response(request.scope, slug, detail, headers={"Allow": allowed})
 
 
 def _plain_problem(request: Request, error: HTTPException) -> Response:

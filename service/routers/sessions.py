@@ -35,7 +35,12 @@ _BODY = (
     *("too-large", "unsupported-media-type", "body-timeout", "too-busy"),
 )
 _TAGGED = {"ETag": "The session's version."}
-_IF_MATCH = header("If-Match", "Change the session only if it still has this ETag.")
+_IF_MATCH = header(
+    "If-Match",
+    "Change the session only if it still has this ETag.",
+    pattern=r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
+    examples=['"1"'],
+)
 _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this one.")
 
 
@@ -144,9 +149,10 @@ async def update_session(
     negotiate(request.headers.get("accept"), (JSON,))
     with timed("store"):
         session = await sessions.get(tenant, session_id)
-    expected = require_match(request, session)
     body = await json_body(request)
     changes = patch_of(validated(SessionPatch, body), session, settings)
+    # Last: what would fail anyhow does not fail for its condition (RFC 9110, 13.2.1).
+    expected = require_match(request, session)
     with timed("store"):
         session = await sessions.update(
             tenant, session_id, expected_version=expected, **changes

@@ -69,6 +69,28 @@ def test_a_refusal_lists_what_is_offered(http: httpx.Client) -> None:
     assert packed.headers["accept-encoding"] == "identity"
 
 
-def test_a_method_refused_lists_those_allowed(http: httpx.Client) -> None:
-    answer = http.request("DELETE", "/v1/analyses")
-    assert answer.headers["allow"] == "POST"
+def test_a_method_refused_lists_those_allowed(
+    http: httpx.Client, sessions: dict[str, str]
+) -> None:
+    path = f"/v1/sessions/{sessions['sid']}"
+    for method, where, allowed in (
+        ("DELETE", "/v1/analyses", "POST"),
+        ("PUT", "/v1/sessions", "GET, HEAD, POST"),
+        ("POST", path, "DELETE, GET, HEAD, PATCH"),
+        ("POST", f"{path}/cycles/1", "GET, HEAD, PUT"),
+        ("POST", "/docs", "GET"),
+    ):
+        answer = http.request(method, where)
+        assert answer.status_code == 405
+        assert answer.headers["allow"] == allowed
+
+
+def test_a_wrong_body_is_told_before_a_stale_condition(
+    http: httpx.Client, sessions: dict[str, str]
+) -> None:
+    answer = http.patch(
+        f"/v1/sessions/{sessions['sid']}",
+        json={"ttl_seconds": -1},
+        headers={"If-Match": '"99"'},
+    )
+    assert answer.status_code == 422

@@ -82,13 +82,17 @@ def assimilate(
         observation,
         failed_members=options.failed_members,
     )
+    if options.localization is not None:
+        options.localization.require_sizes(
+            screened.states.shape[1], len(screened.status)
+        )
     pairs = without_constants(
         perturb(screened, options.measurement_error, stream(seed, PERTURBATION))
     )
     n_samples = _n_samples(pairs, options)
     draws = _latents(latents, n_samples, pairs.states.shape[1], seed)
     normal = normalize(pairs, options.scaling)
-    if pairs.columns.size == 0 or not normal.kept.any():
+    if pairs.columns.size == 0 or normal.is_constant:
         samples = _unchanged(pairs, n_samples, options)
         return Analysis(samples, diagnostics.unchanged(pairs, samples, options, seed))
     choice = choose(normal.pairs, options)

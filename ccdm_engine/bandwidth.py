@@ -55,8 +55,11 @@ def held_out_scores(
     Returns:
         ``(H, J)``.
     """
-    widths = np.minimum(bandwidths, 1.0) if shrink else bandwidths
-    pulls = np.sqrt(1.0 - widths**2) if shrink else np.ones_like(widths)
+    bandwidths = np.minimum(bandwidths, 1.0) if shrink else bandwidths
+    pulls = np.sqrt(1.0 - bandwidths**2) if shrink else np.ones_like(bandwidths)
+    # In units of the widest candidate, so that single precision reaches far enough.
+    unit = float(np.max(bandwidths))
+    points, centres, widths = points / unit, centres / unit, bandwidths / unit
     # Distances from the point's own conditional mean, and the angle between them.
     means = np.exp(log_weights) @ centres
     own = np.sum((points - means) ** 2, axis=1)
@@ -76,5 +79,5 @@ def held_out_scores(
         top = exponent.max(axis=1)
         total = np.exp(exponent - top[:, None]).sum(axis=1)
         scores[k] = np.log(total) + top - own / (2 * width**2)
-    norm = 0.5 * points.shape[1] * np.log(2 * np.pi * widths**2)
+    norm = 0.5 * points.shape[1] * np.log(2 * np.pi * bandwidths**2)
     return np.asarray(scores - norm[:, None])

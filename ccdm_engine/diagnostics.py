@@ -22,6 +22,8 @@ Array = npt.NDArray[np.float64]
 FAR_AWAY = 5.0
 # So few effective members cannot represent a posterior.
 FEW_EFFECTIVE = 3.0
+# A flow started closer than this many deviations has not forgotten the ensemble.
+CLOSE_START = 2.0
 # Relative misfit below which measurements are taken for exact functions of the state.
 NOISE_FREE = 1e-9
 
@@ -67,7 +69,7 @@ def describe(
         sampler=options.sampler if sampled else "shift",
         score_evaluations=sampled.evaluations if sampled else 0,
         observation_distance=choice.observation_distance,
-        warnings=_advice(pairs, choice, effective, options),
+        warnings=_advice(pairs, choice, effective, options) + _start(sampled, options),
         **_common(pairs, samples, options, seed),
     )
 
@@ -169,6 +171,23 @@ def _advice(
             )
         )
     return tuple(found)
+
+
+def _start(sampled: Sampled | None, options: AnalysisOptions) -> tuple[Advice, ...]:
+    if (
+        sampled is None
+        or options.sampler == "exact"
+        or sampled.max_bandwidth >= CLOSE_START * sampled.widest
+    ):
+        return ()
+    return (
+        Advice(
+            "max-bandwidth-small",
+            f"The flow starts at {sampled.max_bandwidth:.3g}, within {CLOSE_START:g} "
+            f"deviations ({sampled.widest:.3g}) of the members.",
+            "Use max_bandwidth='auto' or at least four deviations.",
+        ),
+    )
 
 
 def _failures(pairs: Pairs) -> tuple[Advice, ...]:

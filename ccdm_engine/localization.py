@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ccdm_engine.errors import OptionsError
 
 Array = npt.NDArray[np.float64]
+Columns = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,15 +55,10 @@ class Localization:
                 got=f"{measured.shape[1]} axes",
                 wanted=f"{states.shape[1]} axes, as in state_coordinates",
             )
-        if not isinstance(radius, (int, float)) or not 0 < radius < math.inf:
-            raise OptionsError(
-                "localization.radius",
-                got=repr(radius),
-                wanted="a positive finite number",
-            )
+        radius = _positive("localization.radius", radius)
         object.__setattr__(self, "state_coordinates", states)
         object.__setattr__(self, "measurement_coordinates", measured)
-        object.__setattr__(self, "radius", float(radius))
+        object.__setattr__(self, "radius", radius)
         object.__setattr__(self, "period", _period(period, states.shape[1]))
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,16 +88,35 @@ class Localization:
             )
         return cls(**values)
 
-    def taper_xy(self, columns: npt.NDArray[np.intp] | None = None) -> Array:
-        """Taper between states and (the kept) measurements, ``(dx, dy)``."""
-        measured = self.measurement_coordinates
-        measured = measured if columns is None else measured[columns]
-        return self._taper(self.state_coordinates, measured)
+    def require_sizes(self, state_dim: int, measurement_dim: int) -> None:
+        """Check that there is one place per state and per measurement.
 
-    def taper_yy(self, columns: npt.NDArray[np.intp] | None = None) -> Array:
+        Raises:
+            OptionsError: when there is not.
+        """
+        for name, places, wanted in (
+            ("state_coordinates", self.state_coordinates, state_dim),
+            ("measurement_coordinates", self.measurement_coordinates, measurement_dim),
+        ):
+            if places.shape[0] != wanted:
+                raise OptionsError(
+                    f"localization.{name}",
+                    got=f"{places.shape[0]} places",
+                    wanted=f"{wanted}, one per column of the array",
+                )
+
+    def taper_xy(
+        self, measurements: Columns | None = None, states: Columns | None = None
+    ) -> Array:
+        """Taper between (the kept) states and measurements, ``(dx, dy)``."""
+        return self._taper(
+            _kept(self.state_coordinates, states),
+            _kept(self.measurement_coordinates, measurements),
+        )
+
+    def taper_yy(self, measurements: Columns | None = None) -> Array:
         """Taper among (the kept) measurements, ``(dy, dy)``."""
-        measured = self.measurement_coordinates
-        measured = measured if columns is None else measured[columns]
+        measured = _kept(self.measurement_coordinates, measurements)
         return self._taper(measured, measured)
 
     def _taper(self, here: Array, there: Array) -> Array:
@@ -134,10 +149,14 @@ def gaspari_cohn(z: Array) -> Array:
     return np.asarray(np.where(z < 2, np.clip(value, 0.0, 1.0), 0.0))
 
 
+def _kept(places: Array, columns: Columns | None) -> Array:
+    return places if columns is None else places[columns]
+
+
 def _places(name: str, values: npt.ArrayLike) -> Array:
     try:
         places = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise OptionsError(
             name, got="values that are not numbers", wanted="an array of numbers"
         ) from None
@@ -155,11 +174,25 @@ def _places(name: str, values: npt.ArrayLike) -> Array:
 def _period(value: Any, axes: int) -> float | tuple[float, ...] | None:
     if value is None:
         return None
-    lengths = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    if lengths.shape not in ((1,), (axes,)) or not np.all(lengths > 0):
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    items = list(value) if several else [value]
+    if len(items) not in (1, axes):
         raise OptionsError(
             "localization.period",
-            got=repr(value),
-            wanted=f"a positive number, or {axes} of them",
+            got=f"{len(items)} lengths",
+            wanted=f"1 or {axes}, one per axis of the coordinates",
         )
-    return float(lengths[0]) if lengths.size == 1 else tuple(map(float, lengths))
+    lengths = tuple(_positive("localization.period", item) for item in items)
+    return lengths[0] if len(lengths) == 1 else lengths
+
+
+def _positive(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, (bool, str)) or not 0 < number < math.inf:
+        raise OptionsError(
+            name, got=repr(value)[:40], wanted="a positive finite number"
+        )
+    return number

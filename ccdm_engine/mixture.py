@@ -47,7 +47,8 @@ def conditional_log_weights(distance_square: Array, bandwidth: float) -> Array:
     # The nearest member's exponent is made exactly zero first: with tiny bandwidths
     # all others may vanish, but never all of them.
     nearest = np.min(distance_square, axis=-1, keepdims=True)
-    exponent = -((distance_square - nearest) / bandwidth) / (2.0 * bandwidth)
+    with np.errstate(over="ignore"):  # an overflowing exponent is a weight of zero
+        exponent = -((distance_square - nearest) / bandwidth) / (2.0 * bandwidth)
     return np.asarray(exponent - logsumexp(exponent, axis=-1, keepdims=True))
 
 

@@ -15,6 +15,8 @@ Array = npt.NDArray[np.float64]
 
 # How many members nearest to the observation are held out in turn.
 HELD_OUT = 50
+# Distances beyond this many spreads are all alike, and their squares overflow.
+FARTHEST = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,13 @@ class Neighbourhood:
         held_out: indices of the members nearest to the observation, ``(J,)``.
         among: ``|y_j - y_i|^2`` for held-out j, ``(J, N)``; infinite between a member
             and itself or a copy of itself.
+        spread: of a measurement in kernel coordinates; 1 unless they are the caller's.
     """
 
     to_observation: Array
     held_out: npt.NDArray[np.intp]
     among: Array
+    spread: float
 
     def log_weights(self, bandwidth: float) -> Array:
         """``log w_ij`` of the other members given measurement j, ``(J, N)``."""
@@ -42,12 +46,14 @@ class Neighbourhood:
 
     @property
     def observation_distance(self) -> float:
-        """Nearest distance of ``y*`` over the median of the same among members."""
+        """Nearest distance of ``y*`` over the median of the same among members.
+
+        Where most measurements coincide (rounded, counted) that median is zero, and
+        the spread of the simulated measurements is the yardstick instead.
+        """
         typical = float(np.sqrt(np.median(np.min(self.among, axis=1))))
         nearest = float(np.sqrt(np.min(self.to_observation)))
-        if typical > 0:
-            return nearest / typical
-        return np.inf if nearest > 0 else 0.0
+        return nearest / (typical if typical > 0 else self.spread)
 
 
 def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:
@@ -59,7 +65,8 @@ def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:
     """
     frame = fit_frame(pairs.simulated, scaling)
     simulated = frame.into(pairs.simulated)
-    to_observation = np.sum((simulated - frame.into(pairs.observation)) ** 2, axis=1)
+    gaps = simulated - frame.into(pairs.observation)
+    to_observation = np.sum(np.clip(gaps, -FARTHEST, FARTHEST) ** 2, axis=1)
     count = min(HELD_OUT, simulated.shape[0])
     held_out = np.sort(np.argsort(to_observation, kind="stable")[:count])
     squares = np.sum(simulated**2, axis=1)
@@ -67,7 +74,10 @@ def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:
     among = np.maximum(among, 0.0)
     copies = _copies(pairs.states)
     among[copies[held_out, None] == copies] = np.inf
-    return Neighbourhood(to_observation, held_out, among)
+    spread = 1.0
+    if frame.kind == "none":
+        spread = float(np.sqrt(np.mean(np.var(simulated, axis=0, ddof=1))))
+    return Neighbourhood(to_observation, held_out, among, spread)
 
 
 def _copies(states: Array) -> npt.NDArray[np.intp]:

@@ -35,6 +35,12 @@ class Normalized:
     exponents: Exponents
     constants: Array
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether no state variable differs between members."""
+        states = self.pairs.states
+        return bool(np.all(states == states[:1]))
+
     def restore(self, samples: Array) -> Array:
         """Samples in the caller's units with all columns again, ``(n, dx)``."""
         if self.exponents.any():
@@ -68,6 +74,7 @@ def normalize(pairs: Pairs, scaling: str) -> Normalized:
     normal = replace(
         pairs,
         states=np.ascontiguousarray(np.ldexp(states, -exponents)),
+        state_columns=np.flatnonzero(kept),
         simulated=np.ldexp(pairs.simulated, -measured),
         observation=np.ldexp(pairs.observation, -measured),
     )

@@ -22,6 +22,9 @@ Sampler = Literal["ode", "rk45", "sde", "exact"]
 Schedule = Literal["ve", "vp"]
 Scaling = Literal["auto", "none", "standardize", "whiten"]
 Preconditioner = Literal["auto", "none", "linear", "shrunk", "kernel"]
+# Bandwidths and factors beyond these can only be mistakes, and their squares overflow.
+SMALLEST, LARGEST = 1e-100, 1e100
+
 FailedMembers = Literal["error", "drop", "refill"]
 
 
@@ -86,6 +89,8 @@ class AnalysisOptions:
 
     def __post_init__(self) -> None:
         """Check every field; nothing invalid gets past construction."""
+        for field in fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
         _count("n_samples", self.n_samples)
         _count("steps", self.steps)
         _choice("sampler", self.sampler, get_args(Sampler))
@@ -107,7 +112,7 @@ class AnalysisOptions:
         _positive("inflation", self.inflation)
         _positive("rtol", self.rtol)
         _positive("atol", self.atol)
-        _localization(self.localization)
+        _localization(self.localization, self.preconditioner)
         _ordered(self.state_bandwidth, self.max_bandwidth)
         if self.shrink is True and self.scaling == "none":
             raise OptionsError(
@@ -191,8 +196,24 @@ class AnalysisOptions:
         return cls(**settings)
 
 
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as the Python number it stands for."""
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _count(name: str, value: object) -> None:
@@ -221,24 +242,39 @@ def _bandwidth(
 ) -> None:
     if isinstance(value, str) and value in words:
         return
-    if _is_number(value) and value > 0 and (infinite or math.isfinite(value)):  # type: ignore[operator,arg-type]
+    if _is_number(value) and SMALLEST <= value <= LARGEST:  # type: ignore[operator]
         return
-    limit = "a positive number" if infinite else "a positive finite number"
+    if infinite and value == math.inf:
+        return
+    limit = f"a positive number from {SMALLEST:g} to {LARGEST:g}"
+    limit += ", inf" if infinite else ""
     wanted = " or ".join([limit, *map(repr, words)])
-    raise OptionsError(name, got=repr(value), wanted=wanted)
+    raise OptionsError(name, got=_short(value), wanted=wanted)
 
 
 def _positive(name: str, value: object) -> None:
-    if not _is_number(value) or not 0 < value < math.inf:  # type: ignore[operator]
-        raise OptionsError(name, got=repr(value), wanted="a positive finite number")
+    if not _is_number(value) or not SMALLEST <= value <= LARGEST:  # type: ignore[operator]
+        raise OptionsError(
+            name,
+            got=_short(value),
+            wanted=f"a positive number from {SMALLEST:g} to {LARGEST:g}",
+        )
 
 
-def _localization(value: object) -> None:
-    if value is not None and not isinstance(value, Localization):
+def _localization(value: object, preconditioner: str) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Localization):
         raise OptionsError(
             "localization",
             got=type(value).__name__,
             wanted="a Localization or None",
+        )
+    if preconditioner not in ("auto", "linear"):
+        raise OptionsError(
+            "localization",
+            got=f"a localization with preconditioner={preconditioner!r}",
+            wanted="preconditioner 'auto' or 'linear', whose gain it tapers",
         )
 
 
@@ -259,11 +295,11 @@ def _standard_deviations(value: Any) -> float | tuple[float, ...] | None:
     several = isinstance(value, (list, tuple))
     items = list(value) if several else [value]
     for place, item in enumerate(items):
-        if not _is_number(item) or not 0 <= item < math.inf:
+        if not _is_number(item) or not 0 <= item <= LARGEST:
             raise OptionsError(
                 "measurement_error",
-                got=repr(item),
-                wanted="standard deviations, each a finite number >= 0",
+                got=_short(item),
+                wanted=f"standard deviations, each a number from 0 to {LARGEST:g}",
                 index=(place,) if several else None,
             )
     return tuple(map(float, items)) if several else float(items[0])

@@ -23,6 +23,9 @@ from ccdm_engine.errors import (
 
 Array = npt.NDArray[np.float64]
 
+# Differences of larger numbers overflow.
+LARGEST_VALUE = 1e300
+
 ASSIMILATED, MISSING, CONSTANT = "assimilated", "missing", "constant"
 
 
@@ -36,6 +39,7 @@ class Pairs:
         observation: ``y*``, ``(dy,)``.
         used: index of each used member in the caller's ensemble, ``(N,)``.
         columns: index of each assimilated measurement in the caller's, ``(dy,)``.
+        state_columns: index of each state variable in the caller's, ``(dx,)``.
         failed: which members were left out and why.
         status: one code per measurement of the caller.
         n_members: size of the caller's ensemble.
@@ -46,6 +50,7 @@ class Pairs:
     observation: Array
     used: npt.NDArray[np.intp]
     columns: npt.NDArray[np.intp]
+    state_columns: npt.NDArray[np.intp]
     failed: tuple[dict[str, Any], ...]
     status: tuple[str, ...]
     n_members: int
@@ -97,6 +102,7 @@ def screen(
         observation=observed[columns],
         used=used,
         columns=columns,
+        state_columns=np.arange(states.shape[1]),
         failed=failed,
         status=tuple(status),
         n_members=good.size,
@@ -241,15 +247,19 @@ def _require_members(count: int, name: str, *, usable: bool = False) -> None:
         )
 
 
+def _usable(values: Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(np.abs(values) <= LARGEST_VALUE)
+
+
 def _require_finite(name: str, values: Array) -> None:
-    bad = ~np.isfinite(values)
+    bad = ~_usable(values)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         remedies = {"observation": "Mark what was not observed with NaN (JSON null)."}
         raise NonFiniteError(
             name,
             got=str(values[first]),
-            wanted="a finite number",
+            wanted=f"a finite number, at most {LARGEST_VALUE:g} in size",
             remedy=remedies.get(
                 name, "Set failed_members to 'drop' or 'refill' to go on without it."
             ),
@@ -263,15 +273,15 @@ def _working_members(
     columns: npt.NDArray[np.intp],
     policy: str,
 ) -> tuple[npt.NDArray[np.bool_], tuple[dict[str, Any], ...]]:
-    whole = np.asarray(np.isfinite(states).all(axis=1))
-    measured = np.isfinite(simulated).all(axis=1)
+    whole = np.asarray(_usable(states).all(axis=1))
+    measured = _usable(simulated).all(axis=1)
     good = np.asarray(whole & measured)
     if good.all():
         return good, ()
     if policy == "error":
         _require_finite("forecast_states", states)
         # Report the position in the caller's array, unobserved columns included.
-        member, column = (int(i) for i in np.argwhere(~np.isfinite(simulated))[0])
+        member, column = (int(i) for i in np.argwhere(~_usable(simulated))[0])
         raise NonFiniteError(
             "simulated_measurements",
             got=str(simulated[member, column]),

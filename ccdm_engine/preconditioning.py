@@ -114,6 +114,7 @@ def localized(
     simulated: Array,
     observation: Array,
     localization: Localization,
+    state_columns: Columns,
     columns: Columns,
 ) -> Regression:
     """Least squares with correlations tapered by distance (Gaspari-Cohn).
@@ -123,9 +124,10 @@ def localized(
         simulated: ``y_i``, ``(N, dy)``.
         observation: ``y*``, ``(dy,)``.
         localization: coordinates of all states and all measurements.
+        state_columns: which of the caller's variables the columns of ``states`` are.
         columns: which of the caller's measurements the columns of ``simulated`` are.
     """
-    taper_xy = localization.taper_xy(columns)
+    taper_xy = localization.taper_xy(columns, state_columns)
     taper_yy = localization.taper_yy(columns)
     return _correlated(
         "localized",

@@ -48,11 +48,13 @@ class Sampled:
         points: ``(n, d)``.
         evaluations: denoiser evaluations per sample.
         max_bandwidth: ``h_max`` as used.
+        widest: largest standard deviation of the mixture's centres.
     """
 
     points: Array
     evaluations: int
     max_bandwidth: float
+    widest: float
 
 
 def sample(
@@ -71,24 +73,53 @@ def sample(
     """
     if options.moment_matched:
         mixture = mixture.pruned(PRUNED_WEIGHT)
-    members, dimension = mixture.centres.shape
     multistep = options.sampler in STEP_DENSITY
     if multistep and mixture.radius <= SINGLE_KERNEL * mixture.bandwidth:
         points = mixture.mean + mixture.bandwidth * latents
-        return Sampled(points, 0, mixture.bandwidth)
-    if multistep and dimension > members:
-        subspace = fit_subspace(mixture)
-        inner = _transport(subspace.mixture, options, subspace.project(latents), seed)
-        points = subspace.embed(inner.points, latents, mixture.bandwidth)
-        return replace(inner, points=points)
-    return _transport(mixture, options, latents, seed)
+        return Sampled(points, 0, mixture.bandwidth, 0.0)
+    if not multistep:
+        return _transport(mixture, options, latents, seed)
+    # Around the mixture's own mean and in units near h, single precision suffices.
+    unit = float(2.0 ** np.frexp(mixture.bandwidth)[1])
+    origin = mixture.mean if options.moment_matched else np.zeros_like(mixture.mean)
+    local = Mixture(
+        (mixture.centres - origin) / unit, mixture.log_weights, mixture.bandwidth / unit
+    )
+    drawn = _local(local, _in_units(options, unit), latents, seed)
+    return Sampled(
+        origin + unit * drawn.points,
+        drawn.evaluations,
+        unit * drawn.max_bandwidth,
+        unit * drawn.widest,
+    )
+
+
+def _local(
+    mixture: Mixture, options: AnalysisOptions, latents: Array, seed: int
+) -> Sampled:
+    members, dimension = mixture.centres.shape
+    if dimension <= members:
+        return _transport(mixture, options, latents, seed)
+    subspace = fit_subspace(mixture)
+    inner = _transport(subspace.mixture, options, subspace.project(latents), seed)
+    points = subspace.embed(inner.points, latents, mixture.bandwidth)
+    return replace(inner, points=points)
+
+
+def _in_units(options: AnalysisOptions, unit: float) -> AnalysisOptions:
+    if options.max_bandwidth == "auto":
+        return options
+    return replace(
+        options, max_bandwidth=options.max_bandwidth / unit, state_bandwidth="auto"
+    )
 
 
 def _transport(
     mixture: Mixture, options: AnalysisOptions, latents: Array, seed: int
 ) -> Sampled:
     covariance = mixture.centre_covariance()
-    largest = _max_bandwidth(mixture.bandwidth, covariance, options)
+    widest = float(np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
+    largest = _max_bandwidth(mixture.bandwidth, widest, options)
     start = _start(mixture, covariance, largest, latents, options)
     density = STEP_DENSITY.get(options.sampler, 1.0)
     dtype = _working_dtype(mixture, options.sampler)
@@ -106,9 +137,8 @@ def _transport(
         atol=options.atol,
     )
     draws = _in_batches(task, options.sampler, seed)
-    return Sampled(
-        draws.samples.astype(np.float64, copy=False), draws.evaluations, largest
-    )
+    samples = draws.samples.astype(np.float64, copy=False)
+    return Sampled(samples, draws.evaluations, largest, widest)
 
 
 def _in_batches(task: Task, sampler: str, seed: int) -> Draws:
@@ -137,12 +167,9 @@ def batch_rows(members: int) -> int:
     return int(min(max(BATCH_LOGITS // members, fewest), most))
 
 
-def _max_bandwidth(
-    smallest: float, covariance: Array, options: AnalysisOptions
-) -> float:
+def _max_bandwidth(smallest: float, widest: float, options: AnalysisOptions) -> float:
     if options.max_bandwidth != "auto":
         return max(float(options.max_bandwidth), 1.01 * smallest)
-    widest = float(np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
     return max(START_DEVIATIONS * widest, 1.5 * smallest)
 
 
@@ -163,5 +190,6 @@ def _start(
 def _working_dtype(mixture: Mixture, sampler: str) -> npt.DTypeLike:
     if sampler not in STEP_DENSITY:
         return np.float64
-    wide = mixture.radius > FLOAT32_RANGE * mixture.bandwidth
+    reach = mixture.radius + float(np.linalg.norm(mixture.mean))
+    wide = reach > FLOAT32_RANGE * mixture.bandwidth
     return np.float64 if wide else np.float32

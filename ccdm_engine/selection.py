@@ -30,7 +30,7 @@ from ccdm_engine.neighbourhood import Neighbourhood, neighbourhood
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.preconditioning import Regression
-from ccdm_engine.scaling import Frame, fit_frame
+from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, Frame, fit_frame
 
 Array = npt.NDArray[np.float64]
 
@@ -116,7 +116,7 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
     scored = [
         item
         for regression in _regressions(pairs, options)
-        for h_y in _measurement_bandwidths(regression, options)
+        for h_y in _measurement_bandwidths(regression, near, options)
         for item in _scored(regression, h_y, pairs, options, near)
     ]
     best = max(scored, key=lambda item: item.mean)
@@ -137,20 +137,21 @@ def _only_model(
     if options.preconditioner == "auto" and options.localization is None:
         return None
     (regression,) = _regressions(pairs, options)
-    bandwidths = _measurement_bandwidths(regression, options)
+    bandwidths = _measurement_bandwidths(regression, near, options)
     if len(bandwidths) > 1:
         return None
     h_y = bandwidths[0]
     shift = np.isinf(h_y) and regression.name != "none"
     frame, log_weights = _frame(regression, h_y, pairs, options, near)
-    widths = _state_bandwidths(frame, log_weights, options)
-    shrinks = _shrinks(options)
+    spread = _spread(frame, regression)
+    widths = _state_bandwidths(frame, spread, log_weights, options)
+    shrinks = _shrinks(options, moved=shift)
     if not shift and (len(widths) > 1 or len(shrinks) > 1):
         return None
     if shift and len(widths) > 1:
         # Only extra samples need a kernel here: the reference rule will do.
         count = effective_sample_size(log_weights)
-        widths = (silverman(count, frame.origin.size),)
+        widths = (spread * silverman(count, frame.origin.size),)
     return Model(regression, frame, log_weights, widths[0], h_y, shrinks[0])
 
 
@@ -164,11 +165,12 @@ def _scored(
     frame, log_weights = _frame(regression, h_y, pairs, options, near)
     points = frame.into(regression.held_out_residuals[near.held_out])
     centres = frame.into(regression.residuals)
-    widths = _state_bandwidths(frame, log_weights, options)
+    spread = _spread(frame, regression)
+    widths = _state_bandwidths(frame, spread, log_weights, options)
     # The frame was fitted to the held-out members too; p parameters from n members
     # flatter each member's score by about p / n (Akaike 1974).
     flattery = frame.parameters / effective_sample_size(log_weights)
-    for shrink in _shrinks(options):
+    for shrink in _shrinks(options, moved=np.isinf(h_y)):
         scores = held_out_scores(
             points, centres, near.log_weights(h_y), np.array(widths), shrink=shrink
         )
@@ -215,46 +217,66 @@ def _frame(
     return frame, log_weights
 
 
+def _spread(frame: Frame, regression: Regression) -> float:
+    """Spread of the residuals in the frame: 1, except in the caller's units."""
+    if frame.kind != "none":
+        return 1.0
+    variance = np.var(regression.residuals, axis=0, ddof=1)
+    return float(np.sqrt(np.mean(variance))) or 1.0
+
+
 def _regressions(pairs: Pairs, options: AnalysisOptions) -> list[Regression]:
     triple = (pairs.states, pairs.simulated, pairs.observation)
     wanted = options.preconditioner
     if options.localization is not None and wanted != "none":
         tapered = preconditioning.localized(
-            *triple, options.localization, pairs.columns
+            *triple, options.localization, pairs.state_columns, pairs.columns
         )
         return [tapered]
     if wanted != "auto":
         return [preconditioning.RULES[wanted](*triple)]
     saturated = pairs.columns.size > SATURATED * (pairs.used.size - 1)
-    names = ("none", "shrunk") if saturated else ("none", "linear", "shrunk")
+    names = ["shrunk"] if saturated else ["linear", "shrunk"]
+    members, dimension = pairs.states.shape
+    if members >= MEMBERS_PER_DIMENSION * (dimension + 1):
+        names.append("none")
     return [preconditioning.RULES[name](*triple) for name in names]
 
 
 def _measurement_bandwidths(
-    regression: Regression, options: AnalysisOptions
+    regression: Regression, near: Neighbourhood, options: AnalysisOptions
 ) -> Sequence[float]:
     if options.measurement_bandwidth != "auto":
         return (float(options.measurement_bandwidth),)
     if regression.name == "none":
         # Without a regression equal weights would ignore the observation.
-        return MEASUREMENT_BANDWIDTHS[:-1]
-    return MEASUREMENT_BANDWIDTHS
+        return tuple(near.spread * width for width in MEASUREMENT_BANDWIDTHS[:-1])
+    members, dimension = regression.residuals.shape
+    if members < MEMBERS_PER_DIMENSION * (dimension + 1):
+        # Too few members to know the shape of a kernel: keep them, and move them.
+        return (np.inf,)
+    return tuple(near.spread * width for width in MEASUREMENT_BANDWIDTHS)
 
 
 def _state_bandwidths(
-    frame: Frame, log_weights: Array, options: AnalysisOptions
+    frame: Frame, spread: float, log_weights: Array, options: AnalysisOptions
 ) -> Sequence[float]:
+    """Candidates for ``h_x``, as multiples of the centres' spread in the frame."""
     wanted = options.state_bandwidth
     if wanted == "auto":
-        return STATE_BANDWIDTHS
+        return tuple(spread * width for width in STATE_BANDWIDTHS)
     if wanted == "silverman":
         count = effective_sample_size(log_weights)
-        return (silverman(count, frame.origin.size),)
+        return (spread * silverman(count, frame.origin.size),)
     return (float(wanted),)
 
 
-def _shrinks(options: AnalysisOptions) -> Sequence[bool]:
+def _shrinks(options: AnalysisOptions, *, moved: bool) -> Sequence[bool]:
     if options.shrink != "auto":
         return (bool(options.shrink),)
-    # Shrinkage is defined in coordinates of unit spread.
-    return (False,) if options.scaling == "none" else (True, False)
+    if options.scaling == "none":
+        # Shrinkage is defined in coordinates of unit spread.
+        return (False,)
+    # Members that are only moved keep the spread they have, no kernel adds to it:
+    # judged by a density of that spread, a regression that overfits shows it.
+    return (True,) if moved else (True, False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -44,8 +45,7 @@ SMALL_SECONDS = 0.1
 SMALL_BYTES = 32 * 2**20
 WORKER_BASE_BYTES = 2**29
 WARM_WORKERS = 2
-# Probes and short requests come first where processors are few.
-WORKER_NICENESS = 5
+WATCH_SECONDS = 1.0
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -239,13 +239,20 @@ def _engine() -> Any:
 @cache
 def warm_up(memory_bytes: int) -> None:
     """Make a worker process ready, once."""
-    os.nice(WORKER_NICENESS)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _engine()
     # What was estimated too low ends here, and not by taking the machine down.
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     allowed = memory_bytes + WORKER_BASE_BYTES
     if most == resource.RLIM_INFINITY or allowed < most:
         resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the service was killed: nobody waits for its result."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
 
 
 def _worker_job(memory_bytes: int, *job: Any) -> tuple[Array, dict[str, Any], float]:

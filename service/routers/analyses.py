@@ -32,7 +32,14 @@ router = APIRouter(prefix="/v1", tags=["analyses"])
     operation_id="create_analysis",
     response_class=Response,
     responses={
-        200: array_answers("AnalysisAnswer", "Analysis samples."),
+        200: array_answers(
+            "AnalysisAnswer",
+            "Analysis samples.",
+            {
+                "Ccdm-Seed": "Seed that gives these samples again.",
+                "Ccdm-Warnings": "Number of warnings among the diagnostics.",
+            },
+        ),
         **problems(
             *("invalid-json", "invalid-multipart", "invalid-input", "invalid-options"),
             *("invalid-parameters", "numerical-breakdown", "not-acceptable"),

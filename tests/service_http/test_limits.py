@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,6 +15,7 @@ from service import compute
 from service.media.bodies import encode_body
 from service.settings import Settings
 from tests.service_http.bodies import JSON, ensemble, json_bytes
+from tests.service_http.heavy import heavy, until_idle
 from tests.support.servers import PATIENCE, Server, serving
 
 MIB = 1024 * 1024
@@ -128,48 +128,6 @@ def test_bodies_held_at_once_are_bounded(small: Server) -> None:
     assert b" 400 " in first_line(small, head + b"x" * (3 * MIB))
 
 
-# About a minute of work: no member is left out, and the sampler takes small steps.
-HEAVY = encode_body(
-    ensemble(2000, 40, 2),
-    {
-        "options": {
-            "sampler": "rk45",
-            "preconditioner": "none",
-            "scaling": "none",
-            "shrink": False,
-            "state_bandwidth": 0.05,
-            "measurement_bandwidth": 1e6,
-            "max_bandwidth": 20.0,
-            "n_samples": 20_000,
-        }
-    },
-)
-
-
-def heavy(server: Server, timeout: float = PATIENCE) -> httpx.Response:
-    """An analysis that takes longer than anybody waits."""
-    return httpx.post(
-        f"{server.url}/v1/analyses",
-        content=HEAVY[1],
-        headers={"Content-Type": HEAVY[0]},
-        timeout=timeout,
-    )
-
-
-def workers(server: Server) -> str:
-    """How busy the workers are."""
-    checks = httpx.get(f"{server.url}/readyz", timeout=PATIENCE).json()["checks"]
-    return str(checks[1]["detail"])
-
-
-def until_idle(server: Server, seconds: float) -> None:
-    """Wait until nothing runs any more."""
-    end = time.monotonic() + seconds
-    while not workers(server).startswith("0 of 1 running, 0 of"):
-        assert time.monotonic() < end, workers(server)
-        time.sleep(0.02)
-
-
 def test_the_deadline_kills_and_the_queue_is_bounded(small: Server) -> None:
     # Ready to run at once: what is measured is the queue, not the start of workers.
     until_idle(small, PATIENCE)
@@ -192,15 +150,6 @@ def test_the_deadline_kills_and_the_queue_is_bounded(small: Server) -> None:
         f"{small.url}/v1/analyses", content=json_bytes(), headers=JSON, timeout=PATIENCE
     )
     assert done.status_code == 200
-
-
-def test_work_stops_when_its_client_leaves(tmp_path: Path) -> None:
-    with serving(tmp_path, MAX_RUNNING="1") as patient:
-        with pytest.raises(httpx.ReadTimeout):
-            heavy(patient, timeout=1.0)
-        # The deadline is five minutes away; only the client's leaving can end it.
-        until_idle(patient, 5.0)
-        assert "failure" not in patient.log.read_text()
 
 
 def connected(server: Server) -> socket.socket:

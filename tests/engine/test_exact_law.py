@@ -43,15 +43,8 @@ def options(pairs: Pairs, sampler: str, schedule: str) -> AnalysisOptions:
     )
 
 
-CASES = [
-    (name, *method)
-    for name in MIXTURES
-    for method in METHODS
-    if (name, method[1]) != ("narrow_kernels", "vp")
-]
-
-
-@pytest.mark.parametrize(("name", "sampler", "schedule"), CASES)
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize(("sampler", "schedule"), METHODS)
 def test_samples_have_the_law_of_the_mixture(
     name: str, sampler: str, schedule: str
 ) -> None:

@@ -211,7 +211,9 @@ def rank_histogram(
     counts = np.bincount(group_of[places], minlength=groups)
     shares = np.bincount(group_of, minlength=groups) / (members + 1)
     expected = shares * places.size
-    chi_square = float(np.sum((counts - expected) ** 2 / expected))
+    # Without any rank there is nothing to expect, and nothing to find fault with.
+    gaps = (counts - expected) ** 2 / np.where(expected > 0, expected, 1.0)
+    chi_square = float(np.sum(gaps))
     return RankHistogram(
         counts=counts.astype(np.int64),
         expected=expected,

@@ -189,6 +189,12 @@ def test_rank_histogram_counts_and_expects_by_group():
     assert histogram.p_value == pytest.approx(tail)
 
 
+def test_rank_histogram_of_no_ranks_is_empty():
+    histogram = scores.rank_histogram(np.empty(0, dtype=int), 4)
+    assert histogram.counts.tolist() == [0] * 5
+    assert (histogram.chi_square, histogram.p_value) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(
     "call",
     [

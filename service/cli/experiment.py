@@ -1,0 +1,189 @@
+"""``ccdm experiment``: methods compared on a published twin experiment.
+
+Runs are made in several processes and kept as they finish, so that a comparison can
+be stopped, continued and widened; see :mod:`service.cli.study`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import progress as bars
+from rich.markup import escape
+from rich.table import Table
+
+from ccdm_engine import OptionsError
+from ccdm_engine.twin.experiment import Experiment
+from ccdm_engine.twin.experiments import EXPERIMENTS, find
+from service.cli.output import USAGE, CommandError, console
+from service.cli.study import tables
+from service.cli.study.methods import parse
+from service.cli.study.records import Records, chosen
+from service.cli.study.work import Outcome, Task, perform
+
+LINES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for on the command line.
+
+    Attributes:
+        name: of the setting.
+        methods: as :mod:`service.cli.study.methods` spells them, comma-separated.
+        members: ensemble sizes, comma-separated.
+        seeds: how many; ``first_seed`` the first of them.
+        cycles: ``None`` for as many as the setting has.
+        workers: processes.
+        w2: measure the distance to a reference posterior.
+        pictures: draw them.
+        output: folder for runs, summary and pictures.
+    """
+
+    name: str
+    methods: str
+    members: str
+    seeds: int
+    first_seed: int
+    cycles: int | None
+    workers: int
+    w2: bool
+    pictures: bool
+    output: Path
+
+
+def list_experiments() -> None:
+    """Show the settings there are."""
+    shown = Table(title="published settings", title_justify="left")
+    for head in ("name", "what", "cycles", "source"):
+        shown.add_column(head)
+    for setting in EXPERIMENTS.values():
+        shown.add_row(
+            setting.name, setting.summary, str(setting.cycles), setting.source
+        )
+    console().print(shown)
+
+
+def run_experiment(plan: Plan) -> None:
+    """Make the runs that are not on file, then show and write the comparison."""
+    setting = _setting(plan)
+    tasks = _tasks(plan, setting)
+    records = Records(plan.output / setting.name)
+    done = records.done(with_w2=plan.w2)
+    waiting = [task for task in tasks if task.key not in done]
+    out = console()
+    out.print(f"{len(tasks)} runs, {len(tasks) - len(waiting)} of them on file")
+    try:
+        for task, outcome in _finished(waiting, plan.workers):
+            records.keep(task, outcome)
+    except KeyboardInterrupt:
+        kept = escape(str(records.path))
+        raise CommandError(
+            f"stopped; finished runs are in {kept} and will not be made again"
+        ) from None
+    lines = tables.summarise(chosen(records.rows(), tasks))
+    out.print(tables.table(setting, lines))
+    known = tables.references(setting)
+    if known is not None:
+        out.print(known)
+    tables.write(records.folder / "summary.csv", lines)
+    out.print(f"runs: {records.path}")
+    if plan.pictures:
+        _draw(setting, tasks, records)
+
+
+def _setting(plan: Plan) -> Experiment:
+    try:
+        setting = find(plan.name)
+    except OptionsError as error:
+        raise CommandError(str(error), USAGE) from None
+    exact = setting.name.startswith("TOY")
+    if plan.w2 and setting.process_noise == 0.0 and not exact:
+        raise CommandError(
+            f"--w2: {setting.name} has no process noise, so a particle filter is no "
+            "reference for it",
+            USAGE,
+        )
+    return setting
+
+
+def _tasks(plan: Plan, setting: Experiment) -> list[Task]:
+    methods = [parse(text).name for text in plan.methods.split(",")]
+    try:
+        sizes = [int(text) for text in plan.members.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 2:
+        raise CommandError(
+            f"--members {plan.members}: wanted whole numbers from 2, with commas", USAGE
+        )
+    reference = plan.output / setting.name / "reference" if plan.w2 else None
+    cycles = plan.cycles or setting.cycles
+    return [
+        Task(setting.name, method, size, seed, cycles, reference)
+        for size in sizes
+        for method in methods
+        for seed in range(plan.first_seed, plan.first_seed + plan.seeds)
+    ]
+
+
+def _finished(tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
+    """Outcomes as they come, with a bar, or a line now and then off a terminal."""
+    out = console()
+    bar = bars.Progress(
+        bars.TextColumn("[bold]running"),
+        bars.BarColumn(bar_width=36),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("{task.fields[latest]}", style="dim"),
+        console=out,
+        disable=not out.is_terminal,
+    )
+    shown = bar.add_task("", total=len(tasks), latest="")
+    with bar:
+        for count, (task, outcome) in enumerate(_outcomes(tasks, workers), 1):
+            latest = f"{task.method}, N = {task.members}, seed {task.seed}"
+            bar.update(shown, completed=count, latest=escape(latest))
+            if not out.is_terminal and count % max(1, len(tasks) // LINES) == 0:
+                out.print(f"  run {count} of {len(tasks)}: {escape(latest)}")
+            yield task, outcome
+
+
+def _outcomes(tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
+    if workers == 1:
+        for task in tasks:
+            yield task, perform(task)
+        return
+    # Spawned, not forked: BLAS has been loaded here and does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, max(1, len(tasks))), context) as pool:
+        futures = {pool.submit(perform, task): task for task in tasks}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _draw(setting: Experiment, tasks: list[Task], records: Records) -> None:
+    from service.cli.study import pictures
+
+    series: dict[str, list[dict[str, pictures.Array]]] = {}
+    for task in tasks:
+        found = records.series(task)
+        if found:
+            name = f"{task.method}, N = {task.members}"
+            series.setdefault(name, []).append(found)
+    out = console()
+    try:
+        made = pictures.draw(setting, series, records.folder)
+    except ImportError:
+        out.print("no pictures: matplotlib is missing; install ccdm[demo]")
+        return
+    for path in made:
+        out.print(f"picture: {path}")

@@ -1,0 +1,205 @@
+"""Comparisons on twin experiments: kept, continued, summed up, refused."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ccdm_engine.twin.experiments import find
+from service.cli.experiment import Plan, list_experiments, run_experiment
+from service.cli.output import USAGE, CommandError
+from service.cli.study.methods import LETKF_RADIUS, parse
+from service.cli.study.records import COLUMNS, Records, chosen
+from service.cli.study.tables import interval, summarise
+from service.cli.study.work import Task, perform, transport
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return Plan(
+        name="L63_02",
+        methods="enkf,letkf:inflation=1.02",
+        members="10,20",
+        seeds=2,
+        first_seed=0,
+        cycles=12,
+        workers=1,
+        w2=False,
+        pictures=False,
+        output=tmp_path,
+    )
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_times(path: Path) -> set[tuple[str, ...]]:
+    return {tuple(v for k, v in row.items() if k != "ms") for row in rows(path)}
+
+
+def test_a_method_is_spelled_with_its_options():
+    method = parse("ccdm:preconditioner=none:measurement_bandwidth=inf:radius=6")
+    assert method.name == "ccdm:preconditioner=none:measurement_bandwidth=inf:radius=6"
+    assert method.options.preconditioner == "none"
+    assert method.options.measurement_bandwidth == math.inf
+    assert method.radius == 6
+    assert not method.knows_error
+    assert parse("letkf").radius == LETKF_RADIUS
+    assert parse("letkf").knows_error
+    assert parse("etkf").radius is None
+    bandwidths = "state_bandwidth=1:measurement_bandwidth=2:max_bandwidth=30"
+    assert parse(f"ccdm-paper:{bandwidths}").options.sampler == "rk45"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("nothing", "ccdm:inflation", "ccdm:inflation=-1", "ccdm:colour=1"),
+        *("letkf:radius=0", "letkf:radius=far", "ccdm-paper"),
+    ],
+)
+def test_a_method_that_does_not_exist_is_refused(text):
+    with pytest.raises(CommandError) as caught:
+        parse(text)
+    assert caught.value.code == USAGE
+
+
+def test_runs_are_kept_summed_up_and_drawn(plan, capsys):
+    run_experiment(replace(plan, pictures=True))
+    folder = plan.output / "L63_02"
+    kept = rows(folder / "runs.csv")
+    assert len(kept) == 8
+    assert list(kept[0]) == list(COLUMNS)
+    summary = rows(folder / "summary.csv")
+    assert [(s["method"], s["members"]) for s in summary] == [
+        ("enkf", "10"),
+        ("letkf:inflation=1.02", "10"),
+        ("enkf", "20"),
+        ("letkf:inflation=1.02", "20"),
+    ]
+    values = [float(r["rmse"]) for r in kept if r["method"] == "enkf"][:2]
+    assert float(summary[0]["rmse"]) == pytest.approx(np.mean(values))
+    out = capsys.readouterr().out
+    assert "8 runs, 0 of them on file" in out
+    assert "EnKF, no inflation" in out
+    for name in ("error-and-spread.png", "ranks.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_on_file_is_not_run_again(plan, capsys):
+    run_experiment(plan)
+    before = (plan.output / "L63_02" / "runs.csv").read_bytes()
+    run_experiment(replace(plan, methods="enkf"))
+    assert (plan.output / "L63_02" / "runs.csv").read_bytes() == before
+    capsys.readouterr()
+    run_experiment(replace(plan, seeds=3, methods="enkf", members="10"))
+    assert "3 runs, 2 of them on file" in capsys.readouterr().out
+    assert len(rows(plan.output / "L63_02" / "runs.csv")) == 9
+    run_experiment(replace(plan, cycles=6, methods="enkf", members="10"))
+    assert len(rows(plan.output / "L63_02" / "runs.csv")) == 11
+
+
+def test_workers_change_nothing_but_the_order(plan):
+    run_experiment(plan)
+    other = replace(plan, workers=2, output=plan.output / "two")
+    run_experiment(other)
+    assert without_times(plan.output / "L63_02" / "runs.csv") == without_times(
+        other.output / "L63_02" / "runs.csv"
+    )
+
+
+def test_a_line_cut_short_is_run_again(plan, tmp_path):
+    run_experiment(plan)
+    path = tmp_path / "L63_02" / "runs.csv"
+    whole = without_times(path)
+    path.write_bytes(path.read_bytes()[:-9])
+    run_experiment(plan)
+    found = chosen(
+        Records(tmp_path / "L63_02").rows(),
+        [
+            Task("L63_02", method, size, seed, 12)
+            for method in ("enkf", "letkf:inflation=1.02")
+            for size in (10, 20)
+            for seed in (0, 1)
+        ],
+    )
+    assert len(found) == 8
+    assert whole <= without_times(path)
+
+
+def test_distance_to_the_exact_posterior_of_the_toy(plan, capsys):
+    toy = replace(
+        plan, name="toy_01", methods="sir,enkf", members="20", cycles=8, w2=True
+    )
+    toy = replace(toy, pictures=True)
+    run_experiment(toy)
+    kept = rows(plan.output / "TOY_01" / "runs.csv")
+    assert all(0 < float(row["w2"]) < 3 for row in kept)
+    assert (plan.output / "TOY_01" / "ensembles.png").exists()
+    assert "W2" in capsys.readouterr().out
+
+
+def test_runs_without_a_distance_are_made_again_when_it_is_asked_for(plan):
+    toy = replace(plan, name="TOY_01", methods="enkf", members="20", cycles=6)
+    run_experiment(toy)
+    run_experiment(replace(toy, w2=True))
+    kept = rows(plan.output / "TOY_01" / "runs.csv")
+    assert [row["w2"] == "" for row in kept] == [True, True, False, False]
+
+
+def test_w2_needs_a_setting_with_a_reference(plan):
+    with pytest.raises(CommandError, match="no process noise"):
+        run_experiment(replace(plan, name="ramgraber2022", w2=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "L63_99"}, {"members": "1"}, {"members": "ten"}, {"methods": "x"}],
+)
+def test_what_cannot_be_run_is_refused(plan, change):
+    with pytest.raises(CommandError) as caught:
+        run_experiment(replace(plan, **change))
+    assert caught.value.code == USAGE
+    assert not list(plan.output.iterdir())
+
+
+def test_a_method_that_breaks_down_is_a_result():
+    # Members thrown a million times too far apart leave what the scheme can follow.
+    outcome = perform(Task("L63_03", "letkf:inflation=1e6", 10, 0, 6))
+    assert outcome.row["failure"].startswith("NonFiniteError")
+    assert outcome.row["lost"] == 1
+    line = summarise([outcome.row | {"w2": math.nan}] * 2)[0]
+    assert str(line.scores["rmse"]) == "broke down"
+    assert line.lost == 2
+
+
+def test_the_interval_is_students():
+    # t(0.975, 2) = 4.303, s = 1, n = 3.
+    found = interval([1.0, 2.0, 3.0])
+    assert found.mean == 2.0
+    assert found.half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert str(found) == "2.000 ± 2.484"
+    assert str(interval([1.5])) == "1.500"
+
+
+def test_transport_is_exact_whoever_computes_it(monkeypatch):
+    pytest.importorskip("ot")
+    rng = np.random.default_rng(0)
+    ensemble, reference = rng.standard_normal((50, 3)), rng.standard_normal((500, 3))
+    by_simplex = transport(ensemble, reference)
+    monkeypatch.setitem(__import__("sys").modules, "ot", None)
+    assert transport(ensemble, reference) == pytest.approx(by_simplex)
+
+
+def test_the_settings_are_listed(capsys):
+    list_experiments()
+    out = capsys.readouterr().out
+    assert "L63_03" in out
+    assert find("sakov2008").name in out

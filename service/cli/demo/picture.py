@@ -194,17 +194,15 @@ def _on_attractor(figure: Any, view: View, moment: int) -> None:
             points[:, 0], points[:, 2], s=13, c=colours, alpha=0.65, lw=0, zorder=3
         )
         truth = view.truth[moment, -1]
-        axis.plot(
-            truth[0], truth[2], marker="*", ms=15, color=INK, mec="white", zorder=4
-        )
+        axis.plot(truth[0], truth[2], marker="*", ms=17, mfc="none", mec=INK, zorder=4)
         axis.set_title(name, fontweight="bold")
         axis.set_title(view.scores.get(name, ""), loc="right", color=GREY, fontsize=8.5)
         axis.set_ylabel("z", rotation=0, style="italic", fontsize=11, labelpad=8)
         axis.set_xlim(-24, 24)
         axis.set_ylim(0, 56)
     axes[-1].set_xlabel(
-        f"x at cycle {moment + 1}, the dotted line on the left\n"
-        "star: truth, band: observed z and its error"
+        f"x at cycle {moment + 1} (dotted on the left), where CCDM is most\n"
+        "divided; star: truth, band: observed z and its error"
     )
 
 

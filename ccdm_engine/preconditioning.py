@@ -47,9 +47,9 @@ class Regression:
         name: which regression this is.
         residuals: ``e_i = x_i - m(y_i)``, ``(N, dx)``, with ``m`` of mean zero.
         target: ``m(y*)``, ``(dx,)``.
-        leverage: ``dm(y_i)/dx_i``, ``(N,)``: how much of a member's own state is in
-            its own prediction. ``e_i / (1 - leverage_i)`` is the residual that the
-            regression without member i would have left.
+        leverage: ``dm(y_i)/dx_i``, ``(N, 1)`` or ``(N, dx)``: how much of a member's
+            own state is in its own prediction. ``e_i / (1 - leverage_i)`` is the
+            residual that the regression without member i would have left.
     """
 
     name: str
@@ -66,15 +66,15 @@ class Regression:
     def held_out_residuals(self) -> Array:
         """Residual of each member under the regression without it, (N, dx)."""
         # A member that determines its own prediction says nothing about error.
-        keep = np.maximum(1.0 - self.leverage, 1.0 / self.leverage.size)
+        keep = np.maximum(1.0 - self.leverage, 1.0 / self.leverage.shape[0])
         mean = self.residuals.mean(axis=0)
-        return np.asarray(mean + (self.residuals - mean) / keep[:, None])
+        return np.asarray(mean + (self.residuals - mean) / keep)
 
 
 def none(states: Array, simulated: Array, observation: Array) -> Regression:
     """No regression: ``m = 0``, the method of the paper."""
     members, dimension = states.shape
-    return Regression("none", states, np.zeros(dimension), np.zeros(members))
+    return Regression("none", states, np.zeros(dimension), np.zeros((members, 1)))
 
 
 def linear(states: Array, simulated: Array, observation: Array) -> Regression:
@@ -95,7 +95,7 @@ def linear(states: Array, simulated: Array, observation: Array) -> Regression:
         "linear",
         states - u @ loadings,
         ((vt @ target_gap) / values) @ loadings,
-        np.sum(u**2, axis=1),
+        np.sum(u**2, axis=1, keepdims=True),
     )
 
 
@@ -153,17 +153,17 @@ def kernel(states: Array, simulated: Array, observation: Array) -> Regression:
     residuals = base.residuals - base.residuals.mean(axis=0)
     unit = residuals / np.where(scale > 0, scale, 1.0)
     distance = cdist(gaps, gaps, "sqeuclidean")
-    least = float(np.mean((unit / (1 - np.minimum(base.leverage, 0.99))[:, None]) ** 2))
+    least = float(np.mean((unit / (1 - np.minimum(base.leverage, 0.99))) ** 2))
     best: tuple[float, Array, Array] | None = None
     for length in KERNEL_LENGTHS * np.sqrt(gaps.shape[1]):
         values, vectors = np.linalg.eigh(np.exp(-distance / (2 * length**2)))
         loadings = vectors.T @ unit
         for ridge in KERNEL_RIDGES:
             filter_ = np.maximum(values, 0.0) / (np.maximum(values, 0.0) + ridge)
-            own = np.sum(vectors**2 * filter_, axis=1)
+            own = np.sum(vectors**2 * filter_, axis=1, keepdims=True)
             left = unit - vectors @ (filter_[:, None] * loadings)
             total = np.minimum(own + base.leverage, 0.99)
-            error = float(np.mean((left / (1 - total)[:, None]) ** 2))
+            error = float(np.mean((left / (1 - total)) ** 2))
             if error < least:
                 least = error
                 fade = vectors / (np.maximum(values, 0.0) + ridge)
@@ -174,7 +174,7 @@ def kernel(states: Array, simulated: Array, observation: Array) -> Regression:
     if best is None:
         return Regression("kernel", base.residuals, base.target, base.leverage)
     _, smoother, weights = best
-    own = np.diag(smoother)
+    own = np.diag(smoother)[:, None]
     return Regression(
         "kernel",
         base.residuals - smoother @ residuals,
@@ -198,13 +198,14 @@ def _correlated(
     spread = deviations.std(axis=0, ddof=1)
     spread = np.where(spread > 0, spread, 1.0)
     cross = (deviations / spread).T @ gaps / (members - 1)
-    cross *= factor_xy(cross, members)
+    factor = factor_xy(cross, members)
+    cross *= factor
     among = gaps.T @ gaps / (members - 1)
     among *= factor_yy(among, members)
     np.fill_diagonal(among, 1.0)
     inverse = _positive_inverse(among)
     gain = cross @ inverse * spread[:, None]
-    leverage = np.sum((gaps @ inverse) * gaps, axis=1) / (members - 1)
+    leverage = ((gaps @ inverse) * gaps) @ factor.T / (members - 1)
     return Regression(
         name,
         states - gaps @ gain.T,

@@ -120,7 +120,7 @@ def _from_multipart(
     if unknown:
         wanted = "wanted one of " + ", ".join([*names, PARAMS])
         raise InvalidMultipartError(
-            "There are parts that are not read here.",
+            "Not read here: " + ", ".join(unknown) + f"; {wanted}.",
             *(FieldError(f"/{name}", "unknown", wanted) for name in unknown),
         )
     arrays = {

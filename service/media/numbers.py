@@ -84,7 +84,7 @@ def _require_rows(block: list[Any], width: int, start: int, pointer: str) -> Non
             raise invalid_array(
                 f"{pointer}/{place}",
                 "ragged",
-                f"row {place} has {len(row)} numbers, wanted {width} as in row 0",
+                f"row {place} has length {len(row)}, wanted {width} as in row 0",
             )
 
 

@@ -52,14 +52,15 @@ def content_type(value: str | None, offered: tuple[str, ...]) -> MediaType:
         charset = media.parameters.get("charset", "utf-8").lower()
         if charset in ("utf-8", "utf8", "us-ascii"):
             return media
-        got = "the charset of Content-Type"
+        got = "The charset of this Content-Type is not read here"
     elif not value:
-        got = "no Content-Type"
+        got = "The body has no Content-Type"
     else:
-        got = "this Content-Type"
+        # What curl -d sends unless told otherwise is a form, and meets this.
+        got = "This Content-Type is not read here"
     wanted = " or ".join(offered)
     raise UnsupportedMediaTypeError(
-        f"{got} is not read here; send {wanted} in UTF-8.",
+        f"{got}; send {wanted}, in UTF-8, and say so in Content-Type.",
         offered,
         ("Accept-Post", ", ".join(offered)),
     )

@@ -175,7 +175,19 @@ OPTIONS = [
     option("measurement_error", [0.1, 0.2, 0.3]),
     option("localization", {"radius": 1}, "/options/localization/state_coordinates"),
     wrong("options a list", "/options", "invalid-options", options=[]),
-    # The last two only the engine notices.
+    # These three only the engine notices.
+    wrong(
+        "coordinates of another size",
+        "/options/localization/state_coordinates",
+        "invalid-options",
+        options={
+            "localization": {
+                "state_coordinates": [0.0, 1.0, 2.0],
+                "measurement_coordinates": [0.0],
+                "radius": 1.0,
+            }
+        },
+    ),
     wrong(
         "bandwidths in the wrong order",
         "/options/max_bandwidth",

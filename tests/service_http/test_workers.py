@@ -15,9 +15,12 @@ from tests.service_http.bodies import JSON, json_bytes
 from tests.service_http.heavy import heavy, until_idle, workers
 from tests.support.servers import PATIENCE, Server, serving
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/task").exists(), reason="reads /proc to see processes"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/task").exists(), reason="reads /proc to see processes"
+    ),
+]
 
 
 def children(pid: int) -> list[int]:

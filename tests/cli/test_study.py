@@ -175,9 +175,12 @@ def test_a_method_that_breaks_down_is_a_result():
     outcome = perform(Task("L63_03", "letkf:inflation=1e6", 10, 0, 6))
     assert outcome.row["failure"].startswith("NonFiniteError")
     assert outcome.row["lost"] == 1
-    line = summarise([outcome.row | {"w2": math.nan}] * 2)[0]
-    assert str(line.scores["rmse"]) == "broke down"
-    assert line.lost == 2
+    good = outcome.row | {"failure": "", "lost": 0, "rmse": 2.0, "w2": math.nan}
+    line = summarise([outcome.row | {"w2": math.nan}, good])[0]
+    assert (line.seeds, line.lost, line.broken) == (2, 1, 1)
+    assert str(line.scores["rmse"]) == "2.000"
+    none = summarise([outcome.row | {"w2": math.nan}])[0]
+    assert str(none.scores["rmse"]) == ""
 
 
 def test_the_interval_is_students():

@@ -23,8 +23,7 @@ SCORES = ("rmse", "crps", "energy", "w2")
 class Interval:
     """A mean over seeds and the half-width of its 95 % confidence interval.
 
-    The half-width is NaN for a single seed; a run that broke down makes the mean
-    infinite.
+    The half-width is NaN for a single seed, the mean for none.
     """
 
     mean: float
@@ -34,19 +33,24 @@ class Interval:
         """As in a table."""
         if math.isnan(self.mean):
             return ""
-        if math.isinf(self.mean):
-            return "broke down"
         return f"{self.mean:.3f}" + (f" ± {self.half:.3f}" if self.half >= 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One method at one ensemble size, over seeds."""
+    """One method at one ensemble size, over seeds.
+
+    Attributes:
+        lost: runs that lost the truth, those that broke down among them.
+        broken: runs that did not reach the end; the scores leave them out.
+        calibration: spread over RMSE, of the means.
+    """
 
     method: str
     members: int
     seeds: int
     lost: int
+    broken: int
     scores: dict[str, Interval]
     calibration: float
     milliseconds: float
@@ -55,8 +59,10 @@ class Line:
 def interval(values: Sequence[float]) -> Interval:
     """Student's interval of the mean: ``mean +- t(0.975, n - 1) s / sqrt(n)``."""
     numbers = np.asarray(values, dtype=np.float64)
+    if not numbers.size:
+        return Interval(math.nan, math.nan)
     mean = float(numbers.mean())
-    if numbers.size < 2 or not math.isfinite(mean):
+    if numbers.size < 2:
         return Interval(mean, math.nan)
     factor = float(stdtrit(numbers.size - 1, 0.975))
     return Interval(mean, factor * float(numbers.std(ddof=1)) / math.sqrt(numbers.size))
@@ -67,23 +73,23 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[Line]:
     groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["method"], row["members"]), []).append(row)
-    lines = []
-    for (method, members), group in groups.items():
-        spread = np.mean([row["spread"] for row in group])
-        error = np.mean([row["rmse"] for row in group])
-        finite = math.isfinite(error) and error > 0
-        lines.append(
-            Line(
-                method=method,
-                members=members,
-                seeds=len(group),
-                lost=sum(row["lost"] for row in group),
-                scores={s: interval([row[s] for row in group]) for s in SCORES},
-                calibration=float(spread / error) if finite else math.nan,
-                milliseconds=float(np.median([row["ms"] for row in group])),
-            )
-        )
-    return lines
+    return [_line(*key, group) for key, group in groups.items()]
+
+
+def _line(method: str, members: int, group: Sequence[dict[str, Any]]) -> Line:
+    whole = [row for row in group if not row["failure"]]
+    scores = {score: interval([row[score] for row in whole]) for score in SCORES}
+    spread, error = interval([row["spread"] for row in whole]), scores["rmse"]
+    return Line(
+        method=method,
+        members=members,
+        seeds=len(group),
+        lost=sum(row["lost"] for row in group),
+        broken=len(group) - len(whole),
+        scores=scores,
+        calibration=spread.mean / error.mean if error.mean > 0 else math.nan,
+        milliseconds=float(np.median([row["ms"] for row in group])),
+    )
 
 
 def table(setting: Experiment, lines: Sequence[Line]) -> Table:
@@ -91,10 +97,12 @@ def table(setting: Experiment, lines: Sequence[Line]) -> Table:
     measured = any(not math.isnan(line.scores["w2"].mean) for line in lines)
     shown_scores = ("rmse", "crps", "w2") if measured else ("rmse", "crps")
     shown = Table(title=f"{setting.name}: {setting.summary}", title_justify="left")
-    shown.add_column("method", overflow="fold")
-    heads = (*map(str.upper, shown_scores), "spread/RMSE", "lost", "ms")
-    for head in ("N", *heads):
-        shown.add_column(head, justify="right", no_wrap=True)
+    shown.add_column("method", overflow="fold", min_width=12)
+    shown.add_column("N", justify="right", min_width=4)
+    for score in shown_scores:
+        shown.add_column(score.upper(), justify="right", min_width=13)
+    for head, width in (("spread/ RMSE", 7), ("lost", 5), ("broke", 5), ("ms", 5)):
+        shown.add_column(head, justify="right", min_width=width)
     for line in lines:
         shown.add_row(
             escape(line.method),
@@ -102,6 +110,7 @@ def table(setting: Experiment, lines: Sequence[Line]) -> Table:
             *(str(line.scores[score]) for score in shown_scores),
             "" if math.isnan(line.calibration) else f"{line.calibration:.2f}",
             f"{line.lost}/{line.seeds}",
+            str(line.broken),
             f"{line.milliseconds:.1f}",
         )
     return shown
@@ -131,13 +140,22 @@ def write(path: Path, lines: Sequence[Line]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["method", "members", "seeds", "lost", *heads, "spread_over_rmse", "ms"]
+            [
+                "method",
+                "members",
+                "seeds",
+                "lost",
+                "broken",
+                *heads,
+                "spread_over_rmse",
+                "ms",
+            ]
         )
         for line in lines:
             pairs = [(line.scores[s].mean, line.scores[s].half) for s in SCORES]
             writer.writerow(
                 [
-                    *(line.method, line.members, line.seeds, line.lost),
+                    *(line.method, line.members, line.seeds, line.lost, line.broken),
                     *(value for pair in pairs for value in pair),
                     *(line.calibration, line.milliseconds),
                 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 from scipy.special import stdtrit
@@ -96,7 +97,12 @@ def table(setting: Experiment, lines: Sequence[Line]) -> Table:
     """The comparison, for a terminal; all scores are in the CSV."""
     measured = any(not math.isnan(line.scores["w2"].mean) for line in lines)
     shown_scores = ("rmse", "crps", "w2") if measured else ("rmse", "crps")
-    shown = Table(title=f"{setting.name}: {setting.summary}", title_justify="left")
+    shown = Table(
+        title=f"{setting.name}: {setting.summary}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     shown.add_column("method", overflow="fold", min_width=12)
     shown.add_column("N", justify="right", min_width=4)
     for score in shown_scores:

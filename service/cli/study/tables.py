@@ -102,12 +102,13 @@ def table(setting: Experiment, lines: Sequence[Line]) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        collapse_padding=True,
     )
     shown.add_column("method", overflow="fold", min_width=12)
     shown.add_column("N", justify="right", min_width=4)
     for score in shown_scores:
         shown.add_column(score.upper(), justify="right", min_width=13)
-    for head, width in (("spread/ RMSE", 7), ("lost", 5), ("broke", 5), ("ms", 5)):
+    for head, width in (("spread/\nRMSE", 7), ("lost", 5), ("broke", 5), ("ms", 5)):
         shown.add_column(head, justify="right", min_width=width)
     for line in lines:
         shown.add_row(

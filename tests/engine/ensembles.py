@@ -49,3 +49,12 @@ def squared(members: int = 200, seed: int = 0, noise: float = 0.1) -> Triple:
     states += noise * rng.standard_normal((members, 2))
     simulated = driver[:, None] + noise * rng.standard_normal((members, 1))
     return Triple(states, simulated, np.array([1.2]))
+
+
+def folded(members: int = 100, seed: int = 0) -> Triple:
+    """``|x|`` observed of a wide x: two answers, and no correlation that tells any."""
+    rng = np.random.default_rng([9, seed])
+    states = rng.standard_normal((members, 2)) * [2.0, 1.0]
+    states[:, 1] += 0.3 * states[:, 0]
+    simulated = np.abs(states[:, :1]) + 0.3 * rng.standard_normal((members, 1))
+    return Triple(states, simulated, np.array([2.5]))

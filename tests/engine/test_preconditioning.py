@@ -1,0 +1,169 @@
+"""Regressions: right where theory says so, better where they claim to be better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ccdm_engine import AnalysisOptions, assimilate, preconditioning
+from ccdm_engine.preconditioning import RULES, Regression
+from tests.engine.ensembles import Triple, gaussian, squared
+
+Array = npt.NDArray[np.float64]
+
+NAMES = sorted(RULES)
+
+
+def normalized(triple: Triple) -> Triple:
+    """As the engine hands them over: at least one measurement, all with spread."""
+    return Triple(*(np.ascontiguousarray(array) for array in triple))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_members_move_by_the_change_of_the_prediction(name: str) -> None:
+    """``x_i + m(y*) - m(y_i)`` with y* a member's own measurement moves it nowhere."""
+    states, simulated, _ = squared(60)
+    for member in (0, 17, 59):
+        regression = RULES[name](states, simulated, simulated[member])
+        if name == "none":
+            assert np.array_equal(regression.shifted, states)
+        else:
+            gap = regression.shifted[member] - states[member]
+            assert np.max(np.abs(gap)) < 1e-10
+
+
+def test_linear_residuals_are_orthogonal_to_the_measurements() -> None:
+    states, simulated, observation = normalized(gaussian())
+    regression = preconditioning.linear(states, simulated, observation)
+    centred = simulated - simulated.mean(axis=0)
+    residuals = regression.residuals - regression.residuals.mean(axis=0)
+    assert np.max(np.abs(centred.T @ residuals)) < 1e-10
+    assert np.allclose(regression.residuals.mean(axis=0), states.mean(axis=0))
+
+
+def refitted(rule: Any, triple: Triple, member: int) -> Array:
+    """Residual of a member under the regression fitted without it, by brute force."""
+    states, simulated, _ = triple
+    left = np.delete(np.arange(len(states)), member)
+    fit: Regression = rule(states[left], simulated[left], simulated[member])
+    prediction = states[left].mean(axis=0) + fit.target
+    return states[member] - prediction
+
+
+def test_leverage_is_what_refitting_without_a_member_shows() -> None:
+    """``e_i = (1 - leverage_i - 1/N) e_-i``, 1/N being the mean's own share."""
+    triple = gaussian(30, dx=4, dy=3)
+    fit = preconditioning.linear(*triple)
+    own = fit.residuals - triple.states.mean(axis=0)
+    for member in range(30):
+        expected = refitted(preconditioning.linear, triple, member)
+        share = 1 - fit.leverage[member] - 1 / 30
+        assert np.max(np.abs(own[member] - share * expected)) < 1e-10
+    held_out = fit.held_out_residuals - triple.states.mean(axis=0)
+    assert np.allclose(held_out * (1 - fit.leverage), own)
+
+
+@pytest.mark.parametrize("name", ["linear", "shrunk", "kernel"])
+def test_held_out_residuals_are_honest_where_fitted_ones_flatter(name: str) -> None:
+    """Thirty members, twelve measurements of noise: fitting explains what is not."""
+    rng = np.random.default_rng(3)
+    fitted, held_out, fresh = [], [], []
+    for _ in range(20):
+        states, noise = rng.standard_normal((30, 2)), rng.standard_normal((30, 12))
+        regression = RULES[name](states, noise, noise[0])
+        fitted.append(np.mean((regression.residuals - states.mean(axis=0)) ** 2))
+        gap = regression.held_out_residuals - states.mean(axis=0)
+        held_out.append(np.mean(gap**2))
+        new = RULES[name](states, noise, rng.standard_normal(12)).target
+        fresh.append(np.mean((rng.standard_normal(2) - states.mean(axis=0) - new) ** 2))
+    assert np.mean(fitted) < 1.0
+    # The held-out error predicts the error on fresh pairs, within its own scatter.
+    error = np.std(np.array(fresh) - held_out, ddof=1) / np.sqrt(20)
+    assert abs(np.mean(fresh) - np.mean(held_out)) < 4 * error
+    assert np.mean(held_out) > np.mean(fitted)
+
+
+def test_shrunk_becomes_linear_as_members_grow() -> None:
+    """Where no correlation is, N^-1/2 of chance is taken away; elsewhere 1 / N."""
+    sizes = np.array([100, 1000, 10_000])
+    gaps = []
+    for members in sizes:
+        found = []
+        for seed in range(8):
+            triple = gaussian(int(members), dx=4, dy=3, seed=seed)
+            linear, shrunk = (RULES[name](*triple) for name in ("linear", "shrunk"))
+            gap = (linear.target - shrunk.target) / triple.states.std(axis=0)
+            found.append(np.mean(gap**2))
+        gaps.append(np.sqrt(np.mean(found)))
+    assert gaps[0] > gaps[1] > gaps[2]
+    slope = np.polyfit(np.log(sizes), np.log(gaps), 1)[0]
+    assert -1.3 < slope < -0.35
+
+
+def test_shrinkage_takes_away_what_chance_alone_explains() -> None:
+    """Independent states and measurements: most of the spurious gain is gone."""
+    rng = np.random.default_rng(4)
+    sizes = {"linear": [], "shrunk": []}
+    for _ in range(30):
+        states, simulated = rng.standard_normal((25, 40)), rng.standard_normal((25, 3))
+        for name, found in sizes.items():
+            target = RULES[name](states, simulated, np.full(3, 2.0)).target
+            found.append(float(np.mean(target**2)))
+    assert np.mean(sizes["shrunk"]) < 0.5 * np.mean(sizes["linear"])
+
+
+def test_kernel_equals_linear_on_a_linear_relation() -> None:
+    """Nothing is left to learn: the leave-one-out error keeps the kernel part out."""
+    rng = np.random.default_rng(5)
+    kept = 0
+    for seed in range(20):
+        states = rng.standard_normal((150, 2))
+        simulated = states + 0.5 * rng.standard_normal((150, 2))
+        linear, kernel = (
+            RULES[name](states, simulated, np.array([1.0, -0.5]))
+            for name in ("linear", "kernel")
+        )
+        kept += np.array_equal(linear.target, kernel.target)
+        gap = np.max(np.abs(linear.target - kernel.target))
+        assert gap < 0.25, seed
+    assert kept >= 10
+
+
+def test_kernel_beats_linear_on_a_curved_relation() -> None:
+    """Error of the predicted state where the relation is ``(y^2, sin 2 y)``."""
+    errors = {"linear": [], "kernel": []}
+    for seed in range(10):
+        states, simulated, _ = squared(200, seed)
+        for place in np.linspace(-1.5, 1.5, 7):
+            truth = np.array([place**2, np.sin(2 * place)])
+            for name, found in errors.items():
+                fit = RULES[name](states, simulated, np.array([place]))
+                gap = states.mean(axis=0) + fit.target - truth
+                found.append(float(np.mean(gap**2)))
+    assert np.mean(errors["kernel"]) < 0.05 * np.mean(errors["linear"])
+
+
+def test_kernel_helps_the_whole_analysis_on_a_curved_relation() -> None:
+    errors = {"linear": [], "kernel": []}
+    for seed in range(5):
+        for name, found in errors.items():
+            options = AnalysisOptions(
+                preconditioner=name,
+                measurement_bandwidth=np.inf,  # type: ignore[arg-type]
+            )
+            samples = assimilate(*squared(200, seed), options=options, seed=1).samples
+            truth = np.array([1.2**2, np.sin(2.4)])
+            found.append(float(np.linalg.norm(samples.mean(axis=0) - truth)))
+    assert np.mean(errors["kernel"]) < 0.3 * np.mean(errors["linear"])
+
+
+@pytest.mark.parametrize("name", ["linear", "shrunk", "kernel"])
+def test_leverages_are_shares(name: str) -> None:
+    for triple in (gaussian(), gaussian(10, 3, 2), gaussian(5, 3, 3), squared(50)):
+        leverage = RULES[name](*triple).leverage
+        assert np.all((leverage >= -1e-12) & (leverage <= 1 + 1e-12))
+    # Least squares: they add up to the number of fitted slopes.
+    assert RULES["linear"](*gaussian(dy=2)).leverage.sum() == pytest.approx(2)

@@ -1,0 +1,182 @@
+"""Choosing without a truth: scores are what they say, and the choice is sensible."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.special import logsumexp
+
+from ccdm_engine import AnalysisOptions, ChosenModel, assimilate
+from ccdm_engine.bandwidth import held_out_scores, silverman
+from tests.engine.ensembles import Triple, folded, gaussian, squared, two_lobes
+
+Array = npt.NDArray[np.float64]
+
+
+def chosen(triple: Triple, **fields: Any) -> ChosenModel:
+    options = AnalysisOptions(**fields)
+    model = assimilate(*triple, options=options, seed=1).diagnostics.model
+    assert model is not None
+    return model
+
+
+def slow_scores(
+    points: Array, centres: Array, log_weights: Array, h: float, *, shrink: bool
+) -> Array:
+    """``log p_-j(x_j)``, one point, one centre at a time, as it is written."""
+    out = np.empty(len(points))
+    h = min(h, 1.0) if shrink else h
+    for j, point in enumerate(points):
+        mean = sum(np.exp(w) * c for w, c in zip(log_weights[j], centres, strict=True))
+        terms = []
+        for weight, centre in zip(log_weights[j], centres, strict=True):
+            if shrink:
+                centre = mean + np.sqrt(1 - h**2) * (centre - mean)
+            square = np.sum((point - centre) ** 2)
+            norm = 0.5 * point.size * np.log(2 * np.pi * h**2)
+            terms.append(weight - square / (2 * h**2) - norm)
+        out[j] = logsumexp(terms)
+    return out
+
+
+@pytest.mark.parametrize("shrink", [False, True])
+@pytest.mark.parametrize("d", [1, 3, 12])
+def test_scores_are_leave_one_out_log_densities(d: int, shrink: bool) -> None:
+    rng = np.random.default_rng([8, d])
+    centres = rng.standard_normal((40, d))
+    held_out = rng.choice(40, size=15, replace=False)
+    points = centres[held_out] + 0.1 * rng.standard_normal((15, d))
+    logs = rng.standard_normal((15, 40)) * 2
+    logs[np.arange(15), held_out] = -np.inf
+    logs -= logsumexp(logs, axis=1, keepdims=True)
+    widths = np.array([0.08, 0.3, 1.0, 1.7])
+    found = held_out_scores(points, centres, logs, widths, shrink=shrink)
+    assert found.shape == (4, 15)
+    for h, row in zip(widths, found, strict=True):
+        expected = slow_scores(points, centres, logs, float(h), shrink=shrink)
+        # Single precision of exponents that grow like 1 / h^2.
+        assert np.max(np.abs(row - expected)) < 1e-4 * (1 + 1 / h**2)
+
+
+def test_silvermans_rule() -> None:
+    assert silverman(100, 1) == pytest.approx((4 / 300) ** 0.2)
+    assert silverman(50, 3) == pytest.approx((4 / (5 * 50)) ** (1 / 7))
+    assert silverman(0.5, 2) == silverman(1.0, 2) == 1.0
+
+
+@pytest.mark.parametrize("members", [2, 3, 5, 10, 30, 100])
+def test_no_model_that_ignores_the_observation_is_ever_chosen(members: int) -> None:
+    """Equal weights without a regression would be the forecast with more noise."""
+    for make in (gaussian, two_lobes, squared):
+        for scaling in ("auto", "none", "standardize", "whiten"):
+            for preconditioner in ("auto", "none"):
+                model = chosen(
+                    make(members), scaling=scaling, preconditioner=preconditioner
+                )
+                ignores = np.isinf(model.measurement_bandwidth)
+                assert not (model.preconditioner == "none" and ignores)
+
+
+@pytest.mark.parametrize("make", [gaussian, two_lobes, squared])
+def test_the_answer_moves_with_the_observation(make: Any) -> None:
+    states, simulated, _ = make(100)
+    low, high = (np.quantile(simulated, q, axis=0) for q in (0.2, 0.8))
+    first = assimilate(states, simulated, low, seed=1).samples.mean(axis=0)
+    second = assimilate(states, simulated, high, seed=1).samples.mean(axis=0)
+    assert np.max(np.abs(first - second) / states.std(axis=0)) > 0.3
+
+
+REPLICATES = 40
+
+
+@pytest.mark.parametrize(
+    ("members", "dx", "dy"), [(50, 2, 1), (100, 3, 2), (200, 4, 4), (60, 40, 20)]
+)
+def test_gaussian_data_get_the_gaussian_update(members: int, dx: int, dy: int) -> None:
+    """By the one-standard-error rule a richer model wins by chance one time in six.
+
+    Of 40 replicates at most 13 are then lost in all but 1 of 1000 cases.
+    """
+    count = Counter(
+        bool(np.isinf(chosen(gaussian(members, dx, dy, seed)).measurement_bandwidth))
+        for seed in range(REPLICATES)
+    )
+    assert count[True] >= REPLICATES - 13, count
+
+
+@pytest.mark.parametrize(("members", "share"), [(50, 0.7), (100, 0.9), (250, 0.95)])
+def test_bimodal_data_get_kernels(members: int, share: float) -> None:
+    count = Counter(
+        bool(np.isinf(chosen(folded(members, seed)).measurement_bandwidth))
+        for seed in range(REPLICATES // 2)
+    )
+    assert count[False] >= share * REPLICATES / 2, count
+
+
+def test_bimodal_answers_have_both_modes_and_little_between() -> None:
+    """Exact: a thousandth within +-1; a shift of the members leaves a quarter there."""
+    for seed in range(5):
+        samples = assimilate(*folded(200, seed), seed=1).samples[:, 0]
+        assert 0.25 < np.mean(samples > 0) < 0.75
+        assert np.mean(np.abs(samples) < 1) < 0.1
+        shifted = assimilate(
+            *folded(200, seed),
+            options=AnalysisOptions(
+                preconditioner="linear", measurement_bandwidth=np.inf
+            ),
+        ).samples[:, 0]
+        assert np.mean(np.abs(shifted) < 1) > 0.2
+
+
+def test_a_curved_relation_is_not_answered_by_a_straight_line() -> None:
+    truth = np.array([1.2**2, np.sin(2.4)])
+    linear = AnalysisOptions(preconditioner="linear", measurement_bandwidth=np.inf)
+    errors: dict[str, list[float]] = {"auto": [], "linear": []}
+    for seed in range(5):
+        for name, options in (("auto", None), ("linear", linear)):
+            samples = assimilate(*squared(200, seed), options=options, seed=1).samples
+            errors[name].append(float(np.linalg.norm(samples.mean(axis=0) - truth)))
+    assert np.mean(errors["auto"]) < 0.5 * np.mean(errors["linear"])
+
+
+def test_what_the_caller_fixes_stays_fixed() -> None:
+    for fixed in (
+        {"preconditioner": "linear"},
+        {"preconditioner": "none"},
+        {"preconditioner": "shrunk"},
+        {"state_bandwidth": 0.33},
+        {"measurement_bandwidth": 0.77},
+        {"measurement_bandwidth": np.inf, "preconditioner": "linear"},
+        {"shrink": False},
+        {"shrink": True},
+        {"preconditioner": "kernel", "shrink": False, "state_bandwidth": 0.5},
+    ):
+        for triple in (gaussian(), two_lobes()):
+            model = chosen(triple, **fixed)
+            for name, value in fixed.items():
+                assert getattr(model, name) == value
+
+
+def test_scores_tell_whether_a_gaussian_update_would_have_done() -> None:
+    told = []
+    for seed in range(10):
+        for triple in (gaussian(100, seed=seed), folded(100, seed)):
+            facts = assimilate(*triple, seed=1).diagnostics
+            model = facts.model
+            assert model is not None
+            assert model.score is not None and model.gaussian_score is not None
+            assert facts.gaussian_preferred == (model.score <= model.gaussian_score)
+            assert facts.gaussian_preferred == bool(
+                np.isinf(model.measurement_bandwidth)
+            )
+            told.append(facts.gaussian_preferred)
+    assert sum(told[::2]) >= 6 and sum(told[1::2]) <= 1
+    fixed = AnalysisOptions(
+        preconditioner="none", state_bandwidth=0.5, measurement_bandwidth=0.5
+    )
+    facts = assimilate(*gaussian(), options=fixed, seed=1).diagnostics
+    assert facts.gaussian_preferred is None

@@ -123,7 +123,7 @@ def test_the_make_targets_and_files_it_names_exist() -> None:
         re.findall(r"make ([a-z]+)\b(?=[`\s]*(?:#|`|starts|uses))", README)
     ):
         assert re.search(rf"(?m)^{target}:", makefile), target
-    for name in re.findall(r"`([\w./]+\.(?:py|lock|example|yml|sh))`", README):
+    for name in re.findall(r"`([\w./]+\.(?:py|lock|conf|example|yml|sh))`", README):
         assert (ROOT / name).exists(), name
 
 

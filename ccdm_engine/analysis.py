@@ -29,6 +29,9 @@ class Advice:
 class ChosenModel:
     """The density model that was used, and how it scored on held-out members.
 
+    ``measurement_kernel`` says in which units ``measurement_bandwidth`` is:
+    ``"pairs"`` in those of the simulated measurements' spread (the caller's with
+    ``scaling="none"``), ``"noise"`` in those of the measurement noise.
     Scores are mean held-out log densities per member near the observation (nats);
     ``None`` where nothing had to be chosen.
     """
@@ -37,6 +40,7 @@ class ChosenModel:
     scaling: str
     state_bandwidth: float
     measurement_bandwidth: float
+    measurement_kernel: str
     max_bandwidth: float
     shrink: bool
     score: float | None = None

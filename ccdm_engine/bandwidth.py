@@ -71,13 +71,15 @@ def held_out_scores(
     # Scores are compared at the second decimal: single precision is plenty.
     gaps, cross = gaps.astype(np.float32), cross.astype(np.float32)
     base = np.maximum(log_weights, -1e30).astype(np.float32)
-    scores = np.empty((widths.size, points.shape[0]))
-    for k, (width, pull) in enumerate(zip(widths, pulls, strict=True)):
-        exponent = cross * np.float32(pull / width**2)
-        exponent -= gaps * np.float32(pull**2 / (2 * width**2))
-        exponent += base
-        top = exponent.max(axis=1)
-        total = np.exp(exponent - top[:, None]).sum(axis=1)
-        scores[k] = np.log(total) + top - own / (2 * width**2)
+    narrow = np.asarray(1.0 / (2 * widths**2))[:, None]
+    along = (2 * pulls[:, None] * narrow).astype(np.float32)[:, :, None]
+    away = (pulls[:, None] ** 2 * narrow).astype(np.float32)[:, :, None]
+    exponent = along * cross
+    exponent -= away * gaps
+    exponent += base
+    top = exponent.max(axis=2)
+    exponent -= top[:, :, None]
+    total = np.exp(exponent, out=exponent).sum(axis=2)
+    scores = np.log(total) + top - own * narrow
     norm = 0.5 * points.shape[1] * np.log(2 * np.pi * bandwidths**2)
     return np.asarray(scores - norm[:, None])

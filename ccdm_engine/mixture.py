@@ -49,12 +49,14 @@ def conditional_log_weights(distance_square: Array, bandwidth: float) -> Array:
     nearest = np.min(distance_square, axis=-1, keepdims=True)
     with np.errstate(over="ignore"):  # an overflowing exponent is a weight of zero
         exponent = -((distance_square - nearest) / bandwidth) / (2.0 * bandwidth)
-    return np.asarray(exponent - logsumexp(exponent, axis=-1, keepdims=True))
+    # The largest exponent is zero, so that the plain sum is already the stable one.
+    total = np.sum(np.exp(exponent), axis=-1, keepdims=True)
+    return np.asarray(exponent - np.log(total))
 
 
 def effective_sample_size(log_weights: Array) -> float:
     """``1 / sum_i w_i^2`` of normalised weights (Kong 1992); between 1 and N."""
-    return float(np.exp(-logsumexp(2.0 * log_weights)))
+    return float(1.0 / np.sum(np.exp(2.0 * log_weights)))
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.mixture import conditional_log_weights
+from ccdm_engine.mixture import conditional_log_weights, effective_sample_size
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.scaling import fit_frame
 
@@ -19,7 +21,21 @@ HELD_OUT = 50
 FARTHEST = 1e100
 
 
-@dataclass(frozen=True, slots=True)
+class ConditionalWeights(NamedTuple):
+    """Weights of the members for one measurement bandwidth.
+
+    Attributes:
+        given_observation: ``log w_i`` given ``y*``, ``(N,)``.
+        given_member: ``log w_ij`` of the others given ``y_j``, held-out j, ``(J, N)``.
+        effective: effective sample size of ``w_i``.
+    """
+
+    given_observation: Array
+    given_member: Array
+    effective: float
+
+
+@dataclass(frozen=True)
 class Neighbourhood:
     """Distances between measurements, and the members on which models are judged.
 
@@ -28,21 +44,53 @@ class Neighbourhood:
         held_out: indices of the members nearest to the observation, ``(J,)``.
         among: ``|y_j - y_i|^2`` for held-out j, ``(J, N)``; infinite between a member
             and itself or a copy of itself.
+        kind: ``"pairs"`` or ``"noise"``, see :mod:`.family`.
         spread: of a measurement in kernel coordinates; 1 unless they are the caller's.
     """
 
     to_observation: Array
     held_out: npt.NDArray[np.intp]
     among: Array
+    kind: str
     spread: float
 
-    def log_weights(self, bandwidth: float) -> Array:
-        """``log w_ij`` of the other members given measurement j, ``(J, N)``."""
+    @cached_property
+    def _known(self) -> dict[float, ConditionalWeights]:
+        return {}
+
+    def weights(self, bandwidth: float) -> ConditionalWeights:
+        """Weights of the members for one bandwidth, computed once."""
+        if bandwidth not in self._known:
+            log_weights = conditional_log_weights(self.to_observation, bandwidth)
+            self._known[bandwidth] = ConditionalWeights(
+                log_weights,
+                self._held_out_log_weights(bandwidth),
+                effective_sample_size(log_weights),
+            )
+        return self._known[bandwidth]
+
+    def _held_out_log_weights(self, bandwidth: float) -> Array:
         if np.isfinite(bandwidth):
             return conditional_log_weights(self.among, bandwidth)
         others = np.isfinite(self.among)
         count = np.maximum(others.sum(axis=1, keepdims=True), 1)
         return np.where(others, -np.log(count), -np.inf)
+
+    def around(
+        self, centres: Array, measured: Array, observation: Array
+    ) -> Neighbourhood:
+        """Kernels around other centres, in other coordinates, same held-out members.
+
+        Args:
+            centres: where the members' kernels sit, ``(N, dy)``.
+            measured: what the members measured, ``(N, dy)``.
+            observation: ``y*``, ``(dy,)``.
+        """
+        to_observation, among = _distances(
+            centres, measured[self.held_out], observation
+        )
+        among[np.isinf(self.among)] = np.inf
+        return Neighbourhood(to_observation, self.held_out, among, "noise", 1.0)
 
     @property
     def observation_distance(self) -> float:
@@ -65,19 +113,25 @@ def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:
     """
     frame = fit_frame(pairs.simulated, scaling)
     simulated = frame.into(pairs.simulated)
-    gaps = simulated - frame.into(pairs.observation)
-    to_observation = np.sum(np.clip(gaps, -FARTHEST, FARTHEST) ** 2, axis=1)
+    target = frame.into(pairs.observation)
+    to_observation, _ = _distances(simulated, simulated[:0], target)
     count = min(HELD_OUT, simulated.shape[0])
     held_out = np.sort(np.argsort(to_observation, kind="stable")[:count])
-    squares = np.sum(simulated**2, axis=1)
-    among = squares[held_out, None] + squares - 2 * simulated[held_out] @ simulated.T
-    among = np.maximum(among, 0.0)
+    _, among = _distances(simulated, simulated[held_out], target)
     copies = _copies(pairs.states)
     among[copies[held_out, None] == copies] = np.inf
     spread = 1.0
     if frame.kind == "none":
         spread = float(np.sqrt(np.mean(np.var(simulated, axis=0, ddof=1))))
-    return Neighbourhood(to_observation, held_out, among, spread)
+    return Neighbourhood(to_observation, held_out, among, "pairs", spread)
+
+
+def _distances(centres: Array, points: Array, target: Array) -> tuple[Array, Array]:
+    """Squared distances of the target, ``(N,)``, and of points, ``(J, N)``."""
+    gaps = np.clip(centres - target, -FARTHEST, FARTHEST)
+    among = np.sum(points**2, axis=1)[:, None] + np.sum(centres**2, axis=1)
+    among = np.maximum(among - 2 * points @ centres.T, 0.0)
+    return np.sum(gaps**2, axis=1), among
 
 
 def _copies(states: Array) -> npt.NDArray[np.intp]:

@@ -50,12 +50,15 @@ class Regression:
         leverage: ``dm(y_i)/dx_i``, ``(N, 1)`` or ``(N, dx)``: how much of a member's
             own state is in its own prediction. ``e_i / (1 - leverage_i)`` is the
             residual that the regression without member i would have left.
+        own: residuals of the members' measurements as they are, ``(N, dx)``, where
+            ``residuals`` are those of measurements with more noise.
     """
 
     name: str
     residuals: Array
     target: Array
     leverage: Array
+    own: Array | None = None
 
     @property
     def shifted(self) -> Array:
@@ -67,8 +70,9 @@ class Regression:
         """Residual of each member under the regression without it, (N, dx)."""
         # A member that determines its own prediction says nothing about error.
         keep = np.maximum(1.0 - self.leverage, 1.0 / self.leverage.shape[0])
-        mean = self.residuals.mean(axis=0)
-        return np.asarray(mean + (self.residuals - mean) / keep)
+        own = self.residuals if self.own is None else self.own
+        mean = own.mean(axis=0)
+        return np.asarray(mean + (own - mean) / keep)
 
 
 def none(states: Array, simulated: Array, observation: Array) -> Regression:
@@ -96,6 +100,38 @@ def linear(states: Array, simulated: Array, observation: Array) -> Regression:
         states - u @ loadings,
         ((vt @ target_gap) / values) @ loadings,
         np.sum(u**2, axis=1, keepdims=True),
+    )
+
+
+def weighted(
+    states: Array,
+    simulated: Array,
+    noisier: Array,
+    observation: Array,
+    weights: Array,
+) -> Regression:
+    """Least squares near the observation, from measurements with more noise.
+
+    Args:
+        states: ``x_i``, ``(N, dx)``.
+        simulated: ``y_i``, ``(N, dy)``, with the noise they have.
+        noisier: the same with the noise of a weaker observation, ``(N, dy)``.
+        observation: ``y*``, ``(dy,)``.
+        weights: of the members, summing to 1, ``(N,)``.
+    """
+    mean, middle = weights @ noisier, weights @ states
+    gaps = noisier - mean
+    roots = np.sqrt(weights)[:, None]
+    u, values, vt = np.linalg.svd(roots * gaps, full_matrices=False)
+    kept = values > RANK_TOLERANCE * values[0]
+    u, values, vt = u[:, kept], values[kept], vt[kept]
+    gain = (vt.T / values) @ (u.T @ (roots * (states - middle)))
+    return Regression(
+        "linear",
+        states - gaps @ gain,
+        (observation - mean) @ gain,
+        np.sum(u**2, axis=1, keepdims=True) + weights[:, None],
+        own=states - (simulated - mean) @ gain,
     )
 
 

@@ -1,0 +1,176 @@
+"""The family of density models that the options leave open.
+
+A candidate joins a regression of states on measurements, a kernel on measurements and
+its bandwidth ``h_y``. Two kinds of measurement kernel:
+
+``pairs``
+    around each simulated measurement ``y_i``, in units of their spread: the paper's.
+``noise``
+    around what ``y_i`` would be without its noise, in units of that noise
+    (:mod:`.noise`): for ``h_y = 1`` the likelihood itself, beyond that a tempered one,
+    the rest of which goes through the regression. Used where the noise can be told.
+
+The ends are the paper's kernel density (no regression, narrow kernels) and the
+stochastic EnKF (linear regression, ``h_y`` infinite).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdm_engine import preconditioning
+from ccdm_engine.neighbourhood import Neighbourhood
+from ccdm_engine.noise import NoiseModel, noise_model
+from ccdm_engine.options import AnalysisOptions
+from ccdm_engine.pairs import Pairs
+from ccdm_engine.preconditioning import Regression
+from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, Frame, fit_frame
+
+Array = npt.NDArray[np.float64]
+
+# Candidate bandwidths: in units of the measurements' spread, and of their noise.
+PAIRS_BANDWIDTHS = (0.1, 0.2, 0.4, 0.7, 1.2)
+NOISE_BANDWIDTHS = (1.2, 1.6, 2.2, 3.2, 5.0)
+# A regression with as many columns as this share of the members predicts its own
+# training data and nothing else: left out of the automatic family.
+SATURATED = 0.5
+# A weighted regression needs this many effective members per coefficient.
+MEMBERS_PER_COEFFICIENT = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A regression, a measurement kernel and its bandwidth.
+
+    Attributes:
+        regression: evaluated on the members and at the observation.
+        prior: frame of the residuals of all members alike.
+        near: measurement kernels around the members.
+        bandwidth: ``h_y``, in the units of these kernels.
+    """
+
+    regression: Regression
+    prior: Frame
+    near: Neighbourhood
+    bandwidth: float
+
+    @property
+    def is_shift(self) -> bool:
+        """Whether each member is moved along the regression, and no more."""
+        return np.isinf(self.bandwidth) and self.regression.name != "none"
+
+
+def candidates(
+    pairs: Pairs, options: AnalysisOptions, near: Neighbourhood
+) -> Iterator[Candidate]:
+    """Every combination that the options allow.
+
+    Args:
+        pairs: at least one measurement; every state and measurement with spread.
+        options: what is fixed and what is ``"auto"``.
+        near: the ``pairs`` kernels.
+    """
+    noise = noise_model(pairs) if _is_open(options) else None
+    for regression in _regressions(pairs, options, noise):
+        prior = _prior(regression, pairs, options)
+        for h_y in _bandwidths(regression, near, options, noise):
+            yield Candidate(regression, prior, near, h_y)
+    if noise is not None:
+        yield from _tempered(pairs, noise, options, near)
+
+
+def _is_open(options: AnalysisOptions) -> bool:
+    """Whether regression and measurement kernel are both left to the engine."""
+    return (
+        options.preconditioner == options.measurement_bandwidth == "auto"
+        and options.localization is None
+    )
+
+
+def has_footing(pairs: Pairs) -> bool:
+    """Whether there are members enough to know the shape of a kernel on the states."""
+    members, dimension = pairs.states.shape
+    return bool(members >= MEMBERS_PER_DIMENSION * (dimension + 1))
+
+
+def _prior(regression: Regression, pairs: Pairs, options: AnalysisOptions) -> Frame:
+    return fit_frame(
+        regression.residuals,
+        options.scaling,
+        center=options.center,
+        floor=pairs.states.std(axis=0, ddof=1),
+    )
+
+
+def _regressions(
+    pairs: Pairs, options: AnalysisOptions, noise: NoiseModel | None
+) -> list[Regression]:
+    triple = (pairs.states, pairs.simulated, pairs.observation)
+    wanted = options.preconditioner
+    if options.localization is not None:
+        return [
+            preconditioning.localized(
+                *triple, options.localization, pairs.state_columns, pairs.columns
+            )
+        ]
+    if wanted != "auto":
+        return [preconditioning.RULES[wanted](*triple)]
+    saturated = pairs.columns.size > SATURATED * (pairs.used.size - 1)
+    names = ["shrunk"] if saturated else ["linear", "shrunk"]
+    if has_footing(pairs) and noise is None:
+        names.append("none")
+    return [preconditioning.RULES[name](*triple) for name in names]
+
+
+def _bandwidths(
+    regression: Regression,
+    near: Neighbourhood,
+    options: AnalysisOptions,
+    noise: NoiseModel | None,
+) -> tuple[float, ...]:
+    if options.measurement_bandwidth != "auto":
+        return (float(options.measurement_bandwidth),)
+    finite = tuple(near.spread * width for width in PAIRS_BANDWIDTHS)
+    if regression.name == "none":
+        # Without a regression equal weights would ignore the observation.
+        return finite
+    members, dimension = regression.residuals.shape
+    if noise is not None or members < MEMBERS_PER_DIMENSION * (dimension + 1):
+        # Kernels in units of the noise are better, or kernels have no footing here:
+        # keep the members, and move them.
+        return (np.inf,)
+    return (*finite, np.inf)
+
+
+def _tempered(
+    pairs: Pairs, noise: NoiseModel, options: AnalysisOptions, near: Neighbourhood
+) -> Iterator[Candidate]:
+    """Candidates with kernels in units of the measurement noise."""
+    kernels = near.around(
+        noise.fitted @ noise.whiten,
+        pairs.simulated @ noise.whiten,
+        pairs.observation @ noise.whiten,
+    )
+    coefficients = 1 + pairs.columns.size + pairs.states.shape[1]
+    for h_y in NOISE_BANDWIDTHS:
+        weights = kernels.weights(h_y)
+        if weights.effective < MEMBERS_PER_COEFFICIENT * coefficients:
+            continue
+        regression = preconditioning.weighted(
+            pairs.states,
+            pairs.simulated,
+            _noisier(pairs, noise, h_y),
+            pairs.observation,
+            np.exp(weights.given_observation),
+        )
+        yield Candidate(regression, _prior(regression, pairs, options), kernels, h_y)
+
+
+def _noisier(pairs: Pairs, noise: NoiseModel, h_y: float) -> Array:
+    """Measurements with the noise of the power ``1 - 1 / h_y^2`` of the likelihood."""
+    factor = h_y / np.sqrt(h_y**2 - 1.0)
+    return np.asarray(noise.fitted + factor * (pairs.simulated - noise.fitted))

@@ -71,6 +71,8 @@ say "building"
     --tag localhost/ccdm:latest . >"${work}/build.log" 2>&1 \
     || { tail -n 40 "${work}/build.log" >&2; fail "the build failed"; }
 rm -f deploy/wheelhouse/*.whl
+# What an earlier build left without a name.
+"${builder[@]}" rmi --prune >/dev/null 2>&1 || true
 
 container="$("${builder[@]}" from localhost/ccdm:latest)"
 root="$("${builder[@]}" mount "${container}")"

@@ -83,10 +83,19 @@ class Container:
             stderr=subprocess.STDOUT,
         )
         deadline = time.monotonic() + 60
-        while self.run(self.health_check).returncode != 0:
+        # Before the namespaces are made, "inside" would be this very machine.
+        while not self.is_apart() or self.run(self.health_check).returncode != 0:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"the service did not start:\n{self.output()}")
-            time.sleep(0.5)
+            time.sleep(0.2)
+
+    def is_apart(self) -> bool:
+        """Whether the process has left this machine's network."""
+        theirs = Path(f"/proc/{self.process.pid}/ns/net")
+        try:
+            return theirs.readlink() != Path("/proc/self/ns/net").readlink()
+        except OSError:
+            return False
 
     @property
     def health_check(self) -> list[str]:

@@ -24,7 +24,12 @@ import numpy.typing as npt
 
 from ccdm_engine import diagnostics, inflation
 from ccdm_engine.analysis import Analysis
-from ccdm_engine.errors import NonFiniteError, OptionsError, ShapeError
+from ccdm_engine.errors import (
+    NonFiniteError,
+    NumericalError,
+    OptionsError,
+    ShapeError,
+)
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
@@ -36,7 +41,7 @@ from ccdm_engine.pairs import (
     without_constants,
 )
 from ccdm_engine.sampling import Sampled, sample
-from ccdm_engine.selection import Model, choose
+from ccdm_engine.selection import Choice, Model, choose
 from ccdm_engine.streams import EXTRA, LATENTS, PERTURBATION, stream
 
 Array = npt.NDArray[np.float64]
@@ -73,6 +78,10 @@ def assimilate(
     Raises:
         ShapeError, DtypeError, NonFiniteError, TooFewMembersError: unusable arrays.
         OptionsError: options, seed or latents that do not fit.
+        NumericalError: arithmetic that breaks down, which takes extreme units.
+
+    The bytes are the same for any number of workers and any transport. In large
+    problems they depend on how many threads NumPy's BLAS uses; the service uses one.
     """
     options = AnalysisOptions() if options is None else options
     seed = _checked_seed(seed)
@@ -95,13 +104,36 @@ def assimilate(
     if pairs.columns.size == 0 or normal.is_constant:
         samples = _unchanged(pairs, n_samples, options)
         return Analysis(samples, diagnostics.unchanged(pairs, samples, options, seed))
-    choice = choose(normal.pairs, options)
-    result = _update(normal.pairs, choice.model, options, draws[:, normal.kept], seed)
-    inflated = inflation.multiplicative(result.samples, options.inflation)
-    samples = normal.restore(inflated)
+    with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
+        choice, result = _analyse(normal.pairs, options, draws[:, normal.kept], seed)
+        inflated = inflation.multiplicative(result.samples, options.inflation)
+        samples = normal.restore(inflated)
+    if not np.isfinite(samples).all():
+        raise _breakdown("samples that are not finite")
+    choice = choice.in_units(normal.exponents)
     return Analysis(
         samples,
         diagnostics.describe(pairs, choice, result.sampled, samples, options, seed),
+    )
+
+
+def _analyse(
+    pairs: Pairs, options: AnalysisOptions, latents: Array, seed: int
+) -> tuple[Choice, _Result]:
+    try:
+        choice = choose(pairs, options)
+        return choice, _update(pairs, choice.model, options, latents, seed)
+    except np.linalg.LinAlgError as error:
+        raise _breakdown(str(error)) from error
+
+
+def _breakdown(what: str) -> NumericalError:
+    return NumericalError(
+        "forecast_states",
+        got=what,
+        wanted="a finite analysis",
+        remedy="Check the units: with scaling='none' keep values and bandwidths "
+        "within 1e-100 to 1e100.",
     )
 
 

@@ -101,7 +101,8 @@ class Neighbourhood:
         """
         typical = float(np.sqrt(np.median(np.min(self.among, axis=1))))
         nearest = float(np.sqrt(np.min(self.to_observation)))
-        return nearest / (typical if typical > 0 else self.spread)
+        yardstick = typical if typical > 0 else self.spread
+        return nearest / yardstick if yardstick > 0 else 0.0
 
 
 def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:

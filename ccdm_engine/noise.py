@@ -79,7 +79,7 @@ def _fits(pairs: Pairs) -> Iterator[Regression]:
     members, dimension = pairs.states.shape
     centre = pairs.states.mean(axis=0)
     spread = pairs.states.std(axis=0)
-    states = (pairs.states - centre) / spread
+    states = (pairs.states - centre) / np.where(spread > 0, spread, 1.0)
     yield _centred(preconditioning.linear(pairs.simulated, states, states[0]))
     first, second = np.triu_indices(dimension)
     if members >= MEMBERS_PER_DIMENSION * (1 + dimension + first.size):

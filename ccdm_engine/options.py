@@ -24,6 +24,8 @@ Scaling = Literal["auto", "none", "standardize", "whiten"]
 Preconditioner = Literal["auto", "none", "linear", "shrunk", "kernel"]
 # Bandwidths and factors beyond these can only be mistakes, and their squares overflow.
 SMALLEST, LARGEST = 1e-100, 1e100
+# An adaptive step cannot be more accurate than the arithmetic.
+SMALLEST_RTOL = 1e-13
 
 FailedMembers = Literal["error", "drop", "refill"]
 
@@ -110,7 +112,7 @@ class AnalysisOptions:
         _flag("center", self.center)
         _flag("moment_matched", self.moment_matched)
         _positive("inflation", self.inflation)
-        _positive("rtol", self.rtol)
+        _positive("rtol", self.rtol, least=SMALLEST_RTOL)
         _positive("atol", self.atol)
         _localization(self.localization, self.preconditioner)
         _ordered(self.state_bandwidth, self.max_bandwidth)
@@ -252,12 +254,12 @@ def _bandwidth(
     raise OptionsError(name, got=_short(value), wanted=wanted)
 
 
-def _positive(name: str, value: object) -> None:
-    if not _is_number(value) or not SMALLEST <= value <= LARGEST:  # type: ignore[operator]
+def _positive(name: str, value: object, least: float = SMALLEST) -> None:
+    if not _is_number(value) or not least <= value <= LARGEST:  # type: ignore[operator]
         raise OptionsError(
             name,
             got=_short(value),
-            wanted=f"a positive number from {SMALLEST:g} to {LARGEST:g}",
+            wanted=f"a positive number from {least:g} to {LARGEST:g}",
         )
 
 

@@ -77,15 +77,19 @@ def sample(
     if multistep and mixture.radius <= SINGLE_KERNEL * mixture.bandwidth:
         points = mixture.mean + mixture.bandwidth * latents
         return Sampled(points, 0, mixture.bandwidth, 0.0)
+    wanted = None
+    if options.max_bandwidth != "auto":
+        wanted = float(options.max_bandwidth)
     if not multistep:
-        return _transport(mixture, options, latents, seed)
+        return _transport(mixture, options, wanted, latents, seed)
     # Around the mixture's own mean and in units near h, single precision suffices.
     unit = float(2.0 ** np.frexp(mixture.bandwidth)[1])
     origin = mixture.mean if options.moment_matched else np.zeros_like(mixture.mean)
     local = Mixture(
         (mixture.centres - origin) / unit, mixture.log_weights, mixture.bandwidth / unit
     )
-    drawn = _local(local, _in_units(options, unit), latents, seed)
+    wanted = None if wanted is None else wanted / unit
+    drawn = _local(local, options, wanted, latents, seed)
     return Sampled(
         origin + unit * drawn.points,
         drawn.evaluations,
@@ -95,31 +99,32 @@ def sample(
 
 
 def _local(
-    mixture: Mixture, options: AnalysisOptions, latents: Array, seed: int
+    mixture: Mixture,
+    options: AnalysisOptions,
+    wanted: float | None,
+    latents: Array,
+    seed: int,
 ) -> Sampled:
     members, dimension = mixture.centres.shape
     if dimension <= members:
-        return _transport(mixture, options, latents, seed)
+        return _transport(mixture, options, wanted, latents, seed)
     subspace = fit_subspace(mixture)
-    inner = _transport(subspace.mixture, options, subspace.project(latents), seed)
+    inside = subspace.project(latents)
+    inner = _transport(subspace.mixture, options, wanted, inside, seed)
     points = subspace.embed(inner.points, latents, mixture.bandwidth)
     return replace(inner, points=points)
 
 
-def _in_units(options: AnalysisOptions, unit: float) -> AnalysisOptions:
-    if options.max_bandwidth == "auto":
-        return options
-    return replace(
-        options, max_bandwidth=options.max_bandwidth / unit, state_bandwidth="auto"
-    )
-
-
 def _transport(
-    mixture: Mixture, options: AnalysisOptions, latents: Array, seed: int
+    mixture: Mixture,
+    options: AnalysisOptions,
+    wanted: float | None,
+    latents: Array,
+    seed: int,
 ) -> Sampled:
     covariance = mixture.centre_covariance()
     widest = float(np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
-    largest = _max_bandwidth(mixture.bandwidth, widest, options)
+    largest = _max_bandwidth(mixture.bandwidth, widest, wanted)
     start = _start(mixture, covariance, largest, latents, options)
     density = STEP_DENSITY.get(options.sampler, 1.0)
     dtype = _working_dtype(mixture, options.sampler)
@@ -167,9 +172,9 @@ def batch_rows(members: int) -> int:
     return int(min(max(BATCH_LOGITS // members, fewest), most))
 
 
-def _max_bandwidth(smallest: float, widest: float, options: AnalysisOptions) -> float:
-    if options.max_bandwidth != "auto":
-        return max(float(options.max_bandwidth), 1.01 * smallest)
+def _max_bandwidth(smallest: float, widest: float, wanted: float | None) -> float:
+    if wanted is not None:
+        return max(wanted, 1.01 * smallest)
     return max(START_DEVIATIONS * widest, 1.5 * smallest)
 
 

@@ -12,7 +12,7 @@ Breiman et al. 1984 for choosing among models of unequal complexity).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +89,16 @@ class Choice(NamedTuple):
     model: Model
     gaussian_score: float | None
     observation_distance: float
+
+    def in_units(self, exponents: npt.NDArray[np.int32]) -> Choice:
+        """The same with scores as densities per unit of ``2^exponent`` times ours."""
+        shift = float(np.sum(exponents)) * np.log(2.0)
+        score, gaussian = self.model.score, self.gaussian_score
+        return Choice(
+            replace(self.model, score=None if score is None else score - shift),
+            None if gaussian is None else gaussian - shift,
+            self.observation_distance,
+        )
 
 
 class _Scored(NamedTuple):

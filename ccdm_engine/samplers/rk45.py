@@ -16,6 +16,9 @@ from scipy.integrate import RK45
 from ccdm_engine.errors import NumericalError
 from ccdm_engine.samplers.contract import Draws, Task
 
+# The paper's tolerances need one or two hundred; more than this never ends.
+MOST_EVALUATIONS = 10_000
+
 
 def sample(task: Task) -> Draws:
     """Integrate the flow adaptively.
@@ -42,10 +45,13 @@ def sample(task: Task) -> Draws:
     )
     while solver.status == "running":
         message = solver.step()
-        if solver.status == "failed":
+        # A step size of NaN never falls below the smallest, so look for it as well.
+        lost = not np.isfinite(solver.h_abs)
+        if solver.status == "failed" or lost or solver.nfev > MOST_EVALUATIONS:
             raise NumericalError(
                 "sampler",
-                got=f"rk45 stopped at t = {solver.t:g}: {message}",
+                got=f"rk45 at t = {solver.t:g} after {solver.nfev} evaluations"
+                + (f": {message}" if message else ""),
                 wanted="a solution down to the state bandwidth",
                 remedy="Raise rtol and atol, or use sampler='ode'.",
             )

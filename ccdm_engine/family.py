@@ -8,7 +8,7 @@ its bandwidth ``h_y``. Two kinds of measurement kernel:
 ``noise``
     around what ``y_i`` would be without its noise, in units of that noise
     (:mod:`.noise`): for ``h_y = 1`` the likelihood itself, beyond that a tempered one,
-    the rest of which goes through the regression. Used where the noise can be told.
+    the rest of which goes through the regression.
 
 The ends are the paper's kernel density (no regression, narrow kernels) and the
 stochastic EnKF (linear regression, ``h_y`` infinite).
@@ -59,6 +59,13 @@ class Candidate:
     bandwidth: float
 
     @property
+    def tier(self) -> int:
+        """0 for a shift, 1 for kernels in units of the noise, 2 for ``pairs``."""
+        if self.is_shift:
+            return 0
+        return 1 if self.near.kind == "noise" else 2
+
+    @property
     def is_shift(self) -> bool:
         """Whether each member is moved along the regression, and no more."""
         return np.isinf(self.bandwidth) and self.regression.name != "none"
@@ -75,9 +82,9 @@ def candidates(
         near: the ``pairs`` kernels.
     """
     noise = noise_model(pairs) if _is_open(options) else None
-    for regression in _regressions(pairs, options, noise):
+    for regression in _regressions(pairs, options):
         prior = _prior(regression, pairs, options)
-        for h_y in _bandwidths(regression, near, options, noise):
+        for h_y in _bandwidths(regression, near, options):
             yield Candidate(regression, prior, near, h_y)
     if noise is not None:
         yield from _tempered(pairs, noise, options, near)
@@ -106,9 +113,7 @@ def _prior(regression: Regression, pairs: Pairs, options: AnalysisOptions) -> Fr
     )
 
 
-def _regressions(
-    pairs: Pairs, options: AnalysisOptions, noise: NoiseModel | None
-) -> list[Regression]:
+def _regressions(pairs: Pairs, options: AnalysisOptions) -> list[Regression]:
     triple = (pairs.states, pairs.simulated, pairs.observation)
     wanted = options.preconditioner
     if options.localization is not None:
@@ -121,16 +126,13 @@ def _regressions(
         return [preconditioning.RULES[wanted](*triple)]
     saturated = pairs.columns.size > SATURATED * (pairs.used.size - 1)
     names = ["shrunk"] if saturated else ["linear", "shrunk"]
-    if has_footing(pairs) and noise is None:
+    if has_footing(pairs):
         names.append("none")
     return [preconditioning.RULES[name](*triple) for name in names]
 
 
 def _bandwidths(
-    regression: Regression,
-    near: Neighbourhood,
-    options: AnalysisOptions,
-    noise: NoiseModel | None,
+    regression: Regression, near: Neighbourhood, options: AnalysisOptions
 ) -> tuple[float, ...]:
     if options.measurement_bandwidth != "auto":
         return (float(options.measurement_bandwidth),)
@@ -139,9 +141,8 @@ def _bandwidths(
         # Without a regression equal weights would ignore the observation.
         return finite
     members, dimension = regression.residuals.shape
-    if noise is not None or members < MEMBERS_PER_DIMENSION * (dimension + 1):
-        # Kernels in units of the noise are better, or kernels have no footing here:
-        # keep the members, and move them.
+    if members < MEMBERS_PER_DIMENSION * (dimension + 1):
+        # Kernels have no footing here: keep the members, and move them.
         return (np.inf,)
     return (*finite, np.inf)
 

@@ -4,9 +4,10 @@ Every candidate of the family (:mod:`.family`) is scored by its held-out likelih
 (:mod:`.bandwidth`) over the members nearest to the observation, for a range of state
 bandwidths, with and without shrinkage.
 
-A Gaussian update keeps every member's identity and adds no sampling noise, so another
-model replaces it only when it is better by more than one standard error (the rule of
-Breiman et al. 1984 for choosing among models of unequal complexity).
+A shift keeps every member's identity and adds no sampling noise, and kernels in units
+of the noise do not count it twice. A richer tier therefore replaces a plainer one only
+when it is better by more than its sampling error (the rule of Breiman et al. 1984 for
+choosing among models of unequal complexity).
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ Array = npt.NDArray[np.float64]
 
 # Candidate bandwidths of the states, in units of their spread.
 STATE_BANDWIDTHS = (0.08, 0.14, 0.24, 0.4, 0.6, 1.0)
-# A richer model must beat the Gaussian update by so many standard errors.
-STANDARD_ERRORS = 1.0
+# By so many standard errors a model of this tier must beat the plainer ones: shifts,
+# kernels in units of the noise, kernels around the measurements with their noise.
+STANDARD_ERRORS = (0.0, 1.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +126,28 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
         if only is not None:
             return Choice(only, None, near.observation_distance)
     scored = [item for candidate in family for item in _scored(candidate, options)]
-    best = max(scored, key=lambda item: item.mean)
-    shifts = [item for item in scored if item.model.is_shift]
-    if not shifts:
-        return Choice(best.model, None, near.observation_distance)
-    plain = max(shifts, key=lambda item: item.mean)
-    gain = best.scores - plain.scores
-    error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
-    chosen = best if gain.mean() > STANDARD_ERRORS * error else plain
-    return Choice(chosen.model, plain.mean, near.observation_distance)
+    best_of_tiers = _best_of_tiers(scored)
+    chosen = best_of_tiers[0]
+    for richer in best_of_tiers[1:]:
+        gain = richer.scores - chosen.scores
+        error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
+        needed = STANDARD_ERRORS[richer.model.candidate.tier]
+        chosen = richer if gain.mean() > needed * error else chosen
+    plain = best_of_tiers[0]
+    gaussian = plain.mean if plain.model.is_shift else None
+    return Choice(chosen.model, gaussian, near.observation_distance)
+
+
+def _best_of_tiers(scored: Sequence[_Scored]) -> list[_Scored]:
+    """The best-scoring model of each tier, the plainest tier first."""
+    tiers = sorted({item.model.candidate.tier for item in scored})
+    return [
+        max(
+            (item for item in scored if item.model.candidate.tier == tier),
+            key=lambda item: item.mean,
+        )
+        for tier in tiers
+    ]
 
 
 def _only_model(candidate: Candidate, options: AnalysisOptions) -> Model | None:

@@ -98,7 +98,7 @@ def test_rows_and_columns_are_both_an_observation(shape: tuple[int, ...]) -> Non
     assert found.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("name", ["auto", "ode", "sde", "rk45", "exact", "perturbed"])
+@pytest.mark.parametrize("name", ["ode", "sde", "rk45", "exact", "perturbed"])
 def test_another_seed_gives_other_samples(name: str) -> None:
     first, second = (
         assimilate(*two_lobes(), options=OPTIONS[name], seed=seed).samples

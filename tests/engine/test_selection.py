@@ -108,7 +108,7 @@ def test_gaussian_data_get_the_gaussian_update(members: int, dx: int, dy: int) -
     assert count[True] >= REPLICATES - 13, count
 
 
-@pytest.mark.parametrize(("members", "share"), [(50, 0.7), (100, 0.9), (250, 0.95)])
+@pytest.mark.parametrize(("members", "share"), [(100, 0.9), (250, 0.95)])
 def test_bimodal_data_get_kernels(members: int, share: float) -> None:
     count = Counter(
         bool(np.isinf(chosen(folded(members, seed)).measurement_bandwidth))

@@ -149,3 +149,44 @@ def demo(
     from service.cli.demo.run import Plan, run_demo
 
     raise typer.Exit(run_demo(Plan(cycles, members, seed, out)))
+
+
+@app.command()
+def experiment(
+    name: Annotated[
+        str | None, typer.Argument(help="Published setting; none lists them.")
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="Comma-separated, with options: ccdm:inflation=1.02")
+    ] = "ccdm,enkf,letkf,sir",
+    members: Annotated[str, typer.Option(help="Ensemble sizes.")] = "50,100,250",
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    first_seed: Annotated[int, typer.Option(min=0)] = 0,
+    cycles: Annotated[
+        int | None, typer.Option(min=1, help="As in the setting unless given.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    w2: Annotated[bool, typer.Option(help="Distance to a reference.")] = False,
+    pictures: Annotated[bool, typer.Option(help="Draw them.")] = True,
+    out: Annotated[Path, typer.Option(help="Folder.")] = Path("out/experiments"),
+) -> None:
+    """Compare methods on a published twin experiment; resumable."""
+    from service.cli.experiment import Plan, list_experiments, run_experiment
+
+    if name is None:
+        list_experiments()
+        return
+    run_experiment(
+        Plan(
+            name,
+            method,
+            members,
+            seeds,
+            first_seed,
+            cycles,
+            workers,
+            w2,
+            pictures,
+            out,
+        )
+    )

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from ccdm_engine import AnalysisOptions
+from service.cli.app import app
 from service.media.npy import decode_npy
 from service.settings import Settings
 
@@ -125,6 +126,16 @@ def test_the_make_targets_and_files_it_names_exist() -> None:
         assert re.search(rf"(?m)^{target}:", makefile), target
     for name in re.findall(r"`([\w./]+\.(?:py|lock|conf|example|yml|sh))`", README):
         assert (ROOT / name).exists(), name
+
+
+def test_the_commands_it_names_exist() -> None:
+    named = set(re.findall(r"ccdm ([a-z]+)\b", README)) - {"import"}
+    known = {
+        command.callback.__name__
+        for command in app.registered_commands
+        if command.callback
+    }
+    assert {"assimilate", "check", "experiment"} <= named <= known
 
 
 def test_the_numbers_it_promises_are_the_defaults() -> None:

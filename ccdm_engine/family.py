@@ -8,7 +8,9 @@ its bandwidth ``h_y``. Two kinds of measurement kernel:
 ``noise``
     around what ``y_i`` would be without its noise, in units of that noise
     (:mod:`.noise`): for ``h_y = 1`` the likelihood itself, beyond that a tempered one,
-    the rest of which goes through the regression.
+    the rest of which goes through the regression. Only with at least as many
+    measurements as state variables: sharp weights wear down, cycle after cycle, the
+    modes in directions that the measurements leave open.
 
 The ends are the paper's kernel density (no regression, narrow kernels) and the
 stochastic EnKF (linear regression, ``h_y`` infinite).
@@ -81,10 +83,11 @@ def candidates(
         options: what is fixed and what is ``"auto"``.
         near: the ``pairs`` kernels.
     """
-    noise = noise_model(pairs) if _is_open(options) else None
+    closed = pairs.columns.size >= pairs.states.shape[1]
+    noise = noise_model(pairs) if closed and _is_open(options) else None
     for regression in _regressions(pairs, options):
         prior = _prior(regression, pairs, options)
-        for h_y in _bandwidths(regression, near, options):
+        for h_y in _bandwidths(regression, near, options, closed=closed):
             yield Candidate(regression, prior, near, h_y)
     if noise is not None:
         yield from _tempered(pairs, noise, options, near)
@@ -124,15 +127,23 @@ def _regressions(pairs: Pairs, options: AnalysisOptions) -> list[Regression]:
         ]
     if wanted != "auto":
         return [preconditioning.RULES[wanted](*triple)]
-    saturated = pairs.columns.size > SATURATED * (pairs.used.size - 1)
-    names = ["shrunk"] if saturated else ["linear", "shrunk"]
+    names = ["shrunk"]
+    measurements, dimension = pairs.columns.size, pairs.states.shape[1]
     if has_footing(pairs):
         names.append("none")
+    if measurements <= SATURATED * (pairs.used.size - 1) and (
+        measurements >= dimension or not has_footing(pairs)
+    ):
+        names.append("linear")
     return [preconditioning.RULES[name](*triple) for name in names]
 
 
 def _bandwidths(
-    regression: Regression, near: Neighbourhood, options: AnalysisOptions
+    regression: Regression,
+    near: Neighbourhood,
+    options: AnalysisOptions,
+    *,
+    closed: bool,
 ) -> tuple[float, ...]:
     if options.measurement_bandwidth != "auto":
         return (float(options.measurement_bandwidth),)
@@ -141,8 +152,10 @@ def _bandwidths(
         # Without a regression equal weights would ignore the observation.
         return finite
     members, dimension = regression.residuals.shape
-    if members < MEMBERS_PER_DIMENSION * (dimension + 1):
-        # Kernels have no footing here: keep the members, and move them.
+    footing = members >= MEMBERS_PER_DIMENSION * (dimension + 1)
+    if options.preconditioner == "auto" and not (footing and closed):
+        # Kernels have no footing, or the measurements leave directions open in which
+        # a regression would pull modes together: keep the members, and move them.
         return (np.inf,)
     return (*finite, np.inf)
 

@@ -115,9 +115,14 @@ class Localization:
         )
 
     def taper_yy(self, measurements: Columns | None = None) -> Array:
-        """Taper among (the kept) measurements, ``(dy, dy)``."""
+        """Taper among (the kept) measurements, ``(dy, dy)``, positive semi-definite.
+
+        On a ring of a few radii the Gaspari-Cohn function is not a correlation
+        function; its negative eigenvalues are then removed and the diagonal restored,
+        so that its product with a sample correlation stays a correlation matrix.
+        """
         measured = _kept(self.measurement_coordinates, measurements)
-        return self._taper(measured, measured)
+        return _nearest_correlation(self._taper(measured, measured))
 
     def _taper(self, here: Array, there: Array) -> Array:
         gaps = np.abs(here[:, None, :] - there[None, :, :])
@@ -147,6 +152,17 @@ def gaspari_cohn(z: Array) -> Array:
     )
     value = np.where(z <= 1, inner, outer)
     return np.asarray(np.where(z < 2, np.clip(value, 0.0, 1.0), 0.0))
+
+
+def _nearest_correlation(taper: Array) -> Array:
+    if taper.shape[0] == 0:
+        return taper
+    values, vectors = np.linalg.eigh(taper)
+    if values[0] >= -1e-12 * values[-1]:
+        return taper
+    clipped = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    scale = np.sqrt(np.diag(clipped))
+    return np.asarray(clipped / np.outer(scale, scale))
 
 
 def _kept(places: Array, columns: Columns | None) -> Array:

@@ -31,6 +31,8 @@ Columns = npt.NDArray[np.intp]
 
 # Singular values below this share of the largest are treated as zero.
 RANK_TOLERANCE = 1e-10
+# Shrinkage among measurements never vanishes: their matrix must stay invertible.
+LARGEST_FACTOR = 0.9999
 # Grids of the kernel ridge regression: lengths in units of the measurements' spread
 # (times sqrt(dy)), ridges in units of the residual variance.
 KERNEL_LENGTHS = np.array([0.5, 1.0, 2.0])
@@ -139,10 +141,13 @@ def shrunk(states: Array, simulated: Array, observation: Array) -> Regression:
     """Least squares with every sample correlation shrunk towards zero.
 
     Of the variance ``r^2`` that a sample correlation from N members seems to explain,
-    ``(1 - r^2) / (N - 2)`` is chance; r is multiplied by the share that is not. No
-    coordinates are needed.
+    ``(1 - r^2) / (N - 2)`` is chance; r is multiplied by the share that is not. Among
+    measurements one common factor keeps the correlation matrix positive definite
+    (Schaefer and Strimmer 2005). No coordinates are needed.
     """
-    return _correlated("shrunk", states, simulated, observation, _shrinkage, _shrinkage)
+    return _correlated(
+        "shrunk", states, simulated, observation, _shrinkage, _common_shrinkage
+    )
 
 
 def localized(
@@ -258,6 +263,19 @@ def _shrinkage(correlation: Array, members: int) -> Array:
     excess = np.maximum(square - (1.0 - square) / (members - 2), 0.0)
     factor = np.zeros_like(square)
     return np.asarray(np.divide(excess, square, out=factor, where=square > 0))
+
+
+def _common_shrinkage(correlation: Array, members: int) -> Array:
+    """One factor for all off-diagonal correlations, 0 to 1, as an array.
+
+    ``1 - sum var(r) / sum r^2`` with the large-sample variance ``(1 - r^2)^2 / N``.
+    """
+    others = ~np.eye(correlation.shape[0], dtype=np.bool_)
+    square = np.minimum(correlation[others] ** 2, 1.0)
+    total = float(np.sum(square))
+    chance = float(np.sum((1.0 - square) ** 2)) / max(members - 2, 1)
+    factor = min(max(1.0 - chance / total, 0.0), LARGEST_FACTOR) if total else 0.0
+    return np.full_like(correlation, factor)
 
 
 def _standardized(simulated: Array, observation: Array) -> tuple[Array, Array]:

@@ -34,7 +34,10 @@ Array = npt.NDArray[np.float64]
 STATE_BANDWIDTHS = (0.08, 0.14, 0.24, 0.4, 0.6, 1.0)
 # By so many standard errors a model of this tier must beat the plainer ones: shifts,
 # kernels in units of the noise, kernels around the measurements with their noise.
+# Where the measurements leave directions open, modes are at stake, and the last need
+# only be better.
 STANDARD_ERRORS = (0.0, 1.0, 3.0)
+OPEN_STANDARD_ERRORS = (0.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +130,13 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
             return Choice(only, None, near.observation_distance)
     scored = [item for candidate in family for item in _scored(candidate, options)]
     best_of_tiers = _best_of_tiers(scored)
+    closed = pairs.columns.size >= pairs.states.shape[1]
+    thresholds = STANDARD_ERRORS if closed else OPEN_STANDARD_ERRORS
     chosen = best_of_tiers[0]
     for richer in best_of_tiers[1:]:
         gain = richer.scores - chosen.scores
         error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
-        needed = STANDARD_ERRORS[richer.model.candidate.tier]
+        needed = thresholds[richer.model.candidate.tier]
         chosen = richer if gain.mean() > needed * error else chosen
     plain = best_of_tiers[0]
     gaussian = plain.mean if plain.model.is_shift else None

@@ -11,28 +11,26 @@ the noise twice. What tempering leaves of the likelihood (its power ``1 - 1 / h^
 goes through the regression of states on measurements: the ensemble Kalman particle
 filter of Frei and Kuensch (2013), with the likelihood learned from the pairs.
 
-``f`` is linear or quadratic, by leave-one-out error.
+``f`` is linear here, and tempering is used only where that is the whole story.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import preconditioning
 from ccdm_engine.pairs import Pairs
-from ccdm_engine.preconditioning import Regression
 from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, symmetric_roots
 
 Array = npt.NDArray[np.float64]
 
 # Noise below this share of a measurement's variance is no noise.
 LEAST_SHARE = 1e-6
-# A richer fit must leave less than this share of the error of a simpler one.
-MARGIN = 0.95
+# A curved fit must leave less than this share of the error of a straight one.
+MARGIN = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +47,12 @@ class NoiseModel:
 
 
 def noise_model(pairs: Pairs) -> NoiseModel | None:
-    """The noise of the simulated measurements, or ``None`` where it cannot be told.
+    """The noise of the simulated measurements, where tempering it is sound.
 
-    It cannot with fewer than five members per state variable, nor where the simulated
-    measurements are exact functions of the states.
+    ``None`` with fewer than five members per state variable, where the simulated
+    measurements are exact functions of the states, and where the relation is curved:
+    the likelihood may then have several modes, and what a straight line leaves over
+    is not noise.
 
     Args:
         pairs: with noisy simulated measurements.
@@ -60,33 +60,32 @@ def noise_model(pairs: Pairs) -> NoiseModel | None:
     members, dimension = pairs.states.shape
     if members < MEMBERS_PER_DIMENSION * (dimension + 1):
         return None
-    variance = np.var(pairs.simulated, axis=0)
-    best, errors, least = None, np.zeros(0), np.inf
-    for fit in _fits(pairs):
-        found = fit.held_out_residuals
-        size = float(np.sum(np.mean(found**2, axis=0) / variance))
-        if size < MARGIN * least:
-            best, errors, least = fit, found, size
-    if best is None or np.any(np.mean(errors**2, axis=0) < LEAST_SHARE * variance):
-        return None
+    states = pairs.states - pairs.states.mean(axis=0)
+    spread = states.std(axis=0)
+    states = states / np.where(spread > 0, spread, 1.0)
+    fit = preconditioning.linear(pairs.simulated, states, states[0])
     # Leave-one-out errors: the noise, and what the fit itself does not know.
+    errors = fit.held_out_residuals - fit.residuals.mean(axis=0)
+    variance = np.var(pairs.simulated, axis=0)
+    if np.any(np.mean(errors**2, axis=0) < LEAST_SHARE * variance):
+        return None
     covariance = errors.T @ errors / members
-    return NoiseModel(pairs.simulated - best.residuals, symmetric_roots(covariance)[1])
+    whiten = symmetric_roots(covariance)[1]
+    fitted = pairs.simulated - fit.residuals + fit.residuals.mean(axis=0)
+    if _is_curved(pairs, states, errors):
+        return None
+    return NoiseModel(fitted, whiten)
 
 
-def _fits(pairs: Pairs) -> Iterator[Regression]:
-    """Regressions of measurements on states, the simplest first."""
-    members, dimension = pairs.states.shape
-    centre = pairs.states.mean(axis=0)
-    spread = pairs.states.std(axis=0)
-    states = (pairs.states - centre) / np.where(spread > 0, spread, 1.0)
-    yield _centred(preconditioning.linear(pairs.simulated, states, states[0]))
+def _is_curved(pairs: Pairs, states: Array, errors: Array) -> bool:
+    """Whether a quadratic fit leaves clearly less than the linear one's errors."""
+    members, dimension = states.shape
     first, second = np.triu_indices(dimension)
-    if members >= MEMBERS_PER_DIMENSION * (1 + dimension + first.size):
-        features = np.hstack([states, states[:, first] * states[:, second]])
-        yield _centred(preconditioning.linear(pairs.simulated, features, features[0]))
-
-
-def _centred(fit: Regression) -> Regression:
-    """Residuals about zero; the mean belongs to the fitted part."""
-    return replace(fit, residuals=fit.residuals - fit.residuals.mean(axis=0))
+    if members < MEMBERS_PER_DIMENSION * (1 + dimension + first.size):
+        return False
+    features = np.hstack([states, states[:, first] * states[:, second]])
+    fit = preconditioning.linear(pairs.simulated, features, features[0])
+    richer = fit.held_out_residuals - fit.residuals.mean(axis=0)
+    return bool(
+        np.any(np.mean(richer**2, axis=0) < MARGIN * np.mean(errors**2, axis=0))
+    )

@@ -34,9 +34,10 @@ Array = npt.NDArray[np.float64]
 STATE_BANDWIDTHS = (0.08, 0.14, 0.24, 0.4, 0.6, 1.0)
 # By so many standard errors a model of this tier must beat the plainer ones: shifts,
 # kernels in units of the noise, kernels around the measurements with their noise.
-# Where the measurements leave directions open, modes are at stake, and the last need
-# only be better.
 STANDARD_ERRORS = (0.0, 1.0, 3.0)
+# Without kernels in units of the noise, the last need less; and they need only be
+# better where the measurements leave directions open, for then modes are at stake.
+CLOSED_STANDARD_ERRORS = (0.0, 1.0, 1.0)
 OPEN_STANDARD_ERRORS = (0.0, 1.0, 0.0)
 
 
@@ -130,8 +131,7 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
             return Choice(only, None, near.observation_distance)
     scored = [item for candidate in family for item in _scored(candidate, options)]
     best_of_tiers = _best_of_tiers(scored)
-    closed = pairs.columns.size >= pairs.states.shape[1]
-    thresholds = STANDARD_ERRORS if closed else OPEN_STANDARD_ERRORS
+    thresholds = _thresholds(pairs, family)
     chosen = best_of_tiers[0]
     for richer in best_of_tiers[1:]:
         gain = richer.scores - chosen.scores
@@ -141,6 +141,13 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
     plain = best_of_tiers[0]
     gaussian = plain.mean if plain.model.is_shift else None
     return Choice(chosen.model, gaussian, near.observation_distance)
+
+
+def _thresholds(pairs: Pairs, family: Sequence[Candidate]) -> tuple[float, ...]:
+    if any(candidate.near.kind == "noise" for candidate in family):
+        return STANDARD_ERRORS
+    closed = pairs.columns.size >= pairs.states.shape[1]
+    return CLOSED_STANDARD_ERRORS if closed else OPEN_STANDARD_ERRORS
 
 
 def _best_of_tiers(scored: Sequence[_Scored]) -> list[_Scored]:

@@ -42,7 +42,7 @@ from ccdm_engine.pairs import (
 )
 from ccdm_engine.sampling import Sampled, sample
 from ccdm_engine.selection import Choice, Model, choose
-from ccdm_engine.streams import EXTRA, LATENTS, PERTURBATION, stream
+from ccdm_engine.streams import EXTRA, PERTURBATION, normal_points, stream
 
 Array = npt.NDArray[np.float64]
 
@@ -217,7 +217,7 @@ def _latents(
     latents: npt.ArrayLike | None, n_samples: int, dimension: int, seed: int
 ) -> Array:
     if latents is None:
-        return stream(seed, LATENTS).standard_normal((n_samples, dimension))
+        return normal_points(seed, n_samples, dimension)
     given = real_array("latents", latents)
     if given.shape != (n_samples, dimension):
         raise ShapeError(

@@ -8,9 +8,9 @@ its bandwidth ``h_y``. Two kinds of measurement kernel:
 ``noise``
     around what ``y_i`` would be without its noise, in units of that noise
     (:mod:`.noise`): for ``h_y = 1`` the likelihood itself, beyond that a tempered one,
-    the rest of which goes through the regression. Only with at least as many
-    measurements as state variables: sharp weights wear down, cycle after cycle, the
-    modes in directions that the measurements leave open.
+    the rest of which goes through the regression. With fewer measurements than
+    state variables there is no regression: in the directions that the measurements
+    leave open it would pull modes together.
 
 The ends are the paper's kernel density (no regression, narrow kernels) and the
 stochastic EnKF (linear regression, ``h_y`` infinite).
@@ -84,13 +84,15 @@ def candidates(
         near: the ``pairs`` kernels.
     """
     closed = pairs.columns.size >= pairs.states.shape[1]
-    noise = noise_model(pairs) if closed and _is_open(options) else None
+    noise = noise_model(pairs) if _is_open(options) else None
     for regression in _regressions(pairs, options):
+        if regression.name == "none" and noise is not None and not closed:
+            continue  # kernels in units of the noise take its place
         prior = _prior(regression, pairs, options)
         for h_y in _bandwidths(regression, near, options, closed=closed):
             yield Candidate(regression, prior, near, h_y)
     if noise is not None:
-        yield from _tempered(pairs, noise, options, near)
+        yield from _tempered(pairs, noise, options, near, closed=closed)
 
 
 def _is_open(options: AnalysisOptions) -> bool:
@@ -161,7 +163,12 @@ def _bandwidths(
 
 
 def _tempered(
-    pairs: Pairs, noise: NoiseModel, options: AnalysisOptions, near: Neighbourhood
+    pairs: Pairs,
+    noise: NoiseModel,
+    options: AnalysisOptions,
+    near: Neighbourhood,
+    *,
+    closed: bool,
 ) -> Iterator[Candidate]:
     """Candidates with kernels in units of the measurement noise."""
     kernels = near.around(
@@ -170,21 +177,28 @@ def _tempered(
         pairs.observation @ noise.whiten,
     )
     coefficients = 1 + pairs.columns.size + pairs.states.shape[1]
-    for h_y in NOISE_BANDWIDTHS:
+    for h_y in NOISE_BANDWIDTHS if closed else (1.0, *NOISE_BANDWIDTHS):
         weights = kernels.weights(h_y)
         if weights.effective < MEMBERS_PER_COEFFICIENT * coefficients:
             continue
-        regression = preconditioning.weighted(
-            pairs.states,
-            pairs.simulated,
-            _noisier(pairs, noise, h_y),
-            pairs.observation,
-            np.exp(weights.given_observation),
+        regression = (
+            _rest(pairs, noise, h_y, np.exp(weights.given_observation))
+            if closed
+            else preconditioning.none(pairs.states, pairs.simulated, pairs.observation)
         )
         yield Candidate(regression, _prior(regression, pairs, options), kernels, h_y)
 
 
-def _noisier(pairs: Pairs, noise: NoiseModel, h_y: float) -> Array:
-    """Measurements with the noise of the power ``1 - 1 / h_y^2`` of the likelihood."""
+def _rest(pairs: Pairs, noise: NoiseModel, h_y: float, weights: Array) -> Regression:
+    """The regression that carries what tempering leaves of the likelihood.
+
+    Its measurements have the noise of the power ``1 - 1 / h_y^2`` of the likelihood.
+    """
     factor = h_y / np.sqrt(h_y**2 - 1.0)
-    return np.asarray(noise.fitted + factor * (pairs.simulated - noise.fitted))
+    return preconditioning.weighted(
+        pairs.states,
+        pairs.simulated,
+        noise.fitted + factor * (pairs.simulated - noise.fitted),
+        pairs.observation,
+        weights,
+    )

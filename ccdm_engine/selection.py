@@ -35,10 +35,10 @@ STATE_BANDWIDTHS = (0.08, 0.14, 0.24, 0.4, 0.6, 1.0)
 # By so many standard errors a model of this tier must beat the plainer ones: shifts,
 # kernels in units of the noise, kernels around the measurements with their noise.
 STANDARD_ERRORS = (0.0, 1.0, 3.0)
-# Without kernels in units of the noise, the last need less; and they need only be
-# better where the measurements leave directions open, for then modes are at stake.
+# Without kernels in units of the noise the last need less; and any need only be better
+# where the measurements leave directions open, for then modes are at stake.
 CLOSED_STANDARD_ERRORS = (0.0, 1.0, 1.0)
-OPEN_STANDARD_ERRORS = (0.0, 1.0, 0.0)
+OPEN_STANDARD_ERRORS = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +144,10 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
 
 
 def _thresholds(pairs: Pairs, family: Sequence[Candidate]) -> tuple[float, ...]:
-    if any(candidate.near.kind == "noise" for candidate in family):
-        return STANDARD_ERRORS
-    closed = pairs.columns.size >= pairs.states.shape[1]
-    return CLOSED_STANDARD_ERRORS if closed else OPEN_STANDARD_ERRORS
+    if pairs.columns.size < pairs.states.shape[1]:
+        return OPEN_STANDARD_ERRORS
+    tempered = any(candidate.near.kind == "noise" for candidate in family)
+    return STANDARD_ERRORS if tempered else CLOSED_STANDARD_ERRORS
 
 
 def _best_of_tiers(scored: Sequence[_Scored]) -> list[_Scored]:

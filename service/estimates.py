@@ -1,19 +1,96 @@
 """What an analysis will cost, roughly, before it is run.
 
 The estimates decide where it runs and whether it may; they need to be right within a
-factor of a few, on the safe side.
+factor of a few, on the safe side. They follow the engine's own branches: which
+regressions it will try, how many candidates it will score, whether it will sample.
+Factors were measured on one core, and are rounded up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sized
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-_CHOSEN_BY_LIKELIHOOD = ("preconditioner", "measurement_bandwidth", "shrink")
+
+# Seconds per multiplication and addition in a matrix product, per n^3 of a symmetric
+# eigendecomposition and what follows it, per m n^2 of a singular value decomposition.
+_PRODUCT = 2e-10
+_EIGEN = 1e-9
+_SINGULAR = 3e-9
+# Seconds per number of a chain of elementwise functions.
+_ELEMENT = 1.5e-7
+# Seconds per exponential in a score and in a sampling step.
+_SCORE = 1.2e-8
+_SOFTMAX = 4e-9
+_BASE_SECONDS = 2e-3
+
+# As in the engine: members held out, state bandwidths, and bandwidths of the kernels
+# around measurements and in units of their noise.
+_HELD_OUT = 50
+_STATE_BANDWIDTHS = 6
+_PAIRS_BANDWIDTHS = 5
+_NOISE_BANDWIDTHS = 5
+_MEMBERS_PER_DIMENSION = 5
+
+_EVALUATIONS = {"ode": 16.0, "sde": 64.0, "exact": 0.0}
+_RK45_EVALUATIONS = 200.0
+_RK45_MOST_EVALUATIONS = 10_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the engine will do with arrays of these sizes under these options.
+
+    Attributes:
+        members, dx, dy, samples: sizes.
+        axes: coordinate axes of a localization, 0 without one.
+        shrunk, linear, kernel: whether such a regression is made.
+        noise: whether the noise of the measurements is estimated.
+        candidates: density models, not counting the widths of their kernels.
+        widths: of the state kernels.
+        shrinks: models per candidate and width.
+        sampled: whether the chosen model may need a sampler.
+        whitened_x, whitened_y: whether coordinates are whitened.
+        evaluations: of the denoiser, per sample.
+        at_once: whether all trajectories are integrated as one system.
+    """
+
+    members: int
+    dx: int
+    dy: int
+    samples: int
+    axes: int
+    shrunk: bool
+    linear: bool
+    kernel: bool
+    noise: bool
+    candidates: int
+    widths: int
+    shrinks: int
+    sampled: bool
+    whitened_x: bool
+    whitened_y: bool
+    evaluations: float
+    at_once: bool
+
+    @property
+    def scored(self) -> int:
+        """Members times held-out members times kernels: one exponential each."""
+        held_out = min(_HELD_OUT, self.members) * self.members
+        return held_out * self.widths * self.shrinks * self.candidates
+
+    @property
+    def features(self) -> int:
+        """Columns of the quadratic fit that tells curved relations, if it is made."""
+        columns = self.dx + self.dx * (self.dx + 1) // 2
+        enough = self.members >= _MEMBERS_PER_DIMENSION * (1 + columns)
+        return columns if self.noise and enough else 0
 
 
 def estimated_seconds(
@@ -21,27 +98,163 @@ def estimated_seconds(
 ) -> float:
     """A rough estimate of an analysis' time on one core.
 
-    Sampling costs members times samples, selection members times members, regression
-    states times measurements, and scaling what decompositions cost.
+    Cubic in the measurements for shrunk and localized regressions, cubic in the
+    members for kernel regressions, members times samples for sampling.
     """
-    members, dx, dy = _sizes(states, simulated)
-    samples = options.get("n_samples") or members
-    adaptive = options.get("sampler") == "rk45"
-    evaluations = 200 if adaptive else options.get("steps") or 12
-    width = 1 + (dx + dy) / 20
-    seconds = 4e-9 * members * samples * evaluations * width
-    seconds += 5e-7 * dx * dy + 1e-9 * min(members, dx) ** 2 * dx
-    chosen = [options.get(name, "auto") for name in _CHOSEN_BY_LIKELIHOOD]
-    if "auto" in chosen:
-        seconds += 2e-7 * members * min(members, 1000) * width
-    return float(seconds)
+    plan = _plan(states, simulated, options)
+    seconds = _BASE_SECONDS + _regression_seconds(plan) + _frame_seconds(plan)
+    seconds += _SCORE * plan.scored
+    products = 3 * min(_HELD_OUT, plan.members) * plan.members * plan.dx
+    seconds += _PRODUCT * products * plan.candidates * plan.shrinks
+    return float(seconds + (_sampling_seconds(plan) if plan.sampled else 0.0))
 
 
 def estimated_bytes(states: Array, simulated: Array, options: Mapping[str, Any]) -> int:
-    """A rough estimate of an analysis' memory: a few copies of its largest arrays."""
+    """A rough estimate of an analysis' memory: the arrays alive at its widest."""
+    plan = _plan(states, simulated, options)
+    members, dx, dy = plan.members, plan.dx, plan.dy
+    least = min(members, dy)
+    numbers = 6 * members * (dx + dy) + 6 * plan.samples * dx + dx * dy
+    if plan.axes:
+        numbers += (3 * plan.axes + 8) * (dx * dy + dy**2)
+    elif plan.shrunk:
+        numbers += 6 * dx * dy + 8 * dy**2
+    if plan.linear:
+        numbers += 3 * members * dy + 8 * least**2
+    if plan.kernel:
+        numbers += 9 * members**2
+    if plan.noise:
+        # One regression, with its residuals, per bandwidth; the noise and its root.
+        numbers += 2 * _NOISE_BANDWIDTHS * members * dx + 6 * dy**2
+        numbers += 5 * members * plan.features
+    if plan.whitened_x:
+        numbers += (4 * plan.candidates + 6) * dx**2
+    if plan.whitened_y:
+        numbers += 8 * dy**2
+    numbers += 29 * min(_HELD_OUT, members) * members
+    if plan.sampled:
+        inside = min(members, dx)
+        numbers += 8 * inside**2 + 4 * plan.samples * inside
+        if plan.at_once:
+            # Six slopes, and the responsibility of every member for every sample.
+            numbers += 10 * plan.samples * inside + plan.samples * members * 5 // 4
+    return 8 * numbers
+
+
+def _regression_seconds(plan: _Plan) -> float:
+    members, dx, dy = plan.members, plan.dx, plan.dy
+    least = min(members, dy)
+    seconds = 0.0
+    if plan.axes:
+        seconds += 2 * _EIGEN * dy**3
+        seconds += (1 + plan.axes / 3) * _ELEMENT * (dx * dy + dy**2)
+    elif plan.shrunk:
+        seconds += _EIGEN * dy**3 + _ELEMENT * (dx * dy + dy**2 / 2)
+    if plan.axes or plan.shrunk:
+        products = dx * dy**2 + 3 * members * dx * dy + 2 * members * dy**2
+        seconds += _PRODUCT * products
+    if plan.linear:
+        seconds += _SINGULAR * members * dy * least
+        seconds += 2 * _PRODUCT * members * dx * least
+    if plan.kernel:
+        seconds += 2 * _EIGEN * members**3 + _PRODUCT * members**2 * (15 * dx + 5 * dy)
+    if plan.noise:
+        repeats = _NOISE_BANDWIDTHS
+        seconds += repeats * _SINGULAR * members * dy * least + _EIGEN * dy**3
+        seconds += repeats * 3 * _PRODUCT * members * dx * dy
+        seconds += _SINGULAR * members * (dx * min(members, dx) + plan.features**2)
+    # The check for measurements without noise is a regression the other way round.
+    if members > 2 * dx + 2:
+        seconds += _SINGULAR * members * dx**2 + _PRODUCT * members * dx * dy
+    return seconds
+
+
+def _frame_seconds(plan: _Plan) -> float:
+    seconds = 3e-8 * plan.members * plan.dx * (plan.candidates + 1)
+    if plan.whitened_x:
+        each = 2 * _EIGEN * plan.dx**3 + 2 * _PRODUCT * plan.members * plan.dx**2
+        seconds += (plan.candidates + 2) * each
+    if plan.whitened_y:
+        seconds += _EIGEN * plan.dy**3 + 2 * _PRODUCT * plan.members * plan.dy**2
+    return seconds
+
+
+def _sampling_seconds(plan: _Plan) -> float:
+    members, dx, samples = plan.members, plan.dx, plan.samples
+    inside = min(members, dx)
+    seconds = 3 * _EIGEN * inside**3 + 3 * _PRODUCT * inside**2 * max(members, dx)
+    seconds += 4 * _PRODUCT * samples * dx * inside
+    seconds += _SOFTMAX * members * samples * plan.evaluations * (1 + inside / 20)
+    return seconds + 1e-4 * plan.evaluations
+
+
+def _plan(states: Array, simulated: Array, options: Mapping[str, Any]) -> _Plan:
     members, dx, dy = _sizes(states, simulated)
-    samples = options.get("n_samples") or members
-    return 8 * 4 * (dx * dy + (members + samples) * (dx + dy))
+    wanted = options.get("preconditioner") or "auto"
+    h_y = options.get("measurement_bandwidth", "auto")
+    axes = _axes(options.get("localization"))
+    footing = members >= _MEMBERS_PER_DIMENSION * (dx + 1)
+    closed = dy >= dx
+    automatic = wanted == "auto" and not axes
+    linear = automatic and dy <= (members - 1) / 2 and (closed or not footing)
+    noise = automatic and h_y == "auto" and footing and closed
+    with_shift = 1 + int(linear) if wanted != "none" or axes else 0
+    plain = int(automatic and footing) or int(wanted == "none" and not axes)
+    kernels = 0 if wanted == "auto" and not (footing and closed) else _PAIRS_BANDWIDTHS
+    if h_y == "auto":
+        candidates = with_shift * (kernels + 1) + plain * _PAIRS_BANDWIDTHS
+        candidates += _NOISE_BANDWIDTHS * int(noise)
+        sampled = bool(plain or kernels)
+    else:
+        candidates = with_shift + plain
+        sampled = bool(plain) or not math.isinf(float(h_y))
+    scaling = options.get("scaling") or "auto"
+    return _Plan(
+        members,
+        dx,
+        dy,
+        samples=options.get("n_samples") or members,
+        axes=axes,
+        shrunk=automatic or (wanted == "shrunk" and not axes),
+        linear=linear or (wanted in ("linear", "kernel") and not axes),
+        kernel=wanted == "kernel",
+        noise=noise,
+        candidates=candidates,
+        widths=_STATE_BANDWIDTHS
+        if options.get("state_bandwidth", "auto") == "auto"
+        else 1,
+        shrinks=2 if options.get("shrink", "auto") == "auto" else 1,
+        sampled=sampled,
+        whitened_x=_is_whitened(scaling, members, dx),
+        whitened_y=_is_whitened(scaling, members, dy),
+        evaluations=_evaluations(options),
+        at_once=options.get("sampler") == "rk45",
+    )
+
+
+def _is_whitened(scaling: str, members: int, dimension: int) -> bool:
+    if scaling == "auto":
+        return members >= _MEMBERS_PER_DIMENSION * (dimension + 1)
+    return scaling == "whiten" and members > dimension
+
+
+def _evaluations(options: Mapping[str, Any]) -> float:
+    sampler = options.get("sampler") or "ode"
+    if sampler == "rk45":
+        tolerance = options.get("rtol") or 1e-5
+        wanted = _RK45_EVALUATIONS * max(1.0, (1e-5 / tolerance) ** 0.2)
+        return float(min(wanted, _RK45_MOST_EVALUATIONS))
+    usual = _EVALUATIONS.get(sampler, _EVALUATIONS["sde"])
+    return float(options.get("steps") or usual) if usual else 0.0
+
+
+def _axes(localization: Any) -> int:
+    """Coordinate axes of a localization as clients write it; 0 for none."""
+    if not localization:
+        return 0
+    places = localization.get("state_coordinates")
+    first = places[0] if places is not None and len(places) else None
+    return max(1, len(first)) if isinstance(first, Sized) else 1
 
 
 def _sizes(states: Array, simulated: Array) -> tuple[int, int, int]:

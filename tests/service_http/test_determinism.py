@@ -22,7 +22,7 @@ CASES = {
     "sde": (50, 2, 1, {"sampler": "sde", "preconditioner": "linear", **FIXED}),
     "whitened exact": (60, 3, 1, {"sampler": "exact", "scaling": "whiten", **FIXED}),
     # Large enough to run in a worker process.
-    "auto in a worker": (700, 4, 2, {}),
+    "auto in a worker": (1200, 4, 2, {}),
 }
 
 

@@ -139,7 +139,8 @@ def translated(error: Exception) -> StoreError:
 
     Messages of the client are not passed on: they may quote addresses and data.
     """
-    if isinstance(error, OutOfMemoryError):
+    # Before Redis 7 a script passes the refusal on as an error of its own.
+    if isinstance(error, OutOfMemoryError) or "-OOM " in str(error):
         return StoreFull("Redis has reached its maxmemory")
     if isinstance(error, AuthenticationError):
         return StoreUnavailable("Redis refuses the credentials", RETRY_AFTER_SECONDS)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from service.stores import (
     Outcome,
@@ -20,6 +21,7 @@ from service.stores import (
     open_store,
 )
 from service.stores.redis_keys import PIECE_BYTES, Keys
+from service.stores.redis_link import translated
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer, free_port
 from tests.support.stores import Clock, change
@@ -480,3 +482,25 @@ async def test_names_without_a_session_leave_the_list_in_time(
         page = await store.list("t", after=None, limit=100)
         assert len(page.sessions) == 40
         assert client.zcard("ccdm1:{t}:sessions") == 40
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError("command not allowed when used memory > 'maxmemory'."),
+        # As Redis 6 says it when the command was in a script.
+        ResponseError(
+            "Error running script (call to f_6b1bf486): @user_script:12: "
+            "-OOM command not allowed when used memory > 'maxmemory'."
+        ),
+    ],
+)
+def test_out_of_memory_is_known_in_the_words_of_every_version(
+    error: ResponseError,
+) -> None:
+    assert isinstance(translated(error), StoreFull)
+
+
+def test_other_refusals_of_scripts_are_not_taken_for_a_full_store() -> None:
+    error = ResponseError("Error running script: @user_script:1: -READONLY replica")
+    assert isinstance(translated(error), StoreUnavailable)

@@ -120,12 +120,17 @@ class RedisServer:
             if self._process is None or self._process.poll() is not None:
                 return False
             try:
-                with redis.Redis(port=port, socket_timeout=1, retry=None) as client:
+                with self._knock(port) as client:
                     if client.info("server")["process_id"] == self._process.pid:
                         return True
             except (redis.ConnectionError, redis.TimeoutError):
                 time.sleep(0.02)
         return False
+
+    @staticmethod
+    def _knock(port: int) -> redis.Redis:
+        # By number: "localhost" may be looked up as ::1, where nobody listens.
+        return redis.Redis("127.0.0.1", port, socket_timeout=1, retry=None)
 
 
 def free_port() -> int:

@@ -89,7 +89,8 @@ class StoreHealth:
     """Whether the store works, and what its operator should know.
 
     Attributes:
-        ok: whether a session could be read and written now.
+        ok: whether the store answered just now and is not known to refuse writes; no
+            session was read or written to find out.
         detail: the kind of store and its state, or why it does not work.
         warnings: settings that put acknowledged data at risk.
     """

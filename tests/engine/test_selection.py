@@ -180,3 +180,12 @@ def test_scores_tell_whether_a_gaussian_update_would_have_done() -> None:
     )
     facts = assimilate(*gaussian(), options=fixed, seed=1).diagnostics
     assert facts.gaussian_preferred is None
+
+
+def test_a_score_is_a_log_density_in_the_callers_units() -> None:
+    """Ten times larger numbers: densities of three variables fall by log 10 each."""
+    states, simulated, observation = gaussian(200)
+    here = chosen(Triple(states, simulated, observation)).score
+    there = chosen(Triple(states * 10, simulated, observation)).score
+    assert here is not None and there is not None
+    assert there - here == pytest.approx(-3 * np.log(10), abs=1e-6)

@@ -193,6 +193,15 @@ TYPES = {
             "Give the operator the `request_id`: the log has the reason under it.",
         ),
         ProblemType(
+            "store-corrupt",
+            500,
+            "Stored data are damaged",
+            "What came back from the session store is not what was written there. "
+            "Damaged data are never handed out, and this request changed nothing.",
+            "Restore the store from a backup, or delete the session and begin another. "
+            "The same request will fail again until then.",
+        ),
+        ProblemType(
             "too-busy",
             503,
             "Too much work is waiting",

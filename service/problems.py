@@ -36,12 +36,14 @@ class Rule:
         slug: the problem it becomes.
         members: further members of the problem.
         headers: further headers of the answer.
+        logged: whether the operator has to hear of it, too.
     """
 
     exception: type[Exception]
     slug: str
     members: Callable[[Any], Mapping[str, Any]] = field(default=lambda error: {})
     headers: Callable[[Any], Mapping[str, str]] = field(default=lambda error: {})
+    logged: bool = False
 
 
 def _offered(error: Any) -> Mapping[str, Any]:
@@ -110,6 +112,7 @@ RULES = (
     Rule(stores.SessionGone, "session-gone", lambda error: {"reason": error.reason}),
     Rule(stores.StoreUnavailable, "store-unavailable", headers=_retry_after),
     Rule(stores.StoreFull, "store-full"),
+    Rule(stores.StoreCorrupt, "store-corrupt", logged=True),
 )
 
 
@@ -151,6 +154,10 @@ def install(app: FastAPI) -> None:
 
 def _handler(rule: Rule) -> Callable[[Request, Exception], Response]:
     def handle(request: Request, error: Exception) -> Response:
+        if rule.logged:
+            request.app.state.logger.error(
+                rule.slug, request_id=request.state.request_id, detail=str(error)
+            )
         return problem_response(
             request.scope,
             rule.slug,

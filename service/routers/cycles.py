@@ -41,7 +41,10 @@ router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
 _LAST = 10**9
 Finished = Annotated[int, Path(ge=0, le=_LAST, description="0: the initial ensemble.")]
 Numbered = Annotated[int, Path(ge=1, le=_LAST, description="Number of the cycle.")]
-_SESSION = ("session-not-found", "session-gone", "store-unavailable", "not-acceptable")
+_SESSION = (
+    *("session-not-found", "session-gone", "store-unavailable", "store-corrupt"),
+    "not-acceptable",
+)
 _PREFER = header("Prefer", "`return=minimal` leaves the samples out of JSON.")
 _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this one.")
 _REPLAYED = {

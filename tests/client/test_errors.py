@@ -53,6 +53,7 @@ KINDS = [
     (429, "too-busy", UnavailableError),
     (503, "store-unavailable", UnavailableError),
     (500, "internal", ServiceFailureError),
+    (500, "store-corrupt", ServiceFailureError),
     (507, "store-full", ServiceFailureError),
     (502, "", ServiceFailureError),
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 from fastapi import FastAPI, Request
 
@@ -14,8 +17,8 @@ from service.media.errors import MediaError
 from service.problem_types import TYPES
 from service.schemas.problems import ProblemDetails
 from service.sessions.errors import SessionError, SessionInputError
-from service.stores.errors import StoreCorrupt, StoreError
-from tests.service_http.bodies import content
+from service.stores.errors import StoreError
+from tests.service_http.bodies import STATES, content
 from tests.support.servers import in_process, serving
 
 
@@ -29,8 +32,8 @@ def test_every_exception_drawn_has_its_row() -> None:
     drawn = set().union(
         *map(leaves, (ServiceError, MediaError, SessionError, StoreError))
     )
-    # What does not fit a session goes by its argument; damaged data are our own fault.
-    drawn -= {SessionInputError, StoreCorrupt}
+    # What does not fit a session goes by its argument.
+    drawn -= {SessionInputError}
     assert drawn == {rule.exception for rule in problems.RULES}
 
 
@@ -89,3 +92,44 @@ def test_a_store_that_is_away_leaves_analyses_alone(tmp_path: Path) -> None:
     checks = {check["name"]: check for check in ready.json()["checks"]}
     assert not checks["store"]["ok"] and checks["store"]["detail"]
     assert checks["workers"]["ok"]
+
+
+async def test_damaged_data_are_a_problem_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = {"state_dim": 2, "measurement_dim": 1, "initial_ensemble": STATES}
+    async with in_process(tmp_path, log_format="json") as http:
+        paths = [
+            (await http.post("/v1/sessions", json=fields)).headers["location"]
+            for _ in range(2)
+        ]
+        sid = paths[0].rpartition("/")[2]
+        with closing(sqlite3.connect(tmp_path / "sessions.sqlite")) as file, file:
+            find, change = (
+                "SELECT meta FROM sessions WHERE sid = ?",
+                "UPDATE sessions SET meta = ? WHERE sid = ?",
+            )
+            (meta,) = file.execute(find, (sid,)).fetchone()
+            file.execute(change, (meta[:-1] + bytes([meta[-1] ^ 1]), sid))
+        answers = [
+            await http.get(paths[0]),
+            await http.put(f"{paths[0]}/cycles/1", json=content()),
+            await http.patch(paths[0], json={"metadata": {}}),
+        ]
+        for answer in answers:
+            problem = ProblemDetails.model_validate(answer.json())
+            assert (answer.status_code, problem.type) == (
+                500,
+                "/problems/store-corrupt",
+            )
+        logged = map(orjson.loads, capsys.readouterr().err.splitlines())
+        told = [item for item in logged if item["event"] == "store-corrupt"]
+        assert [item["request_id"] for item in told] == [
+            answer.json()["request_id"] for answer in answers
+        ]
+        assert (await http.get(paths[1])).status_code == 200
+        # The way out that the problem's page names.
+        assert (await http.delete(paths[0])).status_code == 204
+        document = (await http.get("/openapi.json")).json()
+    described = document["paths"]["/v1/sessions/{session_id}"]["get"]["responses"]
+    assert "/problems/store-corrupt" in described["500"]["description"]

@@ -14,8 +14,8 @@ _TAGS = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
 
 
 def session_tag(session: Session) -> str:
-    """The ETag of a session: its version."""
-    return f'"{session.version}"'
+    """The ETag of a session: its version, and its expiry, which reading moves."""
+    return f'"{session.version}-{session.expires_at * 1e6:.0f}"'
 
 
 def is_fresh(request: Request, tag: str) -> bool:
@@ -32,7 +32,9 @@ def require_match(request: Request, session: Session) -> int | None:
     """The version that a change expects, if it expects one.
 
     Raises:
-        VersionConflict: when If-Match names other versions than the session's.
+        VersionConflict: when If-Match names other versions than the session's. Tags
+            are held against the version alone, ``"3"`` or ``"3-..."``: a lifetime
+            that was renewed in between is no change that could be overwritten.
         InvalidParametersError: when it is no list of entity tags.
     """
     text = request.headers.get("if-match")
@@ -41,6 +43,7 @@ def require_match(request: Request, session: Session) -> int | None:
     if not _TAGS.fullmatch(text):
         raise bad_parameter("/header/if-match", 'wanted an entity tag such as "3"')
     # Weak tags never match here: a change needs to know exactly what it changes.
-    if session_tag(session) not in re.findall(_TAG, text):
+    named = (tag.strip('"').partition("-")[0] for tag in re.findall(_TAG, text))
+    if str(session.version) not in named:
         raise VersionConflict(session.version)
     return session.version

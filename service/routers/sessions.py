@@ -29,15 +29,16 @@ from service.sessions import Session
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 ENSEMBLE = "initial_ensemble"
-_SESSION = ("session-not-found", "session-gone", "store-unavailable")
+_STORE = ("store-unavailable", "store-corrupt")
+_SESSION = ("session-not-found", "session-gone", *_STORE)
 _BODY = (
     *("invalid-json", "invalid-options", "invalid-parameters", "not-acceptable"),
     *("too-large", "unsupported-media-type", "body-timeout", "too-busy"),
 )
-_TAGGED = {"ETag": "The session's version."}
+_TAGGED = {"ETag": 'The session\'s version and expiry: `"3-1767225600000000"`.'}
 _IF_MATCH = header(
     "If-Match",
-    "Change the session only if it still has this ETag.",
+    'Change the session only in the version of this ETag; `"3"` is version 3.',
     pattern=r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
     examples=['"1"'],
 )
@@ -52,9 +53,7 @@ _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this o
     response_class=Response,
     responses={
         201: answer("SessionView", "Created.", {"Location": "Its address.", **_TAGGED}),
-        **problems(
-            *_BODY, "invalid-multipart", "invalid-input", *_SESSION[2:], "store-full"
-        ),
+        **problems(*_BODY, "invalid-multipart", "invalid-input", *_STORE, "store-full"),
     },
     openapi_extra=array_request(
         "SessionRequest", "SessionParams", (ENSEMBLE,), required=False
@@ -83,7 +82,7 @@ async def create_session(
     response_class=Response,
     responses={
         200: answer("SessionList", "A page.", {"Link": "The next page, if any."}),
-        **problems("invalid-parameters", "not-acceptable", "store-unavailable"),
+        **problems("invalid-parameters", "not-acceptable", *_STORE),
     },
 )
 async def list_sessions(

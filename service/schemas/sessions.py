@@ -111,7 +111,7 @@ class SessionView(Outgoing):
     measurement_dim: int
     members: int | None = Field(description="Members of the latest ensemble.")
     cycle: int = Field(description="The last finished cycle; 0 before the first.")
-    version: int = Field(description="Counted up with every change; the ETag.")
+    version: int = Field(description="Counted up with every change; in the ETag.")
     options: dict[str, Any]
     seed: int
     ttl_seconds: Positive

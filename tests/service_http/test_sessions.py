@@ -31,7 +31,7 @@ def test_a_new_session_says_where_and_what_it_is(http: httpx.Client) -> None:
     view = answer.json()
     assert answer.status_code == 201
     assert answer.headers["location"] == f"/v1/sessions/{view['id']}"
-    assert answer.headers["etag"] == '"1"'
+    assert answer.headers["etag"].startswith('"1-')
     assert view["cycle"] == 0 and view["members"] is None
     assert view["options"] == {"inflation": 1.1}
     assert view["names"] == {"states": ["a", "b"], "measurements": ["c"]}
@@ -104,6 +104,28 @@ def test_what_has_not_changed_is_not_sent_again(http: httpx.Client) -> None:
     assert http.get(path, headers={"If-None-Match": tag}).status_code == 200
 
 
+def test_a_lifetime_that_began_anew_is_sent_and_is_no_conflict(
+    http: httpx.Client,
+) -> None:
+    path = f"/v1/sessions/{new_session(http, ttl_seconds=5)}"
+    before = http.get(path)
+    tag = before.headers["etag"]
+    time.sleep(0.6)
+    after = http.get(path, headers={"If-None-Match": tag})
+    assert after.status_code == 200
+    assert after.json()["expires_at"] > before.json()["expires_at"]
+    assert after.json()["version"] == before.json()["version"]
+    # Nobody has changed anything that this would overwrite.
+    changed = http.patch(path, json={"metadata": {}}, headers={"If-Match": tag})
+    assert changed.status_code == 200, changed.text
+    stale = http.patch(path, json={"metadata": {}}, headers={"If-Match": tag})
+    assert stale.status_code == 412
+    weak = {"If-Match": f"W/{changed.headers['etag']}"}
+    assert http.delete(path, headers=weak).status_code == 412
+    exact = {"If-Match": changed.headers["etag"]}
+    assert http.delete(path, headers=exact).status_code == 204
+
+
 def test_a_patch_changes_what_it_names(http: httpx.Client) -> None:
     path = f"/v1/sessions/{new_session(http, metadata={'a': 1, 'b': 2})}"
     changes = {
@@ -113,7 +135,7 @@ def test_a_patch_changes_what_it_names(http: httpx.Client) -> None:
     }
     first = http.patch(path, json=changes, headers={"If-Match": '"1"'})
     assert first.status_code == 200, first.text
-    assert first.headers["etag"] == '"2"'
+    assert first.headers["etag"].startswith('"2-')
     view = first.json()
     assert view["metadata"] == {"b": 2, "c": 3}
     assert view["options"] == {"inflation": 1.2, "steps": 9}
@@ -137,7 +159,7 @@ def test_options_that_fit_only_apart_are_refused(http: httpx.Client) -> None:
     answer = http.patch(path, json={"options": {"max_bandwidth": 1.0}})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/options/max_bandwidth"
-    assert http.get(path).headers["etag"] == '"1"'
+    assert http.get(path).headers["etag"].startswith('"1-')
 
 
 def test_a_deleted_session_is_gone(http: httpx.Client) -> None:
@@ -163,5 +185,5 @@ def test_head_is_get_without_a_body(http: httpx.Client) -> None:
     path = f"/v1/sessions/{new_session(http)}"
     answer = http.head(path)
     assert (answer.status_code, answer.content) == (200, b"")
-    assert answer.headers["etag"] == '"1"'
+    assert answer.headers["etag"].startswith('"1-')
     assert int(answer.headers["content-length"]) == len(http.get(path).content)

@@ -15,6 +15,7 @@ from service.media.errors import FieldError, TooLargeError
 from service.routers.parameters import (
     bad_parameter,
     check_options_limits,
+    check_options_sizes,
     check_sizes,
     validated,
 )
@@ -46,6 +47,7 @@ def spec_of(
     metadata = _small(params.metadata, settings)
     options = params.options.chosen() if params.options else {}
     check_options_limits(options, settings)
+    check_options_sizes(options, params.state_dim, params.measurement_dim)
     seed = fresh_seed() if params.seed is None else params.seed
     return SessionSpec(
         state_dim=params.state_dim,
@@ -74,6 +76,7 @@ def patch_of(
     _small({**(session.metadata or {}), **(patch.metadata or {})}, settings)
     options = None if patch.options is None else _options_patch(patch.options)
     check_options_limits(options or {}, settings)
+    check_options_sizes(options or {}, session.state_dim, session.measurement_dim)
     return {
         "ttl_seconds": patch.ttl_seconds,
         "metadata": patch.metadata,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -46,6 +46,37 @@ def check_options_limits(options: Mapping[str, Any], settings: Settings) -> None
     for option, name, limit in limits:
         if (options.get(option) or 0) > limit:
             raise TooLargeError(f"{option} may be at most {limit} here.", name, limit)
+
+
+def check_options_sizes(
+    options: Mapping[str, Any], state_dim: int, measurement_dim: int
+) -> None:
+    """Hold options that have one entry per variable against how many there are.
+
+    Raises:
+        InvalidOptionsError: naming all that no analysis of these sizes would take.
+    """
+    localization = options.get("localization") or {}
+    lists = (
+        ("measurement_error", options.get("measurement_error"), measurement_dim),
+        *(
+            (f"localization/{name}", localization.get(name), size)
+            for name, size in (
+                ("state_coordinates", state_dim),
+                ("measurement_coordinates", measurement_dim),
+            )
+        ),
+    )
+    wrong = [
+        FieldError(f"/options/{name}", "shape", f"got {len(values)}, wanted {size}")
+        for name, values, size in lists
+        if isinstance(values, Sequence)
+        and len(values) != size
+        # One standard deviation is for every measurement.
+        and not (name == "measurement_error" and len(values) == 1)
+    ]
+    if wrong:
+        raise refused(wrong)
 
 
 def check_sizes(

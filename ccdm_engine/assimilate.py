@@ -17,7 +17,9 @@ module names.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +56,7 @@ def assimilate(
     simulated_measurements: npt.ArrayLike,
     observation: npt.ArrayLike,
     *,
-    options: AnalysisOptions | None = None,
+    options: AnalysisOptions | Mapping[str, Any] | None = None,
     seed: int | None = None,
     latents: npt.ArrayLike | None = None,
 ) -> Analysis:
@@ -66,7 +68,8 @@ def assimilate(
             *including measurement noise*; if noise-free, say
             ``options.measurement_error`` and the engine adds it.
         observation: ``y*``, ``(dy,)``; NaN marks what was not observed.
-        options: see :class:`AnalysisOptions`; the defaults need no tuning.
+        options: :class:`AnalysisOptions`, or a dictionary of its fields; the defaults
+            need no tuning.
         seed: non-negative integer below 2**63; ``None`` draws one and reports it.
         latents: standard normal draws ``(n_samples, dx)`` to use instead of the
             seed's own, for common random numbers.
@@ -83,7 +86,8 @@ def assimilate(
     The bytes are the same for any number of workers and any transport. In large
     problems they depend on how many threads NumPy's BLAS uses; the service uses one.
     """
-    options = AnalysisOptions() if options is None else options
+    if not isinstance(options, AnalysisOptions):
+        options = AnalysisOptions.from_dict(dict(options or {}))
     seed = _checked_seed(seed)
     screened = screen(
         forecast_states,

@@ -93,6 +93,11 @@ class AnalysisOptions:
         """Check every field; nothing invalid gets past construction."""
         for field in fields(self):
             object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
+        if str(self.measurement_bandwidth) == "inf":
+            object.__setattr__(self, "measurement_bandwidth", math.inf)
+        if isinstance(self.localization, dict):
+            places = Localization.from_dict(self.localization)
+            object.__setattr__(self, "localization", places)
         _count("n_samples", self.n_samples)
         _count("steps", self.steps)
         _choice("sampler", self.sampler, get_args(Sampler))
@@ -190,12 +195,7 @@ class AnalysisOptions:
                     got="an unknown option",
                     wanted="one of " + ", ".join(sorted(known)),
                 )
-        settings = dict(values)
-        if settings.get("measurement_bandwidth") == "inf":
-            settings["measurement_bandwidth"] = math.inf
-        if isinstance(settings.get("localization"), dict):
-            settings["localization"] = Localization.from_dict(settings["localization"])
-        return cls(**settings)
+        return cls(**values)
 
 
 def _plain(value: Any) -> Any:

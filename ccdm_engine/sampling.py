@@ -124,7 +124,7 @@ def _transport(
 ) -> Sampled:
     covariance = mixture.centre_covariance()
     widest = float(np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
-    largest = _max_bandwidth(mixture.bandwidth, widest, wanted)
+    largest = _max_bandwidth(mixture, widest, wanted)
     start = _start(mixture, covariance, largest, latents, options)
     density = STEP_DENSITY.get(options.sampler, 1.0)
     dtype = _working_dtype(mixture, options.sampler)
@@ -172,10 +172,12 @@ def batch_rows(members: int) -> int:
     return int(min(max(BATCH_LOGITS // members, fewest), most))
 
 
-def _max_bandwidth(smallest: float, widest: float, wanted: float | None) -> float:
+def _max_bandwidth(mixture: Mixture, widest: float, wanted: float | None) -> float:
     if wanted is not None:
-        return max(wanted, 1.01 * smallest)
-    return max(START_DEVIATIONS * widest, 1.5 * smallest)
+        return max(wanted, 1.01 * mixture.bandwidth)
+    # Light members far out are within reach of the start, or they are never found.
+    reach = max(START_DEVIATIONS * widest, mixture.radius)
+    return max(reach, 1.5 * mixture.bandwidth)
 
 
 def _start(

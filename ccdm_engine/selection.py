@@ -39,6 +39,8 @@ STANDARD_ERRORS = (0.0, 1.0, 3.0)
 # where the measurements leave directions open, for then modes are at stake.
 CLOSED_STANDARD_ERRORS = (0.0, 1.0, 1.0)
 OPEN_STANDARD_ERRORS = (0.0, 0.0, 0.0)
+# Nats per member below which a richer model is not worth its sampling noise.
+LEAST_GAIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
         gain = richer.scores - chosen.scores
         error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
         needed = thresholds[richer.model.candidate.tier]
-        chosen = richer if gain.mean() > needed * error else chosen
+        chosen = richer if gain.mean() > max(needed * error, LEAST_GAIN) else chosen
     plain = best_of_tiers[0]
     gaussian = plain.mean if plain.model.is_shift else None
     return Choice(chosen.model, gaussian, near.observation_distance)

@@ -57,13 +57,22 @@ class Done:
 def assimilate_files(job: Job) -> None:
     """Read, analyse here or by a service, write, and show what came of it."""
     check_output(job.output)
+    if job.diagnostics is not None and not job.diagnostics.parent.is_dir():
+        raise CommandError(f"{job.diagnostics}: there is no such folder", USAGE)
     arrays = read_triple(job.files)
     options = _options(job)
     done = _by_service(job, arrays, options) if job.url else _here(job, arrays, options)
     write_samples(job.output, done.samples, done.diagnostics)
     if job.diagnostics is not None:
-        job.diagnostics.write_text(json.dumps(done.diagnostics, indent=2) + "\n")
+        _write_diagnostics(job.diagnostics, done)
     _show(job, done)
+
+
+def _write_diagnostics(file: Path, done: Done) -> None:
+    try:
+        file.write_text(json.dumps(done.diagnostics, indent=2) + "\n")
+    except OSError as error:
+        raise CommandError(f"{file}: cannot be written ({error.strerror})") from error
 
 
 def _options(job: Job) -> dict[str, Any]:

@@ -26,6 +26,7 @@ GRACE = 20
 # closes one that a client is about to use.
 KEEP_ALIVE = 75
 BACKLOG = 2048
+MOST_HEAD_BYTES = 64 * 1024
 
 
 def serve_forever(
@@ -54,6 +55,9 @@ def serve_forever(
         log_level="warning",
         access_log=False,
         server_header=False,
+        # The faster parser has no limit on the size of a request's head.
+        http="h11",
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,

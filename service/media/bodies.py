@@ -23,6 +23,7 @@ from service.media.errors import (
     InvalidArrayError,
     InvalidJsonError,
     InvalidMultipartError,
+    TooLargeError,
 )
 from service.media.multipart import decode_multipart, encode_multipart
 from service.media.npy import Buffer, decode_npy, encode_npy
@@ -60,6 +61,10 @@ class ArrayBody:
         return tuple(self.arrays[name] for name in names)
 
 
+# Structure that a request of ours never has, counted before it is parsed.
+MOST_NAMES, MOST_LISTS = 10_000, 2_000_000
+
+
 def decode_body(
     media: MediaType, body: bytes | bytearray, names: Sequence[str]
 ) -> ArrayBody:
@@ -92,6 +97,7 @@ def decode_object(body: Buffer, pointer: str = "") -> dict[str, Any]:
         InvalidJsonError: when it is not JSON, or not an object.
     """
     try:
+        _require_bearable(body)
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         place = FieldError(pointer, "json", str(error))
@@ -102,6 +108,22 @@ def decode_object(body: Buffer, pointer: str = "") -> dict[str, Any]:
             "The JSON body is not an object.", FieldError(pointer, "type", message)
         )
     return value
+
+
+def _require_bearable(body: Buffer) -> None:
+    """Refuse what would take a hundred times its size once it is Python objects."""
+    text = bytes(body) if isinstance(body, memoryview) else body
+    for mark, limit, what in (
+        (b'":', MOST_NAMES, "names in JSON objects"),
+        (b"{", MOST_NAMES, "JSON objects"),
+        (b"[", MOST_LISTS, "JSON arrays (rows)"),
+    ):
+        if text.count(mark) > limit:
+            raise TooLargeError(
+                f"More than {limit} {what}; send large arrays as npy.",
+                "json_structure",
+                limit,
+            )
 
 
 def encode_body(

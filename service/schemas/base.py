@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -47,6 +48,10 @@ def array_schema(
     return WithJsonSchema({"type": "array", "items": item, "description": description})
 
 
+# A person reads the first few; comparing thousands with each other takes long.
+MOST = 50
+
+
 def field_errors(error: ValidationError, value: Any, root: str) -> list[FieldError]:
     """Pydantic's findings with pointers, without the input.
 
@@ -59,7 +64,7 @@ def field_errors(error: ValidationError, value: Any, root: str) -> list[FieldErr
         root: pointer of that value in the request.
     """
     found: dict[str, tuple[str, list[str]]] = {}
-    for item in error.errors(include_input=False, include_url=False):
+    for item in islice(error.errors(include_input=False, include_url=False), MOST):
         place = root + _pointer(item["loc"], value)
         messages = found.setdefault(place, (_code(item["type"]), []))[1]
         message = _plain(item["msg"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import stat
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from service import auth
 from service.settings import Settings
-from tests.service_http.bodies import JSON, content, json_bytes
+from tests.service_http.bodies import JSON, STATES, content, json_bytes
 from tests.support.servers import in_process
 
 SECRET = "s3cret-of-alice"
@@ -73,6 +74,62 @@ async def test_scopes(tmp_path: Path) -> None:
         refused = await http.post("/v1/analyses", json=content(), headers=eve)
         assert refused.status_code == 403
         assert refused.json()["type"] == "/problems/forbidden"
+
+
+@pytest.mark.parametrize("end", ["start", "end"])
+async def test_all_of_a_digest_counts(tmp_path: Path, end: str) -> None:
+    """Digests that begin, or end, alike are those of different keys."""
+    place = slice(0, 2) if end == "start" else slice(-2, None)
+    wanted = hashlib.sha256(SECRET.encode()).digest()[place]
+    guesses = (f"guess-{number}" for number in itertools.count())
+    alike = next(
+        guess
+        for guess in guesses
+        if hashlib.sha256(guess.encode()).digest()[place] == wanted
+    )
+    async with in_process(tmp_path, api_keys=(f"alice:{SECRET}",)) as http:
+        right = await http.get("/v1/sessions", headers=bearer(SECRET))
+        wrong = await http.get("/v1/sessions", headers=bearer(alike))
+    assert (right.status_code, wrong.status_code) == (200, 401)
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "needed"),
+    [
+        ("GET", "", "read"),
+        ("HEAD", "", "read"),
+        ("GET", "/cycles", "read"),
+        ("GET", "/cycles/0/analysis", "read"),
+        ("PATCH", "", "write"),
+        ("DELETE", "", "write"),
+        ("PUT", "/cycles/1", "write"),
+        ("POST", None, "write"),
+    ],
+)
+async def test_every_verb_needs_its_scope(
+    tmp_path: Path, method: str, more: str | None, needed: str
+) -> None:
+    keys = ("t+read:reader", "t+write:writer", "t:both")
+    fields = {"state_dim": 2, "measurement_dim": 1, "initial_ensemble": STATES}
+    bodies = {"PATCH": {"metadata": {"a": 1}}, "PUT": content(), "POST": fields}
+    for key, scopes in (("reader", "read"), ("writer", "write"), ("both", needed)):
+        folder = tmp_path / key
+        folder.mkdir()
+        async with in_process(folder, api_keys=keys) as http:
+            both = bearer("both")
+            made = await http.post("/v1/sessions", json=fields, headers=both)
+            path = made.headers["location"]
+            before = (await http.get("/v1/sessions", headers=both)).json()
+            where = "/v1/sessions" if more is None else path + more
+            answer = await http.request(
+                method, where, json=bodies.get(method), headers=bearer(key)
+            )
+            if scopes == needed:
+                assert answer.is_success, answer.text
+                continue
+            assert answer.status_code == 403
+            after = (await http.get("/v1/sessions", headers=both)).json()
+            assert after == before
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,16 @@ def test_binary_answers_to_a_put(http: httpx.Client, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("members", "start", "stop"),
-    [("0:2", 0, 2), (":3", 0, 3), ("3:", 3, 5), ("4", 4, 5), ("1:999", 1, 5)],
+    [
+        ("0:2", 0, 2),
+        (":3", 0, 3),
+        ("3:", 3, 5),
+        ("1:999", 1, 5),
+        # One number is one member, wherever it stands.
+        ("0", 0, 1),
+        ("2", 2, 3),
+        ("4", 4, 5),
+    ],
 )
 def test_slices_of_members(
     http: httpx.Client, path: str, members: str, start: int, stop: int
@@ -191,3 +200,27 @@ def test_failed_and_missing_data_go_through_when_meant(
     assert facts["members_failed"][0]["member"] == 4
     samples = np.array(answer.json()["analysis_samples"], dtype=float)
     assert samples.shape == (5, 2) and np.isfinite(samples).all()
+
+
+@pytest.mark.parametrize("inflation", [1e100, -1.0])
+def test_an_analysis_that_fails_stores_nothing(
+    http: httpx.Client, path: str, inflation: float
+) -> None:
+    """Samples that overflow are no analysis, and options may be wrong."""
+    put(http, path, 1)
+    session = path.removesuffix("/cycles")
+    before = [http.get(where).json() for where in (session, path, f"{path}/1/analysis")]
+    wrong = json_bytes(
+        forecast_states=(np.array(STATES) * 1e250).tolist(),
+        options={"inflation": inflation},
+    )
+    for _ in range(2):
+        answer = http.put(f"{path}/2", content=wrong, headers=JSON)
+        assert answer.status_code == 422, answer.text
+        slug = "numerical-breakdown" if inflation > 0 else "invalid-options"
+        assert answer.json()["type"] == f"/problems/{slug}"
+    after = [http.get(where).json() for where in (session, path, f"{path}/1/analysis")]
+    assert after == before
+    assert http.get(f"{path}/2").status_code == 404
+    assert http.get(f"{path}/2/analysis").status_code == 404
+    assert put(http, path, 2).status_code == 201

@@ -40,7 +40,7 @@ STANDARD_ERRORS = (0.0, 1.0, 3.0)
 CLOSED_STANDARD_ERRORS = (0.0, 1.0, 1.0)
 OPEN_STANDARD_ERRORS = (0.0, 0.0, 0.0)
 # Nats per member below which a richer model is not worth its sampling noise.
-LEAST_GAIN = 0.02
+LEAST_GAIN = 0.01
 
 
 @dataclass(frozen=True, slots=True)

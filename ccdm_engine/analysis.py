@@ -59,8 +59,9 @@ class Diagnostics:
         n_samples, state_dim, measurement_dim: sizes of the result and the input.
         effective_sample_size: ``1 / sum w_i^2`` of the conditional weights.
         model: the chosen density model, ``None`` when unchanged.
-        gaussian_preferred: whether a Gaussian (Kalman) update scored at least as well
-            on held-out members; ``None`` when not compared.
+        gaussian_preferred: whether a Gaussian (Kalman) update scored as well as the
+            chosen model on held-out members, which it also does by being chosen when
+            nothing was clearly better; ``None`` when not compared.
         sampler, schedule: as used.
         score_evaluations: evaluations of the closed-form score per sample.
         prior_spread, posterior_spread: root mean variance over state variables, in

@@ -34,6 +34,10 @@ FailedMembers = Literal["error", "drop", "refill"]
 class AnalysisOptions:
     """Options of one analysis. The defaults need no tuning.
 
+    Where the chosen update only moves the members (``"shift"`` in the diagnostics),
+    nothing is sampled, and ``sampler``, ``schedule``, ``steps`` and latents have
+    nothing to act on; fix ``measurement_bandwidth`` to a finite number to sample.
+
     Attributes:
         n_samples: number of analysis samples; ``None`` gives one per member.
         sampler: ``"ode"`` exponential multistep of second order (default), ``"rk45"``
@@ -46,13 +50,15 @@ class AnalysisOptions:
         preconditioner: regression of states on measurements that is taken out before
             the kernels are applied: ``"linear"`` plain least squares (the Kalman
             gain), ``"shrunk"`` with shrunk correlations, ``"kernel"`` kernel ridge
-            on top of the linear one, ``"auto"`` chosen by held-out likelihood.
+            on top of the linear one (cubic cost in the members), ``"auto"`` none,
+            linear or shrunk, chosen by held-out likelihood.
         state_bandwidth: ``h_x > 0``, ``"auto"`` or ``"silverman"``.
         measurement_bandwidth: ``h_y > 0``, ``"auto"``; ``inf`` gives every member
             the same weight, which with a preconditioner is the stochastic EnKF.
         max_bandwidth: ``h_max > h_x``, or ``"auto"``.
         shrink: shrink kernel centres so that the kernels do not add variance
-            (West 1993); ``"auto"`` chooses by held-out likelihood.
+            (West 1993), in units of the spread that the bandwidth is in;
+            ``"auto"`` chooses by held-out likelihood.
         inflation: factor on the analysis deviations from their mean; 1 is exact.
         localization: coordinates and radius for tapering spurious correlations.
         measurement_error: standard deviation(s) of the measurement error, scalar or

@@ -106,7 +106,8 @@ def _local(
     seed: int,
 ) -> Sampled:
     members, dimension = mixture.centres.shape
-    if dimension <= members:
+    if dimension <= members or not options.moment_matched:
+        # A start around the frame's origin is not one around the members' span.
         return _transport(mixture, options, wanted, latents, seed)
     subspace = fit_subspace(mixture)
     inside = subspace.project(latents)

@@ -7,6 +7,8 @@ Binder, Dasgupta and Oberai (2026): centre the ensemble on its mean, start from
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -175,3 +177,27 @@ def test_the_fields_are_those_of_the_paper() -> None:
         rtol=1e-3,
     )
     assert (changed.n_samples, changed.rtol, changed.atol) == (7, 1e-3, 1e-5)
+
+
+def test_a_start_at_the_origin_stays_there_with_few_members() -> None:
+    """With dx > N too, the plain start is N(0, h_max^2 I) around the origin.
+
+    From the same latents `ode` with many steps then agrees with `rk45`, which never
+    leaves the full space.
+    """
+    rng = np.random.default_rng(5)
+    states = 3.0 + rng.standard_normal((6, 15))
+    simulated = states[:, :1] + 0.3 * rng.standard_normal((6, 1))
+    latents = rng.standard_normal((6, 15))
+    paper = AnalysisOptions.paper(
+        state_bandwidth=0.5, measurement_bandwidth=0.7, max_bandwidth=20.0
+    )
+    plain = replace(paper, sampler="ode", steps=400)
+    found = [
+        assimilate(
+            states, simulated, [2.5], options=options, seed=1, latents=latents
+        ).samples
+        for options in (paper, plain)
+    ]
+    assert np.max(np.abs(found[0] - found[1])) < 2e-3
+    assert np.ptp(found[0]) > 1.0

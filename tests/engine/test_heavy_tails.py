@@ -6,7 +6,6 @@ other members, and a Gaussian of that deviation has no tail to reach them with.
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from ccdm_engine import AnalysisOptions, assimilate

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from types import TracebackType
 
 
@@ -18,6 +20,9 @@ class Proxy:
         gate: requests go through while it is set; ``shut_after_loss`` clears it
             together with the loss of a reply.
         silent: replies are held back for good.
+        delay: seconds that each piece waits, on its way there and back.
+        cut_every: of so many pieces of replies one is cut in the middle and the
+            connection reset; 0 cuts none. ``cuts`` counts them.
         heard: all that clients have said.
     """
 
@@ -27,6 +32,10 @@ class Proxy:
         self.lose_reply_to: bytes | None = None
         self.lost = 0
         self.silent = False
+        self.delay = 0.0
+        self.cut_every = 0
+        self.cuts = 0
+        self._pieces = 0
         self.shut_after_loss = False
         self.gate = asyncio.Event()
         self.gate.set()
@@ -86,6 +95,7 @@ class Proxy:
             if not talk.waiting:
                 self.round_trips += 1
             talk.waiting = True
+            await asyncio.sleep(self.delay)
             if self.lose_reply_to is not None and self.lose_reply_to in data:
                 self.lose_reply_to, talk.doomed = None, True
                 if self.shut_after_loss:
@@ -107,9 +117,31 @@ class Proxy:
                 break
             if self.silent:
                 continue
+            await asyncio.sleep(self.delay)
+            if self._cuts():
+                writer.write(data[: len(data) // 2])
+                await writer.drain()
+                _reset(writer)
+                break
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError
+
+    def _cuts(self) -> bool:
+        """Whether this piece of a reply is one to be cut."""
+        self._pieces += 1
+        if not self.cut_every or self._pieces % self.cut_every:
+            return False
+        self.cuts += 1
+        return True
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST where a reader expects more."""
+    linger = struct.pack("ii", 1, 0)
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
 
 
 class _Talk:

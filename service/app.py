@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from ccdm_engine.version import __version__
 from service import openapi, problems
 from service.auth import Gate
 from service.compute import Compute
+from service.draining import Draining
 from service.limits import Bodies
 from service.observability import HeadAsGet, Observability, make_logger
 from service.routers import analyses, cycles, health, pages, sessions
@@ -45,6 +47,8 @@ def build_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.logger = make_logger(settings)
+    # Set when the service has been told to end: streams and long polls watch it.
+    app.state.stopping = asyncio.Event()
     app.state.gate = Gate(settings)
     app.state.bodies = Bodies(
         settings.max_body_bytes, settings.body_seconds, settings.max_held_bytes
@@ -75,10 +79,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     health = await app.state.store.health()
     write = logger.info if health.ok and not health.warnings else logger.warning
     write("store", ok=health.ok, detail=health.detail, warnings=health.warnings)
+    draining = Draining(app.state.stopping, app.state.settings.drain_seconds)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_warm_up, app)
-            yield
+            with draining.watched():
+                yield
             group.cancel_scope.cancel()
     finally:
         await app.state.store.close()

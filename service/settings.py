@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     body_seconds: float = Field(
         60.0, gt=0, description="Longest time for a request body to arrive."
     )
+    drain_seconds: float = Field(
+        1.0,
+        ge=0,
+        description="After SIGTERM, how long new requests are still answered while "
+        "`/readyz` says 503, so that proxies turn elsewhere.",
+    )
 
     session_ttl_seconds: float = Field(
         86_400.0, gt=0, description="How long an unused session is kept."

@@ -38,7 +38,7 @@ async def livez() -> Response:
 )
 async def readyz(request: Request) -> Response:
     """List each dependency with its state and the reason."""
-    checks = [await _store(request), _workers(request)]
+    checks = [await _store(request), _workers(request), _draining(request)]
     ready = all(check["ok"] for check in checks)
     body = {"status": "ready" if ready else "not ready", "checks": checks}
     return Response(orjson.dumps(body), 200 if ready else 503, media_type=JSON)
@@ -64,3 +64,9 @@ def _workers(request: Request) -> dict[str, Any]:
         f"{load.queued} of {load.max_queued} waiting",
         "warnings": [],
     }
+
+
+def _draining(request: Request) -> dict[str, Any]:
+    stopping = request.app.state.stopping.is_set()
+    detail = "ends soon: it was told to stop" if stopping else "goes on"
+    return {"name": "service", "ok": not stopping, "detail": detail, "warnings": []}

@@ -9,7 +9,7 @@ Arrays in, arrays out; NumPy and SciPy only::
     analysis.diagnostics.model  # what was chosen, and why it can be trusted
 """
 
-from ccdm_engine.analysis import Advice, Analysis, ChosenModel, Diagnostics
+from ccdm_engine.analysis import Advice, Analysis, ChosenModel, Diagnostics, Predicted
 from ccdm_engine.assimilate import assimilate
 from ccdm_engine.errors import (
     CcdmError,
@@ -38,6 +38,7 @@ __all__ = [
     "NonFiniteError",
     "NumericalError",
     "OptionsError",
+    "Predicted",
     "ShapeError",
     "TooFewMembersError",
     "__version__",

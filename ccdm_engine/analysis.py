@@ -48,6 +48,32 @@ class ChosenModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Predicted:
+    """The ensemble's prediction of the measurements, before the analysis.
+
+    One entry per described measurement: all assimilated ones, or 100 of them spread
+    evenly where there are more. The simulated measurements are taken with their noise.
+
+    Attributes:
+        index: of each described measurement in the caller's.
+        observation: ``y*``, in units of the measurements, as all but the ranks.
+        rank: members below ``y*``, 0 to the number of members used; ties are broken
+            at random. Over many cycles uniform when the ensemble is calibrated.
+        mean, std: of the simulated measurements.
+        quantile_levels: probabilities; ``quantiles`` has one of these per level, for
+            each described measurement.
+    """
+
+    index: tuple[int, ...]
+    observation: tuple[float, ...]
+    rank: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    quantile_levels: tuple[float, ...]
+    quantiles: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostics:
     """Facts about one analysis.
 
@@ -75,6 +101,8 @@ class Diagnostics:
         seed: the seed that reproduces the samples.
         version: of the engine.
         warnings: what a person should know, with advice.
+        predicted: what the ensemble predicted of the measurements and where ``y*``
+            lies in it; ``None`` when nothing was assimilated, and from baselines.
     """
 
     status: str
@@ -99,6 +127,7 @@ class Diagnostics:
     seed: int
     version: str
     warnings: tuple[Advice, ...] = field(default=())
+    predicted: Predicted | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnostics as JSON values: NaN is ``None``, infinity ``"inf"``."""
@@ -120,7 +149,7 @@ class Analysis:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (Diagnostics, ChosenModel, Advice)):
+    if isinstance(value, (Diagnostics, ChosenModel, Advice, Predicted)):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}

@@ -12,6 +12,7 @@ from ccdm_engine.mixture import effective_sample_size
 from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
+from ccdm_engine.predicted import moments, predicted
 from ccdm_engine.sampling import Sampled
 from ccdm_engine.selection import Choice
 from ccdm_engine.version import __version__
@@ -103,13 +104,8 @@ def _common(
     pairs: Pairs, samples: Array, options: AnalysisOptions, seed: int
 ) -> dict[str, Any]:
     innovation = np.full(len(pairs.status), np.nan)
-    # Halves and largest gaps first: units may be so extreme that squares overflow.
-    middle = np.mean(pairs.simulated / 2, axis=0) * 2
-    gaps = pairs.simulated - middle
-    largest = np.max(np.abs(gaps), axis=0, initial=0.0)
-    largest = np.where(largest > 0, largest, 1.0)
-    spread = np.std(gaps / largest, axis=0, ddof=1)
-    innovation[pairs.columns] = (pairs.observation - middle) / largest / spread
+    middle, unit, deviation = moments(pairs.simulated)
+    innovation[pairs.columns] = (pairs.observation - middle) / unit / deviation
     return {
         "n_members": pairs.n_members,
         "members_used": tuple(int(i) for i in pairs.used),
@@ -124,6 +120,7 @@ def _common(
         "observation_status": pairs.status,
         "seed": seed,
         "version": __version__,
+        "predicted": predicted(pairs, seed),
     }
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-PERTURBATION, LATENTS, SAMPLER, EXTRA = range(4)
+PERTURBATION, LATENTS, SAMPLER, EXTRA, TIES = range(5)
 
 # Beyond so many dimensions a net of a few hundred points is no better than chance.
 MOST_STRATIFIED = 64

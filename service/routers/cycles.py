@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import orjson
@@ -29,9 +28,10 @@ from service.routers.parameters import (
     bad_parameter,
     check_options_limits,
     member_slice,
+    state_slice,
     validated,
 )
-from service.routers.views import cycle_view
+from service.routers.views import brief_cycle_view, cycle_view
 from service.schemas.analyses import ARRAYS
 from service.schemas.cycles import CycleParams
 from service.sessions import CycleConflict, CycleResult, Session, Sessions
@@ -41,9 +41,28 @@ router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
 _LAST = 10**9
 Finished = Annotated[int, Path(ge=0, le=_LAST, description="0: the initial ensemble.")]
 Numbered = Annotated[int, Path(ge=1, le=_LAST, description="Number of the cycle.")]
+Members = Annotated[
+    str | None,
+    Query(
+        description="Some of the members, as in `0:10`, `:10`, `90:` or `7`.",
+        examples=["0:10"],
+    ),
+]
+States = Annotated[
+    str | None,
+    Query(
+        description="Some of the state variables, likewise; `0:1000:10` is every "
+        "tenth of them.",
+        examples=["0:1000:10"],
+    ),
+]
 _SESSION = (
     *("session-not-found", "session-gone", "store-unavailable", "store-corrupt"),
     "not-acceptable",
+)
+_BRIEF = (
+    "Leave out lists as long as the ensemble or the observation: `members_used`, "
+    "`members_failed`, `innovation`, `observation_status`."
 )
 _PREFER = header("Prefer", "`return=minimal` leaves the samples out of JSON.")
 _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this one.")
@@ -138,7 +157,7 @@ async def _put_answer(
         facts=facts,
         status=status,
         headers=headers,
-        columns=_columns(session),
+        columns=_columns(session, range(session.state_dim)),
     )
 
 
@@ -159,6 +178,7 @@ async def list_cycles(
     session_id: SessionId,
     after: Annotated[int, Query(ge=0, le=_LAST)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    brief: Annotated[bool, Query(description=_BRIEF)] = False,
 ) -> Response:
     """Diagnostics of finished cycles, in order."""
     negotiate(request.headers.get("accept"), (JSON,))
@@ -167,10 +187,11 @@ async def list_cycles(
         found = await sessions.cycles(tenant, session_id, after=after, limit=limit)
     page = {
         "current_cycle": session.cycle,
-        "cycles": [cycle_view(item) for item in found],
+        "cycles": [(brief_cycle_view if brief else cycle_view)(item) for item in found],
     }
     last = found[-1].cycle if found else session.cycle
-    link = f"</v1/sessions/{session_id}/cycles?after={last}&limit={limit}>"
+    link = f"</v1/sessions/{session_id}/cycles?after={last}&limit={limit}"
+    link += "&brief=true>" if brief else ">"
     headers = {"Link": f'{link}; rel="next"'} if last < session.cycle else {}
     return Response(orjson.dumps(page), headers=headers, media_type=JSON)
 
@@ -226,22 +247,18 @@ async def read_analysis(
     sessions: TheSessions,
     session_id: SessionId,
     k: Finished,
-    members: Annotated[
-        str | None,
-        Query(
-            description="Some of the members, as in `0:10`, `:10`, `90:` or `7`.",
-            examples=["0:10"],
-        ),
-    ] = None,
+    members: Members = None,
+    states: States = None,
 ) -> Response:
-    """Samples of a finished cycle, all or some members; cycle 0 is the initial
-    ensemble.
+    """Samples of a finished cycle, all or some members and variables; cycle 0 is the
+    initial ensemble.
     """
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
-    rows = member_slice(members)
+    rows, variables = member_slice(members), state_slice(states)
     with timed("store"):
         tag = await _analysis_tag(sessions, tenant, session_id, k)
-    tag = f'"{tag}-{members or "all"}-{media_type.rpartition("/")[2]}"'
+    part = f"{members or 'all'}-{states or 'all'}"
+    tag = f'"{tag}-{part}-{media_type.rpartition("/")[2]}"'
     headers = {"ETag": tag}
     if is_fresh(request, tag):
         return Response(status_code=304, headers={**headers, "Vary": "Accept"})
@@ -250,15 +267,20 @@ async def read_analysis(
         samples = await sessions.analysis(tenant, session_id, k, rows)
     if rows and not len(samples):
         raise bad_parameter("/query/members", "there are fewer members than that")
+    chosen = range(samples.shape[1])[variables or slice(None)]
+    if not chosen:
+        raise bad_parameter("/query/states", "there are fewer variables than that")
     start = rows.start if rows else 0
-    facts: Mapping[str, Any] = {"cycle": k, "members": [start, start + len(samples)]}
+    facts: dict[str, Any] = {"cycle": k, "members": [start, start + len(samples)]}
+    if variables:
+        facts["states"] = [chosen.start, chosen.stop, chosen.step]
     return await array_answer(
         request,
         media_type,
-        samples,
+        samples[:, variables or slice(None)],
         facts=facts,
         headers=headers,
-        columns=_columns(session),
+        columns=_columns(session, chosen),
     )
 
 
@@ -269,7 +291,9 @@ async def _analysis_tag(sessions: Sessions, tenant: str, sid: str, k: int) -> st
     return (await sessions.cycle(tenant, sid, k)).digest[:32]
 
 
-def _columns(session: Session | None) -> list[str] | None:
-    """Names of the state variables, where the session has them."""
-    names = (session.names or {}) if session else {}
-    return names.get("states")
+def _columns(session: Session | None, chosen: range) -> list[str] | None:
+    """Names of these state variables, as CSV has them."""
+    if session is None:
+        return None
+    names = (session.names or {}).get("states")
+    return [names[place] if names else f"x{place}" for place in chosen]

@@ -108,19 +108,30 @@ def member_slice(text: str | None) -> slice | None:
     Raises:
         InvalidParametersError: for anything else, negative numbers and empty ranges.
     """
+    return _slice("members", text, r"(\d{0,9}):(\d{0,9})()")
+
+
+def state_slice(text: str | None) -> slice | None:
+    """The same of state variables, and ``"0:1000:10"``, every tenth of them.
+
+    Raises:
+        InvalidParametersError: as for members, and for a stride of zero.
+    """
+    return _slice("states", text, r"(\d{0,9}):(\d{0,9})(?::([1-9]\d{0,8}))?")
+
+
+def _slice(name: str, text: str | None, pattern: str) -> slice | None:
     if text is None:
         return None
-    single = re.fullmatch(r"\d{1,9}", text)
-    if single:
+    if re.fullmatch(r"\d{1,9}", text):
         return slice(int(text), int(text) + 1)
-    match = re.fullmatch(r"(\d{0,9}):(\d{0,9})", text)
+    match = re.fullmatch(pattern, text)
     if match:
-        start = int(match[1] or 0)
-        stop = int(match[2]) if match[2] else None
-        if stop is None or stop > start:
-            return slice(start, stop)
+        start, stop, stride = (int(part) if part else None for part in match.groups())
+        if stop is None or stop > (start or 0):
+            return slice(start or 0, stop, stride)
     raise bad_parameter(
-        "/query/members", "wanted start:stop with start < stop, such as 0:10"
+        f"/query/{name}", "wanted start:stop with start < stop, such as 0:10"
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from service.sessions import Cycle, Session
 
+_LONG = ("members_used", "members_failed", "innovation", "observation_status")
+
 
 def session_view(session: Session) -> dict[str, Any]:
     """A session without what only the service needs."""
@@ -39,8 +41,16 @@ def cycle_view(cycle: Cycle) -> dict[str, Any]:
         "seed": cycle.seed,
         "n_samples": cycle.n_samples,
         "options": cycle.options,
+        "timings": cycle.timings,
         "diagnostics": cycle.diagnostics,
     }
+
+
+def brief_cycle_view(cycle: Cycle) -> dict[str, Any]:
+    """The same without lists as long as the ensemble or the observation."""
+    facts = cycle.diagnostics
+    short = {name: facts[name] for name in facts if name not in _LONG}
+    return cycle_view(cycle) | {"diagnostics": short}
 
 
 def timestamp(seconds: float) -> str:

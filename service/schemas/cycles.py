@@ -46,6 +46,9 @@ class CycleView(Outgoing):
     seed: int
     n_samples: int
     options: dict[str, Any] = Field(description="This cycle's own.")
+    timings: dict[str, float] = Field(
+        description="Seconds it took: `queue`, `compute`; empty where not noted."
+    )
     diagnostics: dict[str, Any]
 
 
@@ -61,4 +64,9 @@ class AnalysisDownload(Outgoing):
 
     cycle: int
     members: list[int] = Field(description="`[start, stop]` of the rows that came.")
+    states: list[int] | None = Field(
+        None,
+        description="`[start, stop, step]` of the variables that came, where only "
+        "some were asked for.",
+    )
     analysis_samples: Samples

@@ -81,6 +81,10 @@ class _Timings:
             spent = time.perf_counter() - start
             self.seconds[name] = self.seconds.get(name, 0.0) + spent
 
+    def kept(self) -> Document:
+        """What is known when a cycle is stored, to the microsecond."""
+        return {name: round(self.seconds[name], 6) for name in ("queue", "compute")}
+
 
 class Cycling:
     """Runs cycles. Holds nothing that another process would need to know."""
@@ -142,6 +146,7 @@ class Cycling:
         for _ in range(_ATTEMPTS):
             async with timings.phase("store"):
                 cycle = _cycle(request, mark, seed, result, self._clock())
+                cycle = replace(cycle, timings=timings.kept())
                 if await self._commit(session, request, cycle, result):
                     return CycleResult(
                         cycle=cycle, samples=result.samples, replayed=False

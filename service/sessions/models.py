@@ -95,6 +95,8 @@ class Cycle:
         diagnostics: facts about the analysis, as JSON values.
         n_samples: rows of the analysis.
         options: this cycle's own options, laid over those of the session.
+        timings: seconds by phase when it was analysed, ``queue`` and ``compute``;
+            empty for cycles kept by versions that did not note them.
     """
 
     cycle: int
@@ -104,6 +106,7 @@ class Cycle:
     diagnostics: Document
     n_samples: int
     options: Document
+    timings: Document = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,17 @@
 -- Compare and set: apply all of a change, or nothing of it.
 --
--- KEYS  head, records, blobs (three hashes of one session)
+-- KEYS  head, records, blobs, parts (four hashes of one session)
 -- ARGV  expected version, token, meta, now, expires, head ttl, data ttl (ms),
 --       number of new blobs, then per blob: name, descriptor "id:pieces:bytes"
 --       number of dropped blobs, then their names
 --       number of records, then per record: name, frame
+--       1 to drop all parts, else 0
 --
 -- Answers {token, outcome}; the token proves that the answer belongs to the question.
 -- The pieces of new blobs are there already, under names that only this change knows.
 
 local head_key, records_key, blobs_key = KEYS[1], KEYS[2], KEYS[3]
+local parts_key = KEYS[4]
 local expected, token, meta = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local now, expires = tonumber(ARGV[4]), ARGV[5]
 local head_ttl, data_ttl = ARGV[6], ARGV[7]
@@ -26,10 +28,11 @@ local function take(width)
   return items
 end
 local new_blobs, dropped, new_records = take(2), take(1), take(2)
+local drop_parts = ARGV[at] == '1'
 
 local function pieces(descriptor)
   local keys = {}
-  local id, count = string.match(descriptor, '^([^:]+):(%d+):%d+$')
+  local id, count = string.match(descriptor, '^([^:]+):(%d+):%d+')
   for piece = 0, tonumber(count) - 1 do
     keys[#keys + 1] = head_key .. ':' .. id .. ':' .. piece
   end
@@ -73,6 +76,11 @@ local function retire(name)
 end
 for i = 1, #new_blobs, 2 do retire(new_blobs[i]) end
 for _, name in ipairs(dropped) do retire(name) end
+if drop_parts then
+  for _, listed in ipairs(redis.call('HVALS', parts_key)) do
+    for _, key in ipairs(pieces(listed)) do old[#old + 1] = key end
+  end
+end
 
 -- Whether there is memory is decided once for the whole script. So the first write is
 -- one that needs some: when it goes through all others do, and until then nothing has
@@ -90,14 +98,21 @@ for i = 1, #new_blobs, 2 do
   redis.call('HSET', blobs_key, new_blobs[i], new_blobs[i + 1])
 end
 for _, name in ipairs(dropped) do redis.call('HDEL', blobs_key, name) end
+if drop_parts then
+  redis.call('UNLINK', parts_key)
+  redis.call('HDEL', head_key, 'part_bytes')
+end
 for _, key in ipairs(old) do redis.call('UNLINK', key) end
 
 redis.call('PEXPIRE', head_key, head_ttl)
 redis.call('PEXPIRE', records_key, data_ttl)
 redis.call('PEXPIRE', blobs_key, data_ttl)
-for _, descriptor in ipairs(redis.call('HVALS', blobs_key)) do
-  for _, key in ipairs(pieces(descriptor)) do
-    redis.call('PEXPIRE', key, data_ttl)
+redis.call('PEXPIRE', parts_key, data_ttl)
+for _, hash in ipairs({blobs_key, parts_key}) do
+  for _, descriptor in ipairs(redis.call('HVALS', hash)) do
+    for _, key in ipairs(pieces(descriptor)) do
+      redis.call('PEXPIRE', key, data_ttl)
+    end
   end
 end
 return {token, 'applied'}

@@ -5,6 +5,7 @@ A store is dumb on purpose. To it a session is
 - ``meta``: a small document that changes as a whole with every commit,
 - ``records``: small named documents that are added and read one by one,
 - ``blobs``: large named documents,
+- ``parts``: documents that come from many sides between two commits,
 - a version, counted up by one with every commit, and a time of expiry.
 
 ``commit`` is a compare-and-set on the version: all of a :class:`Change` is applied or
@@ -41,11 +42,34 @@ class Loaded:
         version: number of commits so far, the creation included.
         meta: the session's document.
         expires_at: when it expires, in seconds since 1970.
+        arrivals: parts put since the session began; never counted down.
     """
 
     version: int
     meta: bytes
     expires_at: float
+    arrivals: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What one tenant may keep in live sessions; ``None`` is no limit.
+
+    Attributes:
+        sessions: how many of them.
+        bytes: how many bytes in all, as they are stored.
+    """
+
+    sessions: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one tenant keeps in live sessions; the attributes are those of a quota."""
+
+    sessions: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +84,7 @@ class Change:
         records: records to add or replace.
         blobs: blobs to add or replace.
         drop_blobs: blobs to remove; names that do not exist are passed over.
+        drop_parts: remove all parts.
     """
 
     expected_version: int
@@ -69,6 +94,72 @@ class Change:
     records: Mapping[str, bytes] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     drop_blobs: Sequence[str] = ()
+    drop_parts: bool = False
+
+
+class Putting(enum.Enum):
+    """How the putting of a part ended."""
+
+    ADDED = "added"
+    """It is in, now."""
+    SAME = "same"
+    """It was in before, with the same mark."""
+    OTHER = "other"
+    """There is a part of this name with another mark; that one stays."""
+    MOVED = "moved"
+    """The session is in another version; nothing was changed."""
+    OVERFULL = "overfull"
+    """It would be one part, or some bytes, too many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something kept beside a session until a commit, without a version of its own.
+
+    Attributes:
+        name: its name; the first part of a name stays.
+        mark: what tells it from another part of this name.
+        payload: its bytes.
+        info: a small document that is listed with it.
+    """
+
+    name: str
+    mark: str
+    payload: bytes
+    info: bytes = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPart:
+    """A part as it is listed.
+
+    Attributes:
+        name, mark, info: as in :class:`Part`.
+        arrival: its number among all parts ever put beside this session, from 1.
+        size: bytes it takes.
+    """
+
+    name: str
+    mark: str
+    info: bytes
+    arrival: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartLimits:
+    """The most that may lie beside one session: parts, and bytes of all of them."""
+
+    parts: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a session holds, by name, in no particular order."""
+
+    records: list[str]
+    blobs: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +223,7 @@ class Store(Protocol):
 
         Raises:
             SessionNotFound, SessionGone: when there is no live session to change.
+            QuotaExceeded: when the change goes beyond its quota.
         """
 
     async def touch(self, tenant: str, sid: str, expires_at: float) -> None:
@@ -145,5 +237,78 @@ class Store(Protocol):
         With ``expected_version`` the answer may be ``CONFLICT``.
         """
 
+    async def put_part(
+        self,
+        tenant: str,
+        sid: str,
+        part: Part,
+        *,
+        expected_version: int,
+        limits: PartLimits,
+    ) -> Putting:
+        """Keep a part until a commit drops it; no new version, no new expiry.
+
+        Any number of callers may do so at once; each name goes to the first. An
+        acknowledged part is as durable as a commit.
+
+        Raises:
+            SessionNotFound, SessionGone: when there is no live session.
+        """
+
+    async def drop_part(self, tenant: str, sid: str, name: str) -> bool:
+        """Take one part away again; whether there was one.
+
+        Raises:
+            SessionNotFound, SessionGone: when there is no live session.
+        """
+
+    async def parts(self, tenant: str, sid: str) -> Sequence[ListedPart]:
+        """What there is now, in order of arrival."""
+
+    async def part_payloads(
+        self, tenant: str, sid: str, names: Sequence[str]
+    ) -> Sequence[memoryview | None]:
+        """Payloads of parts, checksums verified; ``None`` where there is none."""
+
     async def list(self, tenant: str, *, after: str | None, limit: int) -> Page:
         """Live sessions of a tenant whose names sort after ``after``."""
+
+    async def names(self, tenant: str, sid: str) -> Names:
+        """Names of all records and blobs of a session; none where there is none."""
+
+    async def usage(self, tenant: str) -> Usage:
+        """What a tenant keeps in live sessions."""
+
+    async def stage(
+        self,
+        tenant: str,
+        sid: str,
+        token: str,
+        *,
+        records: Mapping[str, bytes],
+        blobs: Mapping[str, bytes],
+    ) -> None:
+        """Put parts of a session that comes from elsewhere aside, for ``publish``.
+
+        May be called many times under one token. Nobody sees the parts, and what is
+        never published vanishes by itself.
+        """
+
+    async def publish(
+        self, tenant: str, sid: str, token: str, loaded: Loaded, staged: Names
+    ) -> Outcome:
+        """Make all that was staged under a token a live session, at once.
+
+        It takes the place of a tombstone. The answer is ``CONFLICT``, and nothing has
+        changed, where a live session has the name.
+
+        Args:
+            tenant: whose session.
+            sid: its name.
+            token: as in ``stage``.
+            loaded: version, document and expiry that it begins with.
+            staged: names of all that was staged, so that nothing can be missing.
+
+        Raises:
+            StoreUnavailable: when something that was staged has vanished.
+        """

@@ -1,10 +1,11 @@
 """The Redis store: for several machines, and for speed.
 
-One session is three small hashes and the pieces of its blobs, all in one hash slot::
+One session is four small hashes and the pieces of its blobs, all in one hash slot::
 
     ccdm1:{tenant:sid}            head: version, token, meta, expires
     ccdm1:{tenant:sid}:records    name -> frame
     ccdm1:{tenant:sid}:blobs      name -> descriptor "id:pieces:bytes"
+    ccdm1:{tenant:sid}:parts      name -> "descriptor|mark|arrival|size|info"
     ccdm1:{tenant:sid}:<id>:<i>   piece i, up to 4 MiB; the id holds version and token
     ccdm1:{tenant}:sessions       sorted set of the tenant's sessions, for listing
 
@@ -52,17 +53,19 @@ from service.stores.redis_keys import (
     lifetimes,
 )
 from service.stores.redis_link import Client, RedisLink, ask, ask_all
-from service.stores.redis_scripts import Answer, Script
+from service.stores.redis_parts import RedisParts
+from service.stores.redis_scripts import Answer, Script, raise_unless_live
 
 # Pieces of a commit that never comes must vanish by themselves; until it comes, a slow
 # network has this long.
 _UPLOAD_SECONDS = 600
 _READ_TOGETHER = 4
 _INDEX_SAMPLES = 3
+_HEAD_FIELDS = ("version", "meta", "expires", "arrivals")
 _log = logging.getLogger(__name__)
 
 
-class RedisStore:
+class RedisStore(RedisParts):
     """Sessions in one Redis database.
 
     Args:
@@ -108,12 +111,12 @@ class RedisStore:
         """Version, document and expiry of a live session."""
         head = Keys.of(tenant, sid).head
         found = await self._linked.call(
-            lambda client, _: ask(client, "HMGET", head, "version", "meta", "expires")
+            lambda client, _: ask(client, "HMGET", head, *_HEAD_FIELDS)
         )
         return self._loaded(tenant, sid, found)
 
     def _loaded(self, tenant: str, sid: str, found: list[bytes | None]) -> Loaded:
-        version, meta, expires = found
+        version, meta, expires, arrivals = found
         if version is None or expires is None:
             raise SessionNotFound(sid)
         if meta is None:
@@ -121,7 +124,7 @@ class RedisStore:
         if float(expires) <= self._clock():
             raise SessionGone(sid, "expired")
         document = bytes(unseal(meta, place(tenant, sid, META)))
-        return Loaded(int(version), document, float(expires))
+        return Loaded(int(version), document, float(expires), int(arrivals or 0))
 
     async def records(
         self, tenant: str, sid: str, names: Sequence[str]
@@ -222,6 +225,7 @@ class RedisStore:
             *change.drop_blobs,
             len(records),
             *(part for record in records for part in record),
+            int(change.drop_parts),
         ]
 
     async def _upload(self, keys: Keys, blob: Blob, frame: bytes) -> None:
@@ -303,8 +307,9 @@ class RedisStore:
     async def _live(
         self, tenant: str, names: Sequence[str]
     ) -> Sequence[tuple[str, Loaded]]:
-        fields = ("version", "meta", "expires")
-        commands = [("HMGET", Keys.of(tenant, sid).head, *fields) for sid in names]
+        commands = [
+            ("HMGET", Keys.of(tenant, sid).head, *_HEAD_FIELDS) for sid in names
+        ]
         heads = await self._linked.call(lambda client, _: ask_all(client, commands))
         live, dead = [], []
         for sid, head in zip(names, heads, strict=True):
@@ -345,10 +350,5 @@ class RedisStore:
 
 
 def _outcome(sid: str, answer: str) -> Outcome:
-    if answer == Answer.MISSING:
-        raise SessionNotFound(sid)
-    if answer == Answer.DELETED:
-        raise SessionGone(sid, "deleted")
-    if answer == Answer.EXPIRED:
-        raise SessionGone(sid, "expired")
+    raise_unless_live(sid, answer)
     return Outcome(answer)

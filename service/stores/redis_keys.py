@@ -65,6 +65,11 @@ class Keys:
         """Hash of blob descriptors."""
         return f"{self.head}:blobs"
 
+    @property
+    def parts(self) -> str:
+        """Hash of parts: where their payload is, and what is listed of them."""
+        return f"{self.head}:parts"
+
     def pieces(self, blob: Blob) -> list[str]:
         """Keys of a blob's pieces, in order."""
         return [f"{self.head}:{blob.id}:{piece}" for piece in range(blob.pieces)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
+from service.stores.errors import SessionGone, SessionNotFound
 from service.stores.redis_keys import Keys
 from service.stores.redis_link import Client, ask_all
 
@@ -25,6 +26,12 @@ class Answer(StrEnum):
     DELETED = "deleted"
     EXPIRED = "expired"
     LOST = "lost"
+    ADDED = "added"
+    SAME = "same"
+    OTHER = "other"
+    MOVED = "moved"
+    OVERFULL = "overfull"
+    ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +61,28 @@ class Script:
         The script goes over in full only when the server does not know its hash, as
         after a restart. The answer of ``beside`` is passed over.
         """
-        three = (3, keys.head, keys.records, keys.blobs, *arguments)
+        own = (4, keys.head, keys.records, keys.blobs, keys.parts, *arguments)
         after = [] if beside is None else [beside]
-        found = (await ask_all(client, [("EVALSHA", self.sha, *three), *after]))[0]
+        found = (await ask_all(client, [("EVALSHA", self.sha, *own), *after]))[0]
         if isinstance(found, NoScriptError):
-            found = (await ask_all(client, [("EVAL", self.text, *three), *after]))[0]
+            found = (await ask_all(client, [("EVAL", self.text, *own), *after]))[0]
         if isinstance(found, Exception):
             raise found
         echo, answer = (part.decode() for part in found)
         if echo != token:
             raise RedisError("an answer belongs to another question")
         return Answer(answer)
+
+
+def raise_unless_live(sid: str, answer: str) -> None:
+    """Say that there is no live session, if that is what a script has answered.
+
+    Raises:
+        SessionNotFound, SessionGone: when there is none.
+    """
+    if answer == Answer.MISSING:
+        raise SessionNotFound(sid)
+    if answer == Answer.DELETED:
+        raise SessionGone(sid, "deleted")
+    if answer == Answer.EXPIRED:
+        raise SessionGone(sid, "expired")

@@ -23,6 +23,7 @@ from service.stores.codec import unseal
 from service.stores.errors import StoreError, StoreFull, StoreUnavailable
 from service.stores.places import place
 from service.stores.protocol import Change, Loaded, Outcome, Page, StoreHealth
+from service.stores.sqlite_parts import SqliteParts
 from service.stores.sqlite_schema import (
     connect,
     create_file,
@@ -40,7 +41,7 @@ _LITTLE_DISK_BYTES = 256 << 20
 _log = logging.getLogger(__name__)
 
 
-class SqliteStore:
+class SqliteStore(SqliteParts):
     """Sessions in one SQLite file.
 
     Args:

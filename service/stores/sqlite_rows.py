@@ -41,6 +41,7 @@ class _Row:
     meta: bytes | None
     expires_at: float
     gone: GoneReason | None
+    arrivals: int
 
 
 def sealed(tenant: str, sid: str, change: Change) -> Frames:
@@ -60,12 +61,12 @@ def sealed(tenant: str, sid: str, change: Change) -> Frames:
 
 def load(db: sqlite3.Connection, tenant: str, sid: str, now: float) -> Loaded:
     """The small part of a live session."""
-    return _loaded(tenant, sid, _live(db, tenant, sid, now))
+    return _loaded(tenant, sid, live_row(db, tenant, sid, now))
 
 
 def frame(
     db: sqlite3.Connection,
-    table: Literal["records", "blobs"],
+    table: Literal["records", "blobs", "parts"],
     tenant: str,
     sid: str,
     name: str,
@@ -95,7 +96,7 @@ def commit(
             return Outcome.ALREADY if same else Outcome.CONFLICT
         key = _insert(db, tenant, sid, change, frames.meta)
     else:
-        before = _live(db, tenant, sid, now)
+        before = live_row(db, tenant, sid, now)
         if before.token == change.token:
             return Outcome.ALREADY
         if before.version != change.expected_version:
@@ -112,6 +113,8 @@ def commit(
         "DELETE FROM blobs WHERE session = ? AND name = ?",
         [(key, name) for name in change.drop_blobs],
     )
+    if change.drop_parts:
+        db.execute("DELETE FROM parts WHERE session = ?", (key,))
     return Outcome.APPLIED
 
 
@@ -119,7 +122,7 @@ def touch(
     db: sqlite3.Connection, tenant: str, sid: str, expires_at: float, now: float
 ) -> None:
     """Move the expiry further away."""
-    key = _live(db, tenant, sid, now).key
+    key = live_row(db, tenant, sid, now).key
     db.execute(
         "UPDATE sessions SET expires_at = max(expires_at, ?) WHERE id = ?",
         (expires_at, key),
@@ -134,7 +137,7 @@ def delete(
     now: float,
 ) -> Outcome:
     """Turn a live session into a tombstone."""
-    row = _live(db, tenant, sid, now)
+    row = live_row(db, tenant, sid, now)
     if expected_version not in (None, row.version):
         return Outcome.CONFLICT
     _bury(db, row.key, "deleted", now + TOMBSTONE_SECONDS)
@@ -146,7 +149,8 @@ def page(
 ) -> Page:
     """One page of live sessions."""
     found = db.execute(
-        "SELECT sid, id, version, token, meta, expires_at, gone FROM sessions "
+        "SELECT sid, id, version, token, meta, expires_at, gone, arrivals "
+        "FROM sessions "
         "WHERE tenant = ? AND sid > ? AND gone IS NULL AND expires_at > ? "
         "ORDER BY sid LIMIT ?",
         (tenant, after or "", now, limit + 1),
@@ -180,14 +184,15 @@ def journal_mode(db: sqlite3.Connection) -> str:
 
 def _row(db: sqlite3.Connection, tenant: str, sid: str) -> _Row | None:
     found = db.execute(
-        "SELECT id, version, token, meta, expires_at, gone FROM sessions "
+        "SELECT id, version, token, meta, expires_at, gone, arrivals FROM sessions "
         "WHERE tenant = ? AND sid = ?",
         (tenant, sid),
     ).fetchone()
     return None if found is None else _Row(*found)
 
 
-def _live(db: sqlite3.Connection, tenant: str, sid: str, now: float) -> _Row:
+def live_row(db: sqlite3.Connection, tenant: str, sid: str, now: float) -> _Row:
+    """The row of a session that is neither deleted nor expired."""
     row = _row(db, tenant, sid)
     if row is None:
         raise SessionNotFound(sid)
@@ -203,7 +208,7 @@ def _live(db: sqlite3.Connection, tenant: str, sid: str, now: float) -> _Row:
 
 def _loaded(tenant: str, sid: str, row: _Row) -> Loaded:
     meta = bytes(unseal(row.meta or b"", place(tenant, sid, META)))
-    return Loaded(row.version, meta, row.expires_at)
+    return Loaded(row.version, meta, row.expires_at, row.arrivals)
 
 
 def _insert(
@@ -232,6 +237,7 @@ def _put(
 def _bury(db: sqlite3.Connection, key: int, reason: str, until: float) -> None:
     db.execute("DELETE FROM records WHERE session = ?", (key,))
     db.execute("DELETE FROM blobs WHERE session = ?", (key,))
+    db.execute("DELETE FROM parts WHERE session = ?", (key,))
     db.execute(
         "UPDATE sessions SET gone = ?, token = NULL, meta = NULL, expires_at = ? "
         "WHERE id = ?",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from service.stores.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # A row with ``gone`` is a tombstone, and its ``expires_at`` the end of that.
 _TABLES = (
@@ -44,6 +44,24 @@ _TABLES = (
         UNIQUE (session, name)
     )""",
 )
+# What each later schema adds to the one before; a new file goes through all of them.
+_LATER: dict[int, tuple[str, ...]] = {
+    2: (
+        "ALTER TABLE sessions ADD COLUMN arrivals INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE parts (
+            session INTEGER NOT NULL REFERENCES sessions (id),
+            name TEXT NOT NULL,
+            mark TEXT NOT NULL,
+            info BLOB NOT NULL,
+            arrival INTEGER NOT NULL,
+            size INTEGER NOT NULL,
+            frame BLOB NOT NULL,
+            UNIQUE (session, name)
+        )""",
+        # Counting and adding up need not touch the frames.
+        "CREATE INDEX parts_by_size ON parts (session, size)",
+    ),
+}
 _WAL_LIMIT_BYTES = 64 << 20
 
 
@@ -99,21 +117,24 @@ def _use_wal(db: sqlite3.Connection, busy_seconds: float) -> None:
 
 
 def ensure_schema(db: sqlite3.Connection) -> None:
-    """Create the tables in a new file; refuse a file of a later schema.
+    """Create the tables in a new file, or add what an older one lacks.
 
     Raises:
         StoreUnavailable: when a newer release has written the file.
     """
     with transaction(db):
         found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            for statement in _TABLES:
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif found != SCHEMA_VERSION:
+        if found > SCHEMA_VERSION:
             raise StoreUnavailable(
                 f"the file has schema {found}, this release knows {SCHEMA_VERSION}"
             )
+        statements: tuple[str, ...] = () if found else _TABLES
+        for version in range(max(found, 1) + 1, SCHEMA_VERSION + 1):
+            statements += _LATER[version]
+        for statement in statements:
+            db.execute(statement)
+        if statements:
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from service.errors import (
     TooBusyError,
 )
 from service.estimates import estimated_bytes, estimated_seconds
+from service.manifest import manifest_of
 from service.media.errors import FieldError, TooLargeError
 
 if TYPE_CHECKING:
@@ -208,18 +209,15 @@ def run_job(
     """One analysis, in whichever thread or process this is."""
     engine = _engine()
     start = time.perf_counter()
+    arrays = (states, simulated, observation)
     try:
-        analysis = engine.assimilate(
-            states,
-            simulated,
-            observation,
-            options=engine.AnalysisOptions.from_dict(options),
-            seed=seed,
-        )
+        resolved = engine.AnalysisOptions.from_dict(options)
+        analysis = engine.assimilate(*arrays, options=resolved, seed=seed)
     except engine.CcdmError as error:
         raise _translated(error) from None
-    elapsed = time.perf_counter() - start
-    return analysis.samples, analysis.diagnostics.to_dict(), elapsed
+    samples, facts = analysis.samples, analysis.diagnostics.to_dict()
+    facts["manifest"] = manifest_of(arrays, resolved.to_dict(), facts["seed"], samples)
+    return samples, facts, time.perf_counter() - start
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -40,11 +41,14 @@ async def test_a_cycle_is_what_the_engine_says(assimilating: Sessions) -> None:
             seed=result.cycle.seed,
         )
         assert result.samples.tobytes() == direct.samples.tobytes()
-        assert result.cycle.diagnostics == direct.diagnostics.to_dict()
+        facts = dict(result.cycle.diagnostics)
+        digest = hashlib.sha256(direct.samples.tobytes()).hexdigest()
+        assert facts.pop("manifest")["samples"]["sha256"] == digest
+        assert facts == direct.diagnostics.to_dict()
         kept = await assimilating.analysis("t", session.id, k)
         assert kept.tobytes() == direct.samples.tobytes()
         found = await assimilating.cycle("t", session.id, k)
-        assert found.diagnostics == direct.diagnostics.to_dict()
+        assert found.diagnostics == result.cycle.diagnostics
         arrays = (direct.samples, *arrays[1:])
 
 

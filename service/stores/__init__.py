@@ -1,6 +1,7 @@
 """Where sessions are kept: one protocol, one record codec, several stores."""
 
 from service.stores.errors import (
+    QuotaExceeded,
     SessionGone,
     SessionNotFound,
     StoreCorrupt,
@@ -12,17 +13,23 @@ from service.stores.opening import default_store_url, open_store
 from service.stores.protocol import (
     Change,
     Loaded,
+    Names,
     Outcome,
     Page,
+    Quota,
     Store,
     StoreHealth,
+    Usage,
 )
 
 __all__ = [
     "Change",
     "Loaded",
+    "Names",
     "Outcome",
     "Page",
+    "Quota",
+    "QuotaExceeded",
     "SessionGone",
     "SessionNotFound",
     "Store",
@@ -31,6 +38,7 @@ __all__ = [
     "StoreFull",
     "StoreHealth",
     "StoreUnavailable",
+    "Usage",
     "default_store_url",
     "open_store",
 ]

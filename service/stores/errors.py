@@ -7,6 +7,7 @@
     ├── SessionGone         there was one: deleted or expired less than a day ago
     ├── StoreUnavailable    no answer now; trying again later is worth it
     ├── StoreFull           no room for the write; nothing was changed
+    ├── QuotaExceeded       the tenant keeps enough already; nothing was changed
     └── StoreCorrupt        bytes came back that are not the bytes that were written
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 from typing import Literal
 
 GoneReason = Literal["deleted", "expired"]
+QuotaKind = Literal["sessions", "bytes"]
 
 
 class StoreError(Exception):
@@ -75,6 +77,26 @@ class StoreFull(StoreError):
     def __init__(self, detail: str) -> None:
         self.detail = detail
         super().__init__(f"The session store is full: {detail}.")
+
+
+class QuotaExceeded(StoreError):
+    """The tenant would keep more than it may; nothing was changed.
+
+    Attributes:
+        what: ``"sessions"`` or ``"bytes"``.
+        limit: how many it may keep.
+        used: how many it keeps now.
+    """
+
+    def __init__(self, what: QuotaKind, limit: int, used: int) -> None:
+        self.what: QuotaKind = what
+        self.limit = limit
+        self.used = used
+        kept = "sessions" if what == "sessions" else "bytes of sessions"
+        super().__init__(
+            f"At most {limit} {kept} are kept for this key, and {used} are there "
+            "already. Delete sessions that are not needed, or keep fewer analyses."
+        )
 
 
 class StoreCorrupt(StoreError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,24 @@ async def open_another(store_url: str, clock: Clock) -> AsyncIterator[OpenStore]
             return store
 
         yield opened
+
+
+@asynccontextmanager
+async def opened(url: str, clock: Clock) -> AsyncIterator[Store]:
+    """A store at an address."""
+    store = open_store(url, clock=clock)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+async def own_store(own_redis: RedisServer, clock: Clock) -> AsyncIterator[Store]:
+    """A store on a server of its own, ``own_redis``."""
+    async with opened(own_redis.url, clock) as store:
+        yield store
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from ccdm_engine.version import __version__
-from service import openapi, problems
+from service import dashboard, openapi, problems
 from service.auth import Gate
 from service.compute import Compute
 from service.draining import Draining
 from service.limits import Bodies
 from service.observability import HeadAsGet, Observability, make_logger
-from service.routers import analyses, cycles, health, pages, sessions
+from service.routers import analyses, cycles, health, login, pages, sessions
 from service.sessions import Sessions
 from service.settings import Settings
 from service.stores.opening import open_store
@@ -61,8 +61,9 @@ def build_app(settings: Settings | None = None) -> FastAPI:
         keep_analyses=settings.keep_analyses,
         check_options=compute.check_options,
     )
-    for module in (analyses, sessions, cycles, health, pages):
+    for module in (analyses, sessions, cycles, health, pages, login, dashboard):
         app.include_router(module.router)
+    app.mount("/dashboard/static", dashboard.Assets())
     app.mount("/static", StaticFiles(directory=pages.STATIC))
     problems.install(app)
     openapi.install(app, keys=bool(app.state.gate.keys))

@@ -6,10 +6,16 @@ each other's sessions.
 
 Without keys, what protects a local service from web pages is that pages cannot hide
 where they come from: a foreign Host or a foreign Origin is refused.
+
+Browsers cannot add headers to server-sent events, so the pages of the service itself
+present their key in a cookie. No page can read it, no other site makes the browser
+send it, and what changes something needs the Origin of this service besides.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import ipaddress
 import re
@@ -66,12 +72,39 @@ class Gate:
         if not self.keys:
             _check_local(request)
             return DEFAULT_TENANT
-        key = self._key(_presented(request.headers))
+        key = self._key(_presented(request.headers) or self._from_cookie(request))
         needed = READ if request.method in _SAFE_METHODS else WRITE
         if needed not in key.scopes:
             raise ForbiddenError(f"This key does not have the scope {needed!r}.")
         request.state.tenant = key.tenant
         return key.tenant
+
+    def cookie(self, request: Request, secret: str) -> tuple[str, str] | None:
+        """Name and value of the cookie that stands for a key from now on.
+
+        Returns:
+            ``None`` where no key is asked for.
+
+        Raises:
+            UnknownHostError, UnauthorizedError: for a key that is not known.
+        """
+        self._check_host(request.headers)
+        if not self.keys:
+            return None
+        self._key(secret)
+        value = base64.urlsafe_b64encode(secret.encode()).decode()
+        return cookie_name(request), value.rstrip("=")
+
+    def _from_cookie(self, request: Request) -> str:
+        value = request.cookies.get(cookie_name(request), "")
+        if value and request.method not in _SAFE_METHODS and not _same_origin(request):
+            raise ForbiddenError(
+                "A key in a cookie changes something only from the service's own pages."
+            )
+        try:
+            return base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)).decode()
+        except (binascii.Error, ValueError):
+            return ""
 
     def _check_host(self, headers: Headers) -> None:
         if not self._any_host and _hostname(headers.get("host", "")) not in self._hosts:
@@ -169,13 +202,24 @@ def _check_local(request: Request) -> None:
             "The service has no API keys and therefore answers on loopback only. "
             "Set CCDM_API_KEYS to open it to other machines."
         )
-    origin = request.headers.get("origin")
-    if origin is None or request.method in _SAFE_METHODS:
+    if "origin" not in request.headers or request.method in _SAFE_METHODS:
         return
-    if origin.partition("://")[2].lower() != request.headers.get("host", "").lower():
+    if not _same_origin(request):
         raise ForbiddenError(
             "Pages of another origin may not use a service that asks for no key."
         )
+
+
+def cookie_name(request: Request) -> str:
+    """The cookie of this service: a host's cookies are shared by all of its ports."""
+    port = request.headers.get("host", "").rpartition(":")[2]
+    return f"ccdm_key_{port}" if port.isdecimal() else "ccdm_key"
+
+
+def _same_origin(request: Request) -> bool:
+    """Whether a page of this service sent the request, as far as the browser says."""
+    origin = request.headers.get("origin", "")
+    return origin.partition("://")[2].lower() == request.headers.get("host", "").lower()
 
 
 def _hostname(netloc: str) -> str:

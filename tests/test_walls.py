@@ -49,6 +49,12 @@ WALLS = (
         ("service", *WEB, "redis", "ccdm_engine"),
         but=("service.client", "service.schemas", "service.media"),
     ),
+    # Pages use the public API, from the browser.
+    Wall(
+        "service.dashboard",
+        ("service", "ccdm_engine", "redis", "sqlite3"),
+        but=("service.dashboard",),
+    ),
     # One door to the engine. The command line also computes without a service, and
     # anybody may know the version.
     Wall(

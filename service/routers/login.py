@@ -1,0 +1,43 @@
+"""A key into a cookie, for the pages of this service; other clients send headers."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.auth import Gate, cookie_name
+from service.routers.dependencies import json_body
+from service.routers.parameters import bad_parameter
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.post("/login", status_code=204)
+async def login(request: Request) -> Response:
+    """Check a key and remember it in the browser until that is closed."""
+    # Only JSON is read: no form of another site can send that.
+    key = (await json_body(request)).get("key")
+    if not isinstance(key, str):
+        raise bad_parameter("/key", "wanted a string")
+    gate: Gate = request.app.state.gate
+    answer = Response(status_code=204)
+    cookie = gate.cookie(request, key.strip())
+    if cookie is not None:
+        answer.set_cookie(
+            *cookie,
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+    return answer
+
+
+@router.delete("/login", status_code=204)
+async def logout(request: Request) -> Response:
+    """Forget it."""
+    answer = Response(status_code=204)
+    answer.delete_cookie(
+        cookie_name(request), path="/", httponly=True, samesite="strict"
+    )
+    return answer

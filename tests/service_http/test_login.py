@@ -1,0 +1,120 @@
+"""A key in a cookie: for the service's own pages, and for nobody else's."""
+
+from __future__ import annotations
+
+from http.cookies import SimpleCookie
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.service_http.bodies import content
+from tests.support.servers import in_process
+
+SECRET = 'odd;"key"=with,every=thing'
+KEYS = (f"alice:{SECRET}", "eve+read:only-reads")
+OWN = {"Origin": "http://127.0.0.1:8000"}
+
+
+async def logged_in(http: httpx.AsyncClient, key: str = SECRET) -> None:
+    """Log in; the client keeps the cookie as a browser does."""
+    answer = await http.post("/login", json={"key": key}, headers=OWN)
+    assert answer.status_code == 204 and answer.content == b""
+
+
+async def test_the_cookie_is_the_browsers_secret(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        answer = await http.post("/login", json={"key": f" {SECRET}\n"})
+        (cookie,) = SimpleCookie(answer.headers["set-cookie"]).values()
+        assert cookie["httponly"] and cookie["samesite"].lower() == "strict"
+        assert cookie["path"] == "/" and not cookie["domain"]
+        # Gone when the browser is closed.
+        assert not cookie["max-age"] and not cookie["expires"]
+        assert not cookie["secure"]
+        assert SECRET not in answer.headers["set-cookie"]
+        assert (await http.get("/v1/sessions")).status_code == 200
+
+
+async def test_over_tls_it_never_travels_in_the_open(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        answer = await http.post("https://127.0.0.1:8000/login", json={"key": SECRET})
+        (cookie,) = SimpleCookie(answer.headers["set-cookie"]).values()
+        assert cookie["secure"]
+
+
+@pytest.mark.parametrize("key", ["wrong", "", "alice:" + SECRET])
+async def test_a_key_that_is_not_known(tmp_path: Path, key: str) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        answer = await http.post("/login", json={"key": key})
+        assert answer.status_code == 401 and "set-cookie" not in answer.headers
+        assert answer.json()["type"] == "/problems/unauthorized"
+
+
+@pytest.mark.parametrize("body", [{}, {"key": 3}, {"key": None}])
+async def test_what_is_no_key(tmp_path: Path, body: object) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        assert (await http.post("/login", json=body)).status_code == 422
+
+
+async def test_a_form_of_another_site_cannot_log_anybody_in(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        answer = await http.post("/login", data={"key": SECRET})
+        assert answer.status_code == 415 and "set-cookie" not in answer.headers
+
+
+async def test_changes_need_the_origin_of_the_service(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        await logged_in(http)
+        for headers, status in (
+            (OWN, 200),
+            ({}, 403),
+            ({"Origin": "http://127.0.0.1:9000"}, 403),
+            ({"Origin": "null"}, 403),
+        ):
+            answer = await http.post("/v1/analyses", json=content(), headers=headers)
+            assert answer.status_code == status, headers
+
+
+async def test_scopes_hold_for_cookies_too(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        await logged_in(http, "only-reads")
+        assert (await http.get("/v1/sessions")).status_code == 200
+        answer = await http.post("/v1/analyses", json=content(), headers=OWN)
+        assert answer.status_code == 403
+
+
+async def test_a_header_counts_before_a_cookie(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        await logged_in(http)
+        headers = {"X-API-Key": "wrong"}
+        assert (await http.get("/v1/sessions", headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize("value", ["%%%", "A", "w7w", "____", "ccdm"])
+async def test_a_cookie_that_is_nothing(tmp_path: Path, value: str) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        headers = {"Cookie": f"ccdm_key_8000={value}"}
+        assert (await http.get("/v1/sessions", headers=headers)).status_code == 401
+
+
+async def test_services_on_other_ports_have_cookies_of_their_own(
+    tmp_path: Path,
+) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        await logged_in(http)
+        assert list(http.cookies) == ["ccdm_key_8000"]
+        other = await http.get("http://127.0.0.1:9000/v1/sessions")
+        assert other.status_code == 401
+
+
+async def test_logging_out(tmp_path: Path) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        await logged_in(http)
+        assert (await http.delete("/login", headers=OWN)).status_code == 204
+        assert (await http.get("/v1/sessions")).status_code == 401
+
+
+async def test_without_keys_there_is_nothing_to_remember(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as http:
+        answer = await http.post("/login", json={"key": "anything"})
+        assert answer.status_code == 204 and "set-cookie" not in answer.headers

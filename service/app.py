@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 from fastapi import FastAPI
@@ -14,8 +15,9 @@ from ccdm_engine.version import __version__
 from service import dashboard, openapi, problems
 from service.auth import Gate
 from service.compute import Compute
+from service.connections import STATE, ConnectionLimits
 from service.draining import Draining
-from service.limits import Bodies
+from service.limits import Bodies, Heads
 from service.observability import HeadAsGet, Observability, make_logger
 from service.routers import analyses, cycles, health, login, pages, sessions
 from service.sessions import Sessions
@@ -69,12 +71,15 @@ def build_app(settings: Settings | None = None) -> FastAPI:
     openapi.install(app, keys=bool(app.state.gate.keys))
     # The last one added is the outermost.
     app.add_middleware(HeadAsGet)
+    app.add_middleware(
+        Heads, max_bytes=settings.max_head_bytes, max_headers=settings.max_headers
+    )
     app.add_middleware(Observability, logger=app.state.logger)
     return app
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     logger = app.state.logger
     await app.state.store.open()
     health = await app.state.store.health()
@@ -85,10 +90,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with anyio.create_task_group() as group:
             group.start_soon(_warm_up, app)
             with draining.watched():
-                yield
+                yield {STATE: _connection_limits(app)}
             group.cancel_scope.cancel()
     finally:
         await app.state.store.close()
+
+
+def _connection_limits(app: FastAPI) -> ConnectionLimits:
+    """What the server's protocol needs to know; it finds this in the state."""
+    settings: Settings = app.state.settings
+    return ConnectionLimits(
+        settings.head_seconds, settings.stall_seconds, settings.max_connections
+    )
 
 
 async def _warm_up(app: FastAPI) -> None:

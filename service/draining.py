@@ -52,9 +52,9 @@ class Draining:
         try:
             yield
         finally:
-            for number, handler in self._handlers.items():
-                if signal.getsignal(number) == self._heard:
-                    signal.signal(number, handler)
+            for heard, handler in self._handlers.items():
+                if signal.getsignal(heard) == self._heard:
+                    signal.signal(heard, handler)
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         at_once = number == signal.SIGINT or self._told or not self._seconds

@@ -11,12 +11,52 @@ from typing import TypeVar
 
 import anyio
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import BodyTimeoutError, TooBusyError
 from service.media.errors import TooLargeError
+from service.problems import problem_response
 
 T = TypeVar("T")
 MEBIBYTE = 1024 * 1024
+
+
+class Heads:
+    """Middleware that refuses heads no client of ours would send.
+
+    Args:
+        app: what is behind.
+        max_bytes: longest head; the server below may let a longer one through when it
+            comes in one piece.
+        max_headers: most headers.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_headers: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+        self.max_headers = max_headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or say what is wrong with its head."""
+        answer = self._refusal(scope) if scope["type"] == "http" else None
+        await (answer or self.app)(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = scope["headers"]
+        length = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        length += sum(len(name) + len(value) + 4 for name, value in headers)
+        if length > self.max_bytes or len(headers) > self.max_headers:
+            return problem_response(
+                scope,
+                "head-too-large",
+                f"It has {len(headers)} headers and about {length} bytes; "
+                f"{self.max_headers} and {self.max_bytes} are allowed.",
+            )
+        if sum(name == b"host" for name, _ in headers) > 1:
+            detail = "The request has more than one Host header."
+            return problem_response(scope, "bad-request", detail)
+        return None
 
 
 class Bodies:

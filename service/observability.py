@@ -7,6 +7,7 @@ reach a log.
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import time
@@ -69,6 +70,34 @@ def make_logger(settings: Settings) -> Any:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
     )
+
+
+def forward_logs(logger: Any) -> None:
+    """Write what the server below and the stores say into the service's own log.
+
+    To be called where a process belongs to the service: loggers are global.
+    """
+    handler = _Forward(logger)
+    for name in ("uvicorn", "asyncio", "service"):
+        library = logging.getLogger(name)
+        library.handlers[:] = [handler]
+        library.propagate = False
+
+
+class _Forward(logging.Handler):
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line for one record, a traceback included."""
+        write = self._logger.error if record.exc_info else self._logger.warning
+        write(
+            "server",
+            source=record.name,
+            detail=record.getMessage().strip(),
+            exc_info=record.exc_info,
+        )
 
 
 class Observability:

@@ -41,6 +41,14 @@ TYPES = {
             "the rest. Let the HTTP library set Content-Type, boundary included.",
         ),
         ProblemType(
+            "bad-request",
+            400,
+            "The request itself is malformed",
+            "It is not HTTP/1.1 as RFC 9112 has it, or its Host header is missing, "
+            "there more than once, or not the name of a host.",
+            "Let an HTTP library write the request.",
+        ),
+        ProblemType(
             "unauthorized",
             401,
             "A key is needed",
@@ -98,6 +106,13 @@ TYPES = {
             "The body did not arrive in time",
             "The request's headers came, its body did not come to an end.",
             "Send it again over a better line, or as npy, which is shorter.",
+        ),
+        ProblemType(
+            "head-timeout",
+            408,
+            "The head of the request did not arrive in time",
+            "The request line or the headers did not come to an end.",
+            "Send it again over a better line.",
         ),
         ProblemType(
             "cycle-conflict",
@@ -184,6 +199,14 @@ TYPES = {
             "The input is valid, but no analysis came out of it. The same request "
             "will break down again.",
             "Follow the advice in `detail`: other options usually help.",
+        ),
+        ProblemType(
+            "head-too-large",
+            431,
+            "The head of the request is too large",
+            "The request line and the headers together are longer than is allowed, or "
+            "there are too many headers.",
+            "Send fewer and shorter headers.",
         ),
         ProblemType(
             "internal",

@@ -69,11 +69,38 @@ class Settings(BaseSettings):
     body_seconds: float = Field(
         60.0, gt=0, description="Longest time for a request body to arrive."
     )
+    head_seconds: float = Field(
+        20.0, gt=0, description="Longest time for the head of a request to arrive."
+    )
+    stall_seconds: float = Field(
+        30.0,
+        gt=0,
+        description="Longest time for a client to take nothing of its answer.",
+    )
+    keep_alive_seconds: int = Field(
+        75,
+        ge=1,
+        description="How long an idle connection is kept; longer than clients keep "
+        "theirs, or they may write to one that is just being closed.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Most connections per process; beyond it the one that has been "
+        "idle longest is closed.",
+    )
+    max_head_bytes: int = Field(
+        64 * 1024, ge=1024, description="Longest head of a request."
+    )
+    max_headers: int = Field(100, ge=8, description="Most headers of a request.")
     drain_seconds: float = Field(
         1.0,
         ge=0,
         description="After SIGTERM, how long new requests are still answered while "
         "`/readyz` says 503, so that proxies turn elsewhere.",
+    )
+    shutdown_seconds: int = Field(
+        20, ge=0, description="Then, how long running requests may take to finish."
     )
 
     session_ttl_seconds: float = Field(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import multiprocessing
 import os
+import resource
 import socket
 import sys
+import threading
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,16 +21,13 @@ from uvicorn.supervisors import Multiprocess
 from service.app import build_app
 from service.auth import Gate, first_key
 from service.cli.output import FAILED, USAGE, CommandError, console
+from service.observability import forward_logs
 from service.settings import Settings
-from service.stores import open_store
+from service.stores import StoreError, open_store
 
-# Seconds that running requests get after SIGTERM; then they are cut off.
-GRACE = 20
-# Longer than clients keep idle connections, so that it is never the service which
-# closes one that a client is about to use.
-KEEP_ALIVE = 75
 BACKLOG = 2048
-MOST_HEAD_BYTES = 64 * 1024
+# Descriptors beside those of connections: stores, workers, logs.
+SPARE_FILES = 256
 
 
 def serve_forever(
@@ -40,10 +41,8 @@ def serve_forever(
         if value is not None:
             os.environ[f"CCDM_{name}"] = str(value)
     settings = read_settings()
-    try:
-        open_store(settings.store_url)
-    except ValueError as error:
-        raise CommandError(f"store: {error}", USAGE) from error
+    _try_store(settings.store_url)
+    _allow_files(settings.max_connections + SPARE_FILES)
     listener = _listen(settings.host, settings.port)
     _announce(settings, listener, _key_made(settings))
     config = uvicorn.Config(
@@ -55,12 +54,13 @@ def serve_forever(
         log_level="warning",
         access_log=False,
         server_header=False,
-        # The faster parser has no limit on the size of a request's head.
-        http="h11",
-        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+        # With deadlines that uvicorn's own protocols lack.
+        http="service.connections:BoundedProtocol",
+        ws="none",
+        h11_max_incomplete_event_size=settings.max_head_bytes,
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     if workers > 1:
         Multiprocess(config, sockets=[listener]).run()
@@ -83,7 +83,26 @@ def application() -> Any:
     for descriptor in range(3, 256):
         with contextlib.suppress(OSError):
             os.set_inheritable(descriptor, False)
-    return build_app()
+    _end_with_parent()
+    app = build_app()
+    forward_logs(app.state.logger)
+    return app
+
+
+def _end_with_parent() -> None:
+    """End when the process that started this worker does, however it ends.
+
+    Else workers of a killed service would go on and keep the port.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def read_settings() -> Settings:
@@ -96,6 +115,33 @@ def read_settings() -> Settings:
             for item in error.errors(include_url=False)
         )
         raise CommandError(wrong, USAGE) from error
+
+
+def _try_store(url: str) -> None:
+    """Open the store once, so that a wrong address is told here, in one sentence."""
+
+    async def attempt() -> None:
+        store = open_store(url)
+        await store.open()
+        await store.close()
+
+    try:
+        asyncio.run(attempt())
+    except ValueError as error:
+        raise CommandError(f"store: {error}", USAGE) from error
+    except (StoreError, OSError, TypeError) as error:
+        reason = str(error).removeprefix("The session store is not available: ")
+        raise CommandError(
+            f"store: {without_password(url)} cannot be opened: {reason}", FAILED
+        ) from error
+
+
+def _allow_files(wanted: int) -> None:
+    """As many open files as connections may need, where the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _key_made(settings: Settings) -> str | None:
@@ -146,7 +192,8 @@ def _announce(settings: Settings, listener: socket.socket, new_key: str | None) 
     out.print(f"Listening on  http://{escape(shown)}:{port}", style="bold")
     out.print(f"Sessions in   {escape(without_password(settings.store_url))}")
     out.print(f"Try it        http://{escape(reachable)}:{port}/docs")
-    out.print(f"Stop          {'Ctrl+C' if out.is_terminal else 'SIGTERM'}")
+    stop = "Ctrl+C" if out.is_terminal else f"kill {os.getpid()}"
+    out.print(f"Stop          {stop}")
     if new_key is not None:
         out.print(f"API key       {new_key}", style="bold yellow")
         out.print(

@@ -47,8 +47,9 @@ class Server:
         """Start it and wait until it answers."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("CCDM_")}
         own = {f"CCDM_{name}": value for name, value in self.settings.items()}
-        command = [sys.executable, "-m", "uvicorn", "service.app:build_app"]
-        command += ["--factory", "--port", "0", "--no-access-log"]
+        command = [sys.executable, "-m", "service.cli", "serve", "--port", "0"]
+        # Nobody stands in front of it who had to be told to turn elsewhere.
+        own.setdefault("CCDM_DRAIN_SECONDS", "0")
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -67,7 +68,7 @@ class Server:
             assert self._process is not None
             if self._process.poll() is not None:
                 raise RuntimeError(f"the service ended:\n{self.log.read_text()}")
-            found = re.search(r"running on (http://[\d.]+:\d+)", self.log.read_text())
+            found = re.search(r"Listening on +(http://[\d.]+:\d+)", self.log.read_text())
             if found:
                 self.url = found[1]
                 httpx.get(f"{self.url}/livez", timeout=PATIENCE).raise_for_status()

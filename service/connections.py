@@ -1,0 +1,208 @@
+"""Connections within bounds: how many, how long each part of an exchange may take.
+
+uvicorn has a deadline for idle connections that were used before, and no other. Here
+every connection has one at every moment:
+
+==========================  ====================================================
+waiting for a first request  ``head_seconds``, then it is closed
+in a request's head          ``head_seconds`` from its first byte, then 408
+in a request's body          the application's own ``body_seconds``, then 408
+answered, body unfinished    ``LINGER_SECONDS``, then it is closed
+answer not taken             ``stall_seconds`` without progress, then it is cut
+idle between requests        ``keep_alive_seconds`` (uvicorn's own), then closed
+==========================  ====================================================
+
+What cannot be parsed is answered with a problem, as everything else is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
+
+from service.media.types import PROBLEM
+from service.problem_types import TYPES
+from service.problems import problem_response
+
+# Name of the limits in the state that the application's lifespan hands to the server.
+STATE = "connection_limits"
+# For a client that was refused early to read why, while it still sends.
+LINGER_SECONDS = 5.0
+_HOSTS = {
+    "Missing mandatory Host: header": "The request has no Host header.",
+    "Found multiple Host: headers": "The request has more than one Host header.",
+}
+
+
+def _nobody(slug: str) -> None:
+    """Whom to tell of refusals when nobody asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bounds of connections, as the settings of the same names say.
+
+    Attributes:
+        refused: told the problem of every request that was refused before it reached
+            the application.
+    """
+
+    head_seconds: float = 20.0
+    stall_seconds: float = 30.0
+    max_connections: int = 1000
+    refused: Callable[[str], None] = _nobody
+
+
+class BoundedProtocol(H11Protocol):
+    """HTTP/1.1 with a deadline for everything a client may be slow at."""
+
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.limits: ConnectionLimits = app_state.get(STATE, ConnectionLimits())
+        self.idle_since: float | None = self.loop.time()
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection in, if there is room or room can be made."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.max_connections:
+            self._make_room()
+        self._watch_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection and its deadlines."""
+        for timer in (self._head_timer, self._linger_timer, self._stall_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, and start or stop the clock for a head."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.idle_since = None
+        self._watch_head()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, or give the rest of this one a little time."""
+        self.idle_since = self.loop.time()
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and self._linger_timer is None:
+            self._linger_timer = self.loop.call_later(LINGER_SECONDS, self._give_up)
+        self._watch_head()
+
+    def pause_writing(self) -> None:
+        """Start to watch whether the client takes its answer."""
+        super().pause_writing()
+        if self._stall_timer is None:
+            self._watch_progress()
+
+    def resume_writing(self) -> None:
+        """The client took it."""
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed (called while that error is handled)."""
+        error = sys.exc_info()[1]
+        if getattr(error, "error_status_hint", 400) == 431:
+            self._refuse("head-too-large", TYPES["head-too-large"].meaning)
+            return
+        detail = _HOSTS.get(str(error), "This is not a request of HTTP/1.1.")
+        self._refuse("bad-request", detail)
+
+    def _watch_head(self) -> None:
+        """A head has to end in time, and a new connection has to begin with one."""
+        if self.conn.their_state is not h11.IDLE:
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+        elif self._head_timer is None and (self.cycle is None or self._has_bytes()):
+            seconds = self.limits.head_seconds
+            self._head_timer = self.loop.call_later(seconds, self._head_is_late)
+
+    def _has_bytes(self) -> bool:
+        return bool(self.conn.trailing_data[0])
+
+    def _head_is_late(self) -> None:
+        if self._has_bytes():
+            seconds = self.limits.head_seconds
+            self._refuse("head-timeout", f"It did not end within {seconds:g} seconds.")
+        else:
+            self._give_up()
+
+    def _make_room(self) -> None:
+        """Close the connection that has been idle longest; refuse when none is."""
+        idle = [
+            (other.idle_since, id(other), other)
+            for other in self.connections
+            if isinstance(other, BoundedProtocol)
+            and other is not self
+            and other.idle_since is not None
+        ]
+        if not idle:
+            self._refuse("too-busy", "Too many connections are open.")
+            return
+        longest = min(idle)[2]
+        # At once: its place is needed now, not when its transport has closed.
+        self.connections.discard(longest)
+        longest._give_up()
+
+    def _refuse(self, slug: str, detail: str) -> None:
+        """Answer with a problem if that is still possible, and close."""
+        self.limits.refused(slug)
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            scope = {"path": "", "state": {"request_id": uuid.uuid4().hex}}
+            body = bytes(problem_response(scope, slug, detail).body)
+            status = TYPES[slug].status
+            headers = [
+                ("Content-Type", PROBLEM),
+                ("Content-Length", str(len(body))),
+                ("Cache-Control", "no-store"),
+                ("X-Request-ID", scope["state"]["request_id"]),  # type: ignore[index]
+                ("Connection", "close"),
+            ]
+            if status == 503:
+                headers.append(("Retry-After", "1"))
+            for event in (
+                h11.Response(
+                    status_code=status, headers=headers, reason=STATUS_PHRASES[status]
+                ),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _give_up(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _watch_progress(self, before: int | None = None) -> None:
+        left = self.transport.get_write_buffer_size()
+        if before is not None and left >= before:
+            self.limits.refused("stalled")
+            self.transport.abort()
+            return
+        seconds = self.limits.stall_seconds
+        self._stall_timer = self.loop.call_later(seconds, self._watch_progress, left)

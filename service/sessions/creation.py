@@ -6,6 +6,7 @@ import math
 import secrets
 from typing import Any
 
+from service.sessions.coupling import check_coupling
 from service.sessions.errors import SessionInputError
 from service.sessions.models import Document, Session, SessionSpec
 from service.sessions.requests import check_ensemble, fresh_seed
@@ -52,8 +53,9 @@ def new_session(spec: SessionSpec, now: float, keep_analyses: int) -> Session:
     seed = fresh_seed() if spec.seed is None else spec.seed
     check_whole("seed", seed, 0, below=2**63)
     check_document("options", spec.options)
-    for name in ("names", "coordinates", "metadata"):
+    for name in ("names", "coordinates", "metadata", "coupling"):
         check_document(name, getattr(spec, name) or {})
+    check_coupling(spec.coupling or {})
     ensemble = spec.initial_ensemble
     if ensemble is not None:
         check_ensemble(ensemble, spec.state_dim)
@@ -77,6 +79,7 @@ def new_session(spec: SessionSpec, now: float, keep_analyses: int) -> Session:
         metadata=spec.metadata,
         keep_analyses=keep,
         oldest_kept=1 if ensemble is None else 0,
+        coupling=spec.coupling,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
@@ -49,8 +49,38 @@ _ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """What is known of a request whose members came one by one.
+
+    Attributes:
+        mark: digest of the request, which brought no members.
+        absent: indices of members that did not arrive.
+        facts: for the diagnostics.
+        records: to be kept with the cycle.
+    """
+
+    mark: str
+    absent: frozenset[int]
+    facts: Document
+    records: Mapping[str, bytes]
+
+    def noted(self, diagnostics: Document) -> Document:
+        """Diagnostics that tell members that did not arrive from those that failed."""
+        failed = [
+            {**entry, "reason": "did not arrive"}
+            if entry["member"] in self.absent
+            else entry
+            for entry in diagnostics.get("members_failed", ())
+        ]
+        return {**diagnostics, "members_failed": failed, "coupling": self.facts}
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One put of one cycle: ``(N, dx)``, ``(N, dy)`` and ``(dy,)``."""
+    """One put of one cycle: ``(N, dx)``, ``(N, dy)`` and ``(dy,)``.
+
+    Where the members were gathered, those that did not arrive are rows of NaN.
+    """
 
     tenant: str
     sid: str
@@ -59,6 +89,7 @@ class Request:
     simulated_measurements: Array
     observation: Array
     options: Document
+    gathered: Gathered | None = None
 
     @property
     def arrays(self) -> tuple[Array, Array, Array]:
@@ -177,15 +208,21 @@ class Cycling:
         self, session: Session, request: Request, mark: str
     ) -> CycleResult | None:
         """The kept result of a repetition; ``None`` when it is this cycle's turn."""
-        if request.cycle == session.cycle + 1:
+        return await self.finished(request.tenant, session, request.cycle, mark)
+
+    async def finished(
+        self, tenant: str, session: Session, number: int, mark: str
+    ) -> CycleResult | None:
+        """The kept result of a cycle that was put with this mark, as above."""
+        if number == session.cycle + 1:
             return None
-        if not 1 <= request.cycle <= session.cycle:
-            raise CycleConflict(request.cycle, session.cycle)
-        cycle = await self._reading.cycle(request.tenant, session, request.cycle)
+        if not 1 <= number <= session.cycle:
+            raise CycleConflict(number, session.cycle)
+        cycle = await self._reading.cycle(tenant, session, number)
         if cycle.digest != mark:
-            raise CycleConflict(request.cycle, session.cycle, same_cycle=True)
-        samples = await self._reading.analysis(request.tenant, session, request.cycle)
-        await self._reading.renewed(request.tenant, session)
+            raise CycleConflict(number, session.cycle, same_cycle=True)
+        samples = await self._reading.analysis(tenant, session, number)
+        await self._reading.renewed(tenant, session)
         return CycleResult(cycle=cycle, samples=samples, replayed=True)
 
     async def _commit(
@@ -207,15 +244,22 @@ class Cycling:
             token=new_token(),
             meta=pack_session(after),
             expires_at=cycle.created_at + session.ttl_seconds,
-            records={cycle_record(cycle.cycle): pack_cycle(cycle)},
+            records={
+                cycle_record(cycle.cycle): pack_cycle(cycle),
+                **(request.gathered.records if request.gathered else {}),
+            },
             blobs={analysis_blob(cycle.cycle): packed},
             drop_blobs=[analysis_blob(k) for k in range(session.oldest_kept, kept)],
+            # Those that were used are in the cycle, the others are late.
+            drop_parts=True,
         )
         outcome = await self._store.commit(request.tenant, request.sid, change)
         return outcome is not Outcome.CONFLICT
 
 
 async def _digest(request: Request) -> str:
+    if request.gathered is not None:
+        return request.gathered.mark
     size = sum(array.nbytes for array in request.arrays)
     return await off_loop(size, lambda: digest(*request.arrays, request.options))
 
@@ -223,12 +267,13 @@ async def _digest(request: Request) -> str:
 def _cycle(
     request: Request, mark: str, seed: int, result: AnalysisResult, now: float
 ) -> Cycle:
+    gathered, diagnostics = request.gathered, result.diagnostics
     return Cycle(
         cycle=request.cycle,
         digest=mark,
         seed=seed,
         created_at=now,
-        diagnostics=result.diagnostics,
+        diagnostics=gathered.noted(diagnostics) if gathered else diagnostics,
         n_samples=len(result.samples),
         options=request.options,
     )

@@ -27,6 +27,11 @@ def analysis_blob(cycle: int) -> str:
     return f"analysis/{cycle}"
 
 
+def members_record(cycle: int) -> str:
+    """Name of the record that says whose members are in a cycle."""
+    return f"members/{cycle}"
+
+
 def pack_session(session: Session) -> bytes:
     """A session's document."""
     values = {

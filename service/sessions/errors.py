@@ -10,7 +10,12 @@ The store's own errors (``SessionNotFound``, ``SessionGone``, ``StoreUnavailable
     ├── CycleConflict                    not the next cycle, or another body
     ├── VersionConflict                  the session has changed meanwhile
     ├── CycleNotFound                    the cycle has not happened
-    └── AnalysisNotKept                  it has, and its samples are gone
+    ├── AnalysisNotKept                  it has, and its samples are gone
+    ├── MembersMissing                   too few members have arrived for a cycle
+    ├── MemberConflict                   a member came twice, with another body
+    ├── MemberLate                       it came when its cycle was finished
+    ├── MemberNotFound                   it has not arrived
+    └── MembersOverfull                  more members, or bytes, than may wait
 """
 
 from __future__ import annotations
@@ -121,3 +126,100 @@ class AnalysisNotKept(SessionError):
             f"The analysis of cycle {cycle} is no longer kept; "
             f"the oldest one is that of cycle {oldest_kept}."
         )
+
+
+class MembersMissing(SessionError):
+    """A cycle cannot go on with the members that have arrived; nothing was changed.
+
+    Attributes:
+        cycle: the cycle that was put.
+        arrived, usable, expected: how many have arrived, how many of these have not
+            failed, and how many there should be (0 when that is not known).
+        missing: indices of those that have not arrived.
+        retry_after: seconds after which another try makes sense.
+    """
+
+    def __init__(
+        self,
+        cycle: int,
+        *,
+        arrived: int,
+        usable: int,
+        expected: int,
+        missing: tuple[int, ...],
+        reason: str,
+        retry_after: float,
+    ) -> None:
+        self.cycle = cycle
+        self.arrived = arrived
+        self.usable = usable
+        self.expected = expected
+        self.missing = missing
+        self.retry_after = retry_after
+        of = f" of {expected}" if expected else ""
+        failed = f", {arrived - usable} of them failed" if arrived > usable else ""
+        super().__init__(
+            f"For cycle {cycle}, {arrived}{of} members have arrived{failed}; {reason}."
+        )
+
+
+class MemberConflict(SessionError):
+    """The member has arrived before, and it was another one.
+
+    Attributes:
+        cycle, member: which.
+    """
+
+    def __init__(self, cycle: int, member: int) -> None:
+        self.cycle = cycle
+        self.member = member
+        super().__init__(
+            f"Member {member} of cycle {cycle} has arrived before, and its body was "
+            "another one. The first one stays; DELETE it first to replace it."
+        )
+
+
+class MemberLate(SessionError):
+    """The member's cycle is finished, and this member is not in it.
+
+    Attributes:
+        cycle, member: which.
+        current_cycle: the last finished cycle.
+    """
+
+    def __init__(self, cycle: int, member: int, current_cycle: int) -> None:
+        self.cycle = cycle
+        self.member = member
+        self.current_cycle = current_cycle
+        super().__init__(
+            f"Cycle {cycle} is finished without this member {member}; the session "
+            f"stands at cycle {current_cycle}. Forecast from its analysis and send "
+            f"the member for cycle {current_cycle + 1}."
+        )
+
+
+class MemberNotFound(SessionError):
+    """The member has not arrived.
+
+    Attributes:
+        cycle, member: which.
+    """
+
+    def __init__(self, cycle: int, member: int) -> None:
+        self.cycle = cycle
+        self.member = member
+        super().__init__(f"Member {member} of cycle {cycle} has not arrived.")
+
+
+class MembersOverfull(SessionError):
+    """More members, or bytes of them, than may wait in one session.
+
+    Attributes:
+        name: the limit.
+        limit: its value.
+    """
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.name = name
+        self.limit = limit
+        super().__init__(f"The members of one cycle may take {limit} at most ({name}).")

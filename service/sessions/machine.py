@@ -7,10 +7,12 @@ sessions, and killing one of them loses nothing that was acknowledged.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from service.sessions.coupling import check_coupling
 from service.sessions.creation import (
     check_document,
     check_ttl,
@@ -26,6 +28,9 @@ from service.sessions.documents import (
     unpack_session,
 )
 from service.sessions.errors import VersionConflict
+from service.sessions.events import Telling
+from service.sessions.gathering import Gathering
+from service.sessions.members import Members
 from service.sessions.models import (
     DEFAULT_KEEP_ANALYSES,
     Analyse,
@@ -38,11 +43,13 @@ from service.sessions.models import (
     SessionSpec,
 )
 from service.sessions.reading import Reading
+from service.sessions.watching import Watching
 from service.stores.codec import pack_array
 from service.stores.errors import StoreUnavailable
 from service.stores.offloop import off_loop
-from service.stores.protocol import Change, Outcome, Store
+from service.stores.protocol import Change, Outcome, PartLimits, Store
 
+DEFAULT_PART_LIMITS = PartLimits(100_000, 256 << 20)
 _ATTEMPTS = 20
 _PAGE_LIMIT = 1000
 
@@ -60,6 +67,14 @@ class Sessions:
         keep_analyses: analyses kept in full where a session does not say.
         check_options: refuses options that no analysis would take; called before
             options are stored.
+        part_limits: the most members, and bytes of them, that may wait in a session.
+        stopping: nobody waits any more once this is set.
+
+    Attributes:
+        watching: waits until something happens to a session.
+        members: members that come one by one.
+        gathering: puts cycles whose members have come so.
+        telling: tells what happens to a session.
     """
 
     def __init__(
@@ -70,6 +85,8 @@ class Sessions:
         *,
         keep_analyses: int = DEFAULT_KEEP_ANALYSES,
         check_options: CheckOptions | None = None,
+        part_limits: PartLimits = DEFAULT_PART_LIMITS,
+        stopping: asyncio.Event | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -77,6 +94,12 @@ class Sessions:
         self._check_options = check_options
         self._reading = Reading(store, clock)
         self._cycling = Cycling(store, self._reading, analyse, clock)
+        self.watching = Watching(store, stopping)
+        self.members = Members(store, self._reading, self.watching, clock, part_limits)
+        self.telling = Telling(self._reading, self.members, self.watching)
+        self.gathering = Gathering(
+            self.members, self._reading, self._cycling, self.watching, clock
+        )
 
     async def create(self, tenant: str, spec: SessionSpec) -> Session:
         """Begin a session.
@@ -131,6 +154,7 @@ class Sessions:
         ttl_seconds: float | None = None,
         metadata: Document | None = None,
         options: Document | None = None,
+        coupling: Document | None = None,
     ) -> Session:
         """Change a session between cycles.
 
@@ -141,6 +165,7 @@ class Sessions:
             ttl_seconds: new lifetime, from now on.
             metadata: JSON merge patch: ``null`` removes a name.
             options: JSON merge patch: ``null`` brings back the default.
+            coupling: JSON merge patch: ``null`` brings back the default.
 
         Raises:
             VersionConflict: when the session has another version.
@@ -149,13 +174,17 @@ class Sessions:
             check_ttl(ttl_seconds)
         check_document("metadata", metadata or {})
         check_document("options", options or {})
+        check_document("coupling", coupling or {})
         for _ in range(_ATTEMPTS):
             before = await self._reading.session(tenant, sid)
             if expected_version not in (None, before.version):
                 raise VersionConflict(before.version)
-            if ttl_seconds is None and metadata is None and options is None:
+            if all(x is None for x in (ttl_seconds, metadata, options, coupling)):
                 return await self._reading.renewed(tenant, before)
             after = self._patched(before, ttl_seconds, metadata, options)
+            if coupling is not None:
+                declared = check_coupling(merged(before.coupling, coupling))
+                after = replace(after, coupling=declared)
             if await self._replaced(tenant, after, before.version):
                 return after
         raise StoreUnavailable("too many changes to one session at once", 1.0)
@@ -206,6 +235,7 @@ class Sessions:
         )
         if outcome is Outcome.CONFLICT:
             raise VersionConflict((await self._reading.session(tenant, sid)).version)
+        self.watching.nudge(tenant, sid)
 
     async def put_cycle(
         self,
@@ -244,7 +274,9 @@ class Sessions:
             observation=observation,
             options=check_document("options", options or {}),
         )
-        return await self._cycling.put(request)
+        result = await self._cycling.put(request)
+        self.watching.nudge(tenant, sid)
+        return result
 
     async def cycle(self, tenant: str, sid: str, k: int) -> Cycle:
         """Facts about cycle ``k``.

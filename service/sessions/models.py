@@ -33,6 +33,8 @@ class SessionSpec:
         names, coordinates, metadata: what people and clients want to remember.
         keep_analyses: how many of the last analyses are kept in full; ``None`` takes
             the service's own number.
+        coupling: when a cycle whose members come one by one may go on; the fields of
+            :class:`~service.sessions.coupling.Coupling`.
     """
 
     state_dim: int
@@ -45,6 +47,7 @@ class SessionSpec:
     coordinates: Document | None = None
     metadata: Document | None = None
     keep_analyses: int | None = None
+    coupling: Document | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Session:
         oldest_kept: the oldest cycle whose analysis is kept in full.
         created_at, updated_at, expires_at: seconds since 1970.
         state_dim, measurement_dim, options, ttl_seconds, names, coordinates,
-        metadata, keep_analyses: as in :class:`SessionSpec`.
+        metadata, keep_analyses, coupling: as in :class:`SessionSpec`.
     """
 
     id: str
@@ -81,6 +84,7 @@ class Session:
     keep_analyses: int
     oldest_kept: int
     initial_members: int | None
+    coupling: Document | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,30 @@ def digest(
     return content.hexdigest()
 
 
+def member_mark(forecast_state: Array, simulated_measurement: Array) -> str:
+    """What tells a member's content, ``(dx,)`` and ``(dy,)``, from any other."""
+    content = hashlib.sha256(b"ccdm-member-1")
+    for array in (forecast_state, simulated_measurement):
+        content.update(repr(array.shape).encode())
+        content.update(_canonical(array).data.cast("B") if array.size else b"")
+    return content.hexdigest()[:32]
+
+
+def gathered_mark(observation: Array, options: Document, coupling: Document) -> str:
+    """SHA-256 of a cycle request that brings no members, in hexadecimal.
+
+    Args:
+        observation: ``(dy,)``; NaN is a missing entry.
+        options: this cycle's own options.
+        coupling: this cycle's own declaration.
+    """
+    content = hashlib.sha256(b"ccdm-gathered-cycle-1")
+    content.update(repr(observation.shape).encode())
+    content.update(_canonical(observation).data.cast("B") if observation.size else b"")
+    content.update(pack_document({"options": options, "coupling": coupling}))
+    return content.hexdigest()
+
+
 def _canonical(array: Array) -> Array:
     plain = np.ascontiguousarray(array, dtype="<f8")
     missing = np.isnan(plain)
@@ -78,6 +102,17 @@ def check_arrays(
     wanted = (members, measurement_dim)
     _check_shape("simulated_measurements", simulated_measurements, wanted)
     _check_shape("observation", observation, (measurement_dim,))
+
+
+def check_vector(name: str, array: Array, size: int) -> Array:
+    """One member's numbers as ``(size,)``; a single row or column will do.
+
+    Raises:
+        SessionInputError: for another shape.
+    """
+    flat = array.reshape(-1) if 1 in array.shape and array.ndim == 2 else array
+    _check_shape(name, flat, (size,))
+    return flat
 
 
 def check_ensemble(ensemble: Array, state_dim: int) -> None:

@@ -1,0 +1,255 @@
+"""Members that come one by one, from any worker and in any order.
+
+Until their cycle is put they lie beside the session as parts of the store: no version
+is counted, so that workers do not get in each other's way. The cycle's commit takes
+them all; its record says which are in it, so that a worker that lost its reply is told
+the truth whenever it asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from service.sessions.coupling import Coupling, Member
+from service.sessions.documents import members_record
+from service.sessions.errors import (
+    CycleConflict,
+    MemberConflict,
+    MemberLate,
+    MemberNotFound,
+    MembersOverfull,
+    SessionInputError,
+)
+from service.sessions.models import Array, Session
+from service.sessions.reading import Reading
+from service.sessions.requests import check_vector, member_mark
+from service.sessions.watching import Watching
+from service.stores.codec import (
+    pack_array,
+    pack_document,
+    unpack_array,
+    unpack_document,
+)
+from service.stores.errors import StoreUnavailable
+from service.stores.offloop import off_loop
+from service.stores.protocol import ListedPart, Part, PartLimits, Putting, Store
+
+_ATTEMPTS = 20
+_NAME = re.compile(r"member/(\d+)/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The answer to the put of one member; ``replayed``: it had arrived before."""
+
+    member: Member
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Who has arrived for a cycle, or is in it.
+
+    Attributes:
+        cycle: its number.
+        finished: whether it is finished.
+        expected: size of the ensemble; ``None`` while that is not known.
+        members: in order of their index.
+    """
+
+    cycle: int
+    finished: bool
+    expected: int | None
+    members: tuple[Member, ...]
+
+
+class Members:
+    """Takes members in, and knows who has arrived.
+
+    Args:
+        store, reading, watching: where the sessions are, and who waits for them.
+        clock: seconds since 1970.
+        limits: what may wait in one session.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        reading: Reading,
+        watching: Watching,
+        clock: Callable[[], float],
+        limits: PartLimits,
+    ) -> None:
+        self._store = store
+        self._reading = reading
+        self._watching = watching
+        self._clock = clock
+        self.limits = limits
+
+    async def put(
+        self, tenant: str, sid: str, k: int, index: int, state: Array, simulated: Array
+    ) -> Arrived:
+        """Keep one member until its cycle is put.
+
+        Args:
+            tenant: whose session.
+            sid: its name.
+            k: the session's next cycle.
+            index: the member's row in the ensemble, from 0.
+            state: forecast state, ``(dx,)``; NaN where the simulation failed.
+            simulated: its simulated measurements, ``(dy,)``.
+
+        Raises:
+            SessionInputError: when it does not fit the session.
+            CycleConflict: when ``k`` is later than the next cycle.
+            MemberConflict: when it has arrived with another body.
+            MemberLate: when the cycle is finished without it.
+            MembersOverfull: when there is no room for it.
+        """
+        for _ in range(_ATTEMPTS):
+            session = await self._reading.session(tenant, sid)
+            part, member = await self._part(session, k, index, state, simulated)
+            if k <= session.cycle:
+                return await self._late(tenant, session, k, member)
+            _check_turn(session, k)
+            _check_index(session, index)
+            outcome = await self._store.put_part(
+                *(tenant, sid, part),
+                expected_version=session.version,
+                limits=self.limits,
+            )
+            if outcome is not Putting.MOVED:
+                self._check_put(outcome, k, index)
+                self._watching.nudge(tenant, sid)
+                await self._reading.renewed(tenant, session)
+                return Arrived(member, replayed=outcome is Putting.SAME)
+        raise StoreUnavailable("too many changes to one session at once", 1.0)
+
+    async def _part(
+        self, session: Session, k: int, index: int, state: Array, simulated: Array
+    ) -> tuple[Part, Member]:
+        state = check_vector("forecast_state", state, session.state_dim)
+        simulated = check_vector(
+            "simulated_measurement", simulated, session.measurement_dim
+        )
+        both = np.concatenate([state, simulated])
+        failed = not bool(np.isfinite(both).all())
+        mark = await off_loop(both.nbytes, lambda: member_mark(state, simulated))
+        info = {"failed": failed, "staged_at": self._clock()}
+        payload = await off_loop(both.nbytes, lambda: pack_array(both))
+        part = Part(f"member/{k}/{index}", mark, payload, pack_document(info))
+        return part, Member(index, mark, failed, info["staged_at"], 0)
+
+    def _check_put(self, outcome: Putting, k: int, index: int) -> None:
+        if outcome is Putting.OTHER:
+            raise MemberConflict(k, index)
+        if outcome is Putting.OVERFULL:
+            raise MembersOverfull("max_staged_bytes", self.limits.bytes)
+
+    async def _late(
+        self, tenant: str, session: Session, k: int, member: Member
+    ) -> Arrived:
+        for known in (await self._finished(tenant, session, k)).members:
+            if (known.index, known.mark) == (member.index, member.mark):
+                return Arrived(known, replayed=True)
+        raise MemberLate(k, member.index, session.cycle)
+
+    async def drop(self, tenant: str, sid: str, k: int, index: int) -> None:
+        """Take a member back, as long as its cycle is not finished.
+
+        Raises:
+            MemberNotFound: when it has not arrived.
+            MemberLate: when the cycle is finished.
+        """
+        session = await self._reading.session(tenant, sid)
+        if k <= session.cycle:
+            raise MemberLate(k, index, session.cycle)
+        _check_turn(session, k)
+        if not await self._store.drop_part(tenant, sid, f"member/{k}/{index}"):
+            raise MemberNotFound(k, index)
+        self._watching.nudge(tenant, sid)
+
+    async def listing(self, tenant: str, sid: str, k: int) -> Listing:
+        """Who has arrived for the next cycle, or is in a finished one.
+
+        Raises:
+            CycleConflict: for a cycle after the next.
+        """
+        session = await self._reading.session(tenant, sid)
+        session = await self._reading.renewed(tenant, session)
+        if k <= session.cycle:
+            return await self._finished(tenant, session, k)
+        _check_turn(session, k)
+        members = await self.arrived(tenant, session)
+        members = sorted(members, key=lambda member: member.index)
+        expected = Coupling.of(session, {}).expected(session)
+        return Listing(k, False, expected, tuple(members))
+
+    async def arrived(self, tenant: str, session: Session) -> list[Member]:
+        """Who has arrived for the session's next cycle, in order of arrival."""
+        listed = await self._store.parts(tenant, session.id)
+        found = (_member(part, session.cycle + 1) for part in listed)
+        return [member for member in found if member is not None]
+
+    async def rows(
+        self, tenant: str, session: Session, members: Sequence[Member]
+    ) -> list[Array | None]:
+        """Payloads of members that have arrived, ``(dx + dy,)``, if still there."""
+        names = [f"member/{session.cycle + 1}/{member.index}" for member in members]
+        found = await self._store.part_payloads(tenant, session.id, names)
+        return [None if each is None else unpack_array(each) for each in found]
+
+    async def _finished(self, tenant: str, session: Session, k: int) -> Listing:
+        (record,) = await self._store.records(tenant, session.id, [members_record(k)])
+        if record is None:
+            # The cycle came with all its members at once.
+            return Listing(k, True, None, ())
+        document = unpack_document(record)
+        members = tuple(Member(**entry) for entry in document["members"])
+        return Listing(k, True, document["expected"], members)
+
+
+def pack_members(expected: int, members: Sequence[Member]) -> bytes:
+    """The record of a cycle that says who is in it."""
+    entries: list[dict[str, Any]] = [
+        {
+            "index": member.index,
+            "mark": member.mark,
+            "failed": member.failed,
+            "staged_at": member.staged_at,
+            "arrival": member.arrival,
+        }
+        for member in members
+    ]
+    return pack_document({"expected": expected, "members": entries})
+
+
+def _member(part: ListedPart, cycle: int) -> Member | None:
+    match = _NAME.fullmatch(part.name)
+    if match is None or int(match[1]) != cycle:
+        return None
+    info = unpack_document(part.info)
+    return Member(
+        int(match[2]), part.mark, info["failed"], info["staged_at"], part.arrival
+    )
+
+
+def _check_turn(session: Session, k: int) -> None:
+    if k != session.cycle + 1:
+        raise CycleConflict(k, session.cycle)
+
+
+def _check_index(session: Session, index: int) -> None:
+    expected = Coupling.of(session, {}).expected(session)
+    if expected is not None and index >= expected:
+        raise SessionInputError(
+            "member",
+            got=str(index),
+            wanted=f"0 to {expected - 1}, the rows of the ensemble",
+            remedy="Declare another size with coupling.members.",
+        )

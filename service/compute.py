@@ -13,8 +13,9 @@ import os
 import resource
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,6 +48,8 @@ SMALL_BYTES = 32 * 2**20
 WORKER_BASE_BYTES = 2**29
 WARM_WORKERS = 2
 WATCH_SECONDS = 1.0
+# When the work of the request that is being served has to end, and how long it has.
+_deadline: ContextVar[tuple[float, float] | None] = ContextVar("deadline", default=None)
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -131,23 +134,14 @@ class Compute:
         seconds = estimated_seconds(states, simulated, options)
         small = seconds < SMALL_SECONDS and needed < SMALL_BYTES
         asked = time.perf_counter()
-        try:
-            with anyio.fail_after(self._settings.deadline_seconds):
-                async with self._turn():
-                    began = time.perf_counter()
-                    samples, diagnostics, seconds = await (
-                        anyio.to_thread.run_sync(run_job, *job)
-                        if small
-                        else anyio.to_process.run_sync(
-                            _worker_job,
-                            self._settings.max_memory_bytes,
-                            *job,
-                            cancellable=True,
-                            limiter=self._processes,
-                        )
-                    )
-        except TimeoutError:
-            raise self._deadline_exceeded() from None
+        with self._in_time():
+            async with self._turn():
+                began = time.perf_counter()
+                samples, diagnostics, seconds = await (
+                    anyio.to_thread.run_sync(run_job, *job)
+                    if small
+                    else self._in_worker(self._processes, run_job, *job)
+                )
         self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
         return AnalysisResult(samples, diagnostics, began - asked, seconds)
 
@@ -164,9 +158,47 @@ class Compute:
         return await anyio.to_thread.run_sync(function, *args)
 
     async def in_process(self, function: Callable[..., T], *args: Any) -> T:
-        """Run something that would hold the interpreter for long."""
+        """Run something that would hold the interpreter for long.
+
+        Raises:
+            TooLargeError: when it would take too much memory.
+            DeadlineExceededError: when it took too long; the work was stopped.
+        """
+        with self._in_time():
+            return await self._in_worker(self._helpers, function, *args)
+
+    @contextmanager
+    def patience(self, seconds: float | None) -> Iterator[None]:
+        """Start the clock of a request: all of its work has to end in time.
+
+        Args:
+            seconds: what the client asked for; the setting is the most it can get.
+        """
+        most = self._settings.deadline_seconds
+        allowed = most if seconds is None else min(seconds, most)
+        token = _deadline.set((time.perf_counter() + allowed, allowed))
+        try:
+            yield
+        finally:
+            _deadline.reset(token)
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        most = self._settings.deadline_seconds
+        end, allowed = _deadline.get() or (time.perf_counter() + most, most)
+        try:
+            with anyio.fail_after(end - time.perf_counter()):
+                yield
+        except TimeoutError:
+            raise _deadline_exceeded(allowed) from None
+
+    async def _in_worker(
+        self, limiter: anyio.CapacityLimiter, function: Callable[..., T], *args: Any
+    ) -> T:
+        """Run something in a process, which ends with the waiting for it."""
+        memory = self._settings.max_memory_bytes
         return await anyio.to_process.run_sync(
-            function, *args, cancellable=True, limiter=self._helpers
+            _worker_job, memory, function, *args, cancellable=True, limiter=limiter
         )
 
     @asynccontextmanager
@@ -191,12 +223,13 @@ class Compute:
         ahead = (self._queued + 1) * self._typical_seconds / self._settings.max_running
         return max(1, min(60, math.ceil(ahead)))
 
-    def _deadline_exceeded(self) -> DeadlineExceededError:
-        return DeadlineExceededError(
-            f"The analysis did not end within {self._settings.deadline_seconds:g} "
-            "seconds, waiting included, and was stopped. Fewer members, fewer samples "
-            'or steps, or sampler "ode" in place of "rk45" make it faster.'
-        )
+
+def _deadline_exceeded(seconds: float) -> DeadlineExceededError:
+    return DeadlineExceededError(
+        f"The analysis did not end within {seconds:g} "
+        "seconds, waiting included, and was stopped. Fewer members, fewer samples "
+        'or steps, or sampler "ode" in place of "rk45" make it faster.'
+    )
 
 
 def run_job(
@@ -253,11 +286,11 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _worker_job(memory_bytes: int, *job: Any) -> tuple[Array, dict[str, Any], float]:
-    """One analysis in a worker process."""
+def _worker_job(memory_bytes: int, function: Callable[..., T], *args: Any) -> T:
+    """Something in a worker process, within its memory."""
     warm_up(memory_bytes)
     try:
-        return run_job(*job)
+        return function(*args)
     except MemoryError:
         raise _too_much_memory(None, memory_bytes) from None
 

@@ -15,6 +15,7 @@ from service.routers.dependencies import (
     Tenant,
     TheCompute,
     TheSettings,
+    Timeout,
     array_answer,
     array_body,
     diagnostic_headers,
@@ -50,7 +51,11 @@ router = APIRouter(prefix="/v1", tags=["analyses"])
     openapi_extra=array_request("AnalysisRequest", "AnalysisParams", ARRAYS),
 )
 async def create_analysis(
-    request: Request, tenant: Tenant, settings: TheSettings, compute: TheCompute
+    request: Request,
+    tenant: Tenant,
+    settings: TheSettings,
+    compute: TheCompute,
+    timeout: Timeout = None,
 ) -> Response:
     """Draw analysis samples from p(x | y*), given an ensemble of pairs (x, y).
 
@@ -58,7 +63,7 @@ async def create_analysis(
     bit, whether they come as JSON or as npy.
     """
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
-    async with array_body(request, ARRAYS) as body:
+    async with array_body(request, ARRAYS, timeout) as body:
         params = validated(AnalysisParams, body.params)
         options = params.options.chosen() if params.options else {}
         states, simulated, observation = body.require(*ARRAYS)

@@ -20,6 +20,7 @@ from service.routers.dependencies import (
     Tenant,
     TheSessions,
     TheSettings,
+    Timeout,
     array_answer,
     array_body,
     diagnostic_headers,
@@ -105,6 +106,7 @@ async def put_cycle(
     sessions: TheSessions,
     session_id: SessionId,
     k: Numbered,
+    timeout: Timeout = None,
 ) -> Response:
     """Assimilate cycle k of a session that stands at k - 1.
 
@@ -117,7 +119,7 @@ async def put_cycle(
         session = await sessions.get(tenant, session_id)
     if k > session.cycle + 1:
         raise CycleConflict(k, session.cycle)
-    async with array_body(request, ARRAYS) as body:
+    async with array_body(request, ARRAYS, timeout) as body:
         params = validated(CycleParams, body.params)
         options = params.options.chosen() if params.options else {}
         states, simulated, observation = body.require(*ARRAYS)

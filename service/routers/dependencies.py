@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
 from starlette.responses import Response
 
 from service.compute import Compute
-from service.limits import Bodies
+from service.limits import Bodies, while_connected
 from service.media.answers import answer_headers, encode_answer
 from service.media.bodies import ArrayBody, decode_body, decode_object
 from service.media.types import (
@@ -67,32 +67,45 @@ TheSettings = Annotated[Settings, Depends(_settings)]
 TheCompute = Annotated[Compute, Depends(_compute)]
 TheSessions = Annotated[Sessions, Depends(_sessions)]
 SessionId = Annotated[str, Depends(_session_id)]
+Timeout = Annotated[
+    float | None,
+    Header(
+        alias="Ccdm-Timeout",
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds after which the work is stopped and 504 answered, waiting "
+        "for a turn included. The service has a deadline of its own, too.",
+    ),
+]
 
 
 @asynccontextmanager
 async def array_body(
-    request: Request, names: Sequence[str]
+    request: Request, names: Sequence[str], timeout: float | None = None
 ) -> AsyncIterator[ArrayBody]:
     """The arrays and parameters of a request; memory is accounted for until the end.
 
     Args:
         request: what came.
         names: members that are arrays.
+        timeout: seconds that all work on the body may take, where the client says so.
     """
     identity_only(request.headers.get("content-encoding"))
     media = content_type(request.headers.get("content-type"), ARRAY_BODIES)
     bodies: Bodies = request.app.state.bodies
     compute: Compute = request.app.state.compute
     async with bodies.read(request) as body:
-        with timed("decode"):
-            decode = partial(decode_body, media, body, tuple(names))
-            if media.name == JSON and len(body) > JSON_THREAD_BYTES:
-                decoded = await compute.in_process(decode)
-            elif len(body) > JSON_INLINE_BYTES:
-                decoded = await compute.in_thread(decode)
-            else:
-                decoded = decode()
-        yield decoded
+        with compute.patience(timeout):
+            with timed("decode"):
+                decode = partial(decode_body, media, body, tuple(names))
+                if media.name == JSON and len(body) > JSON_THREAD_BYTES:
+                    work = partial(compute.in_process, decode)
+                    decoded = await while_connected(request, work)
+                elif len(body) > JSON_INLINE_BYTES:
+                    decoded = await compute.in_thread(decode)
+                else:
+                    decoded = decode()
+            yield decoded
 
 
 async def json_body(request: Request) -> dict[str, Any]:

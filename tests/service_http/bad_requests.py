@@ -223,6 +223,12 @@ PATCHED = [
               headers={"If-Match": '"2'}),
 ]  # fmt: skip
 REST = [
+    parameter("timeout 0", "/v1/analyses", "/header/Ccdm-Timeout", "POST",
+              body=json_bytes(), headers={**JSON, "Ccdm-Timeout": "0"}),
+    parameter("timeout inf", "/v1/analyses", "/header/Ccdm-Timeout", "POST",
+              body=json_bytes(), headers={**JSON, "Ccdm-Timeout": "inf"}),
+    parameter("timeout soon", f"{SID}/cycles/2", "/header/Ccdm-Timeout", "PUT",
+              body=json_bytes(), headers={**JSON, "Ccdm-Timeout": "soon"}),
     accepting("picture", "POST", "/v1/analyses", "image/png", json_bytes()),
     accepting("json refused", "POST", "/v1/analyses",
               "application/json;q=0, image/*", json_bytes()),

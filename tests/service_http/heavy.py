@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import httpx
@@ -28,12 +29,14 @@ HEAVY = encode_body(
 )
 
 
-def heavy(server: Server, timeout: float = PATIENCE) -> httpx.Response:
+def heavy(
+    server: Server, timeout: float = PATIENCE, headers: dict[str, str] | None = None
+) -> httpx.Response:
     """An analysis that takes longer than anybody waits."""
     return httpx.post(
         f"{server.url}/v1/analyses",
         content=HEAVY[1],
-        headers={"Content-Type": HEAVY[0]},
+        headers={"Content-Type": HEAVY[0], **(headers or {})},
         timeout=timeout,
     )
 
@@ -47,6 +50,6 @@ def workers(server: Server) -> str:
 def until_idle(server: Server, seconds: float) -> None:
     """Wait until nothing runs any more."""
     end = time.monotonic() + seconds
-    while not workers(server).startswith("0 of 1 running, 0 of"):
+    while not re.match(r"0 of \d+ running, 0 of", workers(server)):
         assert time.monotonic() < end, workers(server)
         time.sleep(0.02)

@@ -13,6 +13,7 @@ import pytest
 
 from service import compute
 from service.media.bodies import encode_body
+from service.media.errors import TooLargeError
 from service.settings import Settings
 from tests.service_http.bodies import JSON, ensemble, json_bytes
 from tests.service_http.heavy import heavy, until_idle
@@ -77,6 +78,18 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "BODY_SECONDS": "0.5",
     }
     with serving(folder, **limits) as running:
+        # Its deadline is too short for workers that have to be started first.
+        body = b"[" + b" " * MIB
+        while (
+            httpx.post(
+                f"{running.url}/v1/analyses",
+                content=body,
+                headers=JSON,
+                timeout=PATIENCE,
+            ).status_code
+            != 400
+        ):
+            time.sleep(0.1)
         yield running
 
 
@@ -152,6 +165,22 @@ def test_the_deadline_kills_and_the_queue_is_bounded(small: Server) -> None:
     assert done.status_code == 200
 
 
+def test_a_client_may_allow_less_time(server: Server) -> None:
+    began = time.monotonic()
+    answer = heavy(server, headers={"Ccdm-Timeout": "0.7"})
+    assert answer.status_code == 504, answer.text
+    assert "within 0.7 seconds" in answer.json()["detail"]
+    # The service's own deadline is five minutes away.
+    assert time.monotonic() - began < PATIENCE / 2
+    until_idle(server, 1.0)
+
+
+def test_a_client_cannot_have_more_time_than_there_is(small: Server) -> None:
+    answer = heavy(small, headers={"Ccdm-Timeout": "1000"})
+    assert answer.status_code == 504
+    assert "within 2 seconds" in answer.json()["detail"]
+
+
 def connected(server: Server) -> socket.socket:
     """A plain connection."""
     address = urlsplit(server.url)
@@ -180,7 +209,7 @@ async def test_memory_is_bounded_in_fact() -> None:
     workers = compute.Compute(settings)
     await workers.in_process(compute.warm_up, limit)
     beyond = limit + compute.WORKER_BASE_BYTES
-    with pytest.raises(MemoryError):
+    with pytest.raises(TooLargeError, match="more of memory"):
         await workers.in_process(bytearray, beyond)
     # The worker has survived it, and works on.
     assert await workers.in_process(len, b"123") == 3

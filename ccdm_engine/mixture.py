@@ -19,6 +19,7 @@ matrix products, ``O(n N dx)``, and ``n N`` exponentials.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,25 @@ from scipy.special import logsumexp
 
 Array = npt.NDArray[np.float64]
 Denoiser = Callable[[npt.NDArray[Any], float], npt.NDArray[Any]]
+
+# Sums of exponentials beyond these have lost digits to the ends of single precision.
+SMALLEST_SUM, LARGEST_SUM = 2.0**-90, 2.0**90
+
+
+# Logits above this are far from where single precision loses digits.
+SAFE_LOGIT = -80.0
+
+
+def _has_wide_exp2() -> bool:
+    known = np.lib.introspect.opt_func_info(func_name="^exp2$", signature="float32")
+    current = known.get("exp2", {}).get("ff", {}).get("current", "baseline")
+    return not str(current).startswith("baseline")
+
+
+# With AVX-512 NumPy computes 2^x in half the time of e^x, but results below 2^-126 in
+# twenty times as long; without, it has wide instructions for e^x alone.
+WIDE_EXP2 = _has_wide_exp2()
+LOG2_E = 1.0 / math.log(2.0)
 
 
 def conditional_log_weights(distance_square: Array, bandwidth: float) -> Array:
@@ -144,27 +164,60 @@ class Mixture:
     def denoiser(self, dtype: npt.DTypeLike) -> Denoiser:
         """``m(x, s)`` as a function that works in ``dtype`` and allocates little.
 
-        All logits come from one product: with ``x`` extended by a 1,
-        ``[x, 1] . [c_i / s^2, log w_i - |c_i|^2 / (2 s^2)]``. A second product with
-        the centres extended by a 1 gives numerator and denominator together.
+        All logits come from one product: with ``f = 1 / s^2``,
+        ``[f x, f, 1, k - f |x|^2 / 2] . [c_i, -|c_i|^2 / 2, log w_i, 1]``. The constant
+        ``k = d / 2`` is what a point drawn at scale s lacks on average, so that the
+        exponentials are of ordinary size without looking for the largest; the rare
+        point far from all centres is noticed by its sum. A second product with the
+        centres extended by a 1 gives numerator and denominator.
         """
         members, dimension = self.centres.shape
         origin = self.mean
         centres = self.centres - origin
-        half_square = 0.5 * np.sum(centres**2, axis=1)
-        extended = np.ones((members, dimension + 1), dtype=dtype)
-        extended[:, :dimension] = centres
+        keys = np.ones((dimension + 3, members), dtype=dtype)
+        keys[:dimension] = centres.T
+        keys[dimension] = -0.5 * np.sum(centres**2, axis=1)
+        keys[dimension + 1] = self.log_weights
+        values = np.ones((members, dimension + 1), dtype=dtype)
+        values[:, :dimension] = centres
+        lightest, radius = float(np.min(self.log_weights)), self.radius
+        # Logits are the only large array: written to the same places again and again.
+        spare: list[npt.NDArray[Any]] = []
 
         def denoise(x: npt.NDArray[Any], s: float) -> npt.NDArray[Any]:
-            keys = np.empty((members, dimension + 1), dtype=dtype)
-            keys[:, :dimension] = centres / s**2
-            keys[:, dimension] = self.log_weights - half_square / s**2
-            queries = np.ones((x.shape[0], dimension + 1), dtype=dtype)
-            queries[:, :dimension] = x - origin
-            logits = queries @ keys.T
-            logits -= logits.max(axis=1, keepdims=True)
-            sums = np.exp(logits, out=logits) @ extended
+            gaps = x - origin
+            squares = np.einsum("ij,ij->i", gaps, gaps) / s**2
+            reach = float(np.sqrt(np.max(squares))) + radius / s
+            lowest = lightest + 0.5 * (dimension - reach**2)
+            exponential, base = np.exp, 1.0
+            if WIDE_EXP2 and lowest > SAFE_LOGIT:
+                exponential, base = np.exp2, LOG2_E
+            queries = np.empty((x.shape[0], dimension + 3), dtype=dtype)
+            np.multiply(gaps, base / s**2, out=queries[:, :dimension])
+            queries[:, dimension] = base / s**2
+            queries[:, dimension + 1] = base
+            queries[:, dimension + 2] = (0.5 * base) * (dimension - squares)
+            logits = _place(spare, x.shape[0], members, keys.dtype)
+            np.matmul(queries, keys, out=logits)
+            sums = exponential(logits, out=logits) @ values
+            total = sums[:, dimension]
+            if not (total.min() > SMALLEST_SUM and total.max() < LARGEST_SUM):
+                np.matmul(queries, keys, out=logits)
+                logits -= logits.max(axis=1, keepdims=True)
+                sums = np.exp(logits, out=logits) @ values
+            spare.append(logits)
             mean = sums[:, :dimension] / sums[:, dimension:]
             return np.asarray(mean + origin, dtype=x.dtype)
 
         return denoise
+
+
+def _place(
+    spare: list[npt.NDArray[Any]], rows: int, columns: int, dtype: npt.DTypeLike
+) -> npt.NDArray[Any]:
+    """A free array of that shape; several threads may ask at the same time."""
+    try:
+        found = spare.pop()
+    except IndexError:
+        return np.empty((rows, columns), dtype)
+    return found if found.shape[0] == rows else np.empty((rows, columns), dtype)

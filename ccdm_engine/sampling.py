@@ -10,6 +10,7 @@ problem, never at the machine, so that results do not depend on who computes the
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +19,10 @@ import numpy.typing as npt
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.samplers import SAMPLERS, Draws, Task
-from ccdm_engine.scaling import symmetric_roots
+from ccdm_engine.samplers.multistep import coefficients
 from ccdm_engine.schedules import levels
 from ccdm_engine.streams import SAMPLER, stream
-from ccdm_engine.subspace import fit_subspace
+from ccdm_engine.subspace import fit_axes, fit_subspace
 
 Array = npt.NDArray[np.float64]
 
@@ -58,7 +59,11 @@ class Sampled:
 
 
 def sample(
-    mixture: Mixture, options: AnalysisOptions, latents: Array, seed: int
+    mixture: Mixture,
+    options: AnalysisOptions,
+    latents: Array,
+    seed: int,
+    threads: int = 1,
 ) -> Sampled:
     """Draws from the mixture by the chosen sampler.
 
@@ -67,6 +72,7 @@ def sample(
         options: sampler, schedule, steps, ``h_max``, tolerances.
         latents: standard normal, ``(n, d)``.
         seed: for the samplers that need more randomness than the latents.
+        threads: how many share the batches; the result is the same for any number.
 
     Returns:
         ``n`` draws, one per row of the latents.
@@ -81,7 +87,7 @@ def sample(
     if options.max_bandwidth != "auto":
         wanted = float(options.max_bandwidth)
     if not multistep:
-        return _transport(mixture, options, wanted, latents, seed)
+        return _transport(mixture, options, wanted, latents, seed, threads)
     # Around the mixture's own mean and in units near h, single precision suffices.
     unit = float(2.0 ** np.frexp(mixture.bandwidth)[1])
     origin = mixture.mean if options.moment_matched else np.zeros_like(mixture.mean)
@@ -89,7 +95,7 @@ def sample(
         (mixture.centres - origin) / unit, mixture.log_weights, mixture.bandwidth / unit
     )
     wanted = None if wanted is None else wanted / unit
-    drawn = _local(local, options, wanted, latents, seed)
+    drawn = _local(local, options, wanted, latents, seed, threads)
     return Sampled(
         origin + unit * drawn.points,
         drawn.evaluations,
@@ -104,14 +110,15 @@ def _local(
     wanted: float | None,
     latents: Array,
     seed: int,
+    threads: int,
 ) -> Sampled:
     members, dimension = mixture.centres.shape
     if dimension <= members or not options.moment_matched:
         # A start around the frame's origin is not one around the members' span.
-        return _transport(mixture, options, wanted, latents, seed)
+        return _transport(mixture, options, wanted, latents, seed, threads)
     subspace = fit_subspace(mixture)
     inside = subspace.project(latents)
-    inner = _transport(subspace.mixture, options, wanted, inside, seed)
+    inner = _transport(subspace.mixture, options, wanted, inside, seed, threads)
     points = subspace.embed(inner.points, latents, mixture.bandwidth)
     return replace(inner, points=points)
 
@@ -122,18 +129,34 @@ def _transport(
     wanted: float | None,
     latents: Array,
     seed: int,
+    threads: int,
 ) -> Sampled:
-    covariance = mixture.centre_covariance()
-    widest = float(np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
-    largest = _max_bandwidth(mixture, widest, wanted)
-    start = _start(mixture, covariance, largest, latents, options)
-    density = STEP_DENSITY.get(options.sampler, 1.0)
+    axes = fit_axes(mixture)
+    widest = float(axes.deviations[-1])
+    # Light members far out are within reach of the start, or they are never found.
+    reach = max(START_DEVIATIONS * widest, mixture.radius)
+    largest = max(reach, 1.5 * mixture.bandwidth)
+    if wanted is not None:
+        largest = max(wanted, 1.01 * mixture.bandwidth)
+    start = axes.project(latents) * np.hypot(axes.deviations, largest)
+    if not options.moment_matched:
+        start = axes.project(largest * latents - mixture.mean)
+    along_axes, spread = options.sampler == "ode", reach / START_DEVIATIONS
+    scales = levels(
+        options.schedule,
+        mixture.bandwidth,
+        largest,
+        options.steps,
+        STEP_DENSITY.get(options.sampler, 1.0),
+        # Gaussians are solved exactly along their axes, whatever their shape.
+        spread if along_axes else np.inf,
+    )
+    if not along_axes:
+        start = axes.embed(start)
     dtype = _working_dtype(mixture, options.sampler)
     task = Task(
-        denoise=mixture.denoiser(dtype),
-        levels=levels(
-            options.schedule, mixture.bandwidth, largest, options.steps, density
-        ),
+        denoise=(axes.mixture if along_axes else mixture).denoiser(dtype),
+        levels=scales,
         start=start.astype(dtype, copy=False),
         latents=latents,
         centres=mixture.centres,
@@ -141,58 +164,50 @@ def _transport(
         rng=stream(seed, SAMPLER),
         rtol=options.rtol,
         atol=options.atol,
+        coefficients=coefficients(scales, axes.deviations**2, spread)
+        if along_axes
+        else None,
     )
-    draws = _in_batches(task, options.sampler, seed)
-    samples = draws.samples.astype(np.float64, copy=False)
+    draws = _in_batches(task, options.sampler, seed, threads)
+    samples = axes.embed(draws.samples) if along_axes else draws.samples
+    samples = samples.astype(np.float64, copy=False)
     return Sampled(samples, draws.evaluations, largest, widest)
 
 
-def _in_batches(task: Task, sampler: str, seed: int) -> Draws:
+def _in_batches(task: Task, sampler: str, seed: int, threads: int) -> Draws:
     if sampler not in STEP_DENSITY:
         # rk45 controls its error over all trajectories together.
         return SAMPLERS[sampler](task)
     total = task.start.shape[0]
     samples = np.empty_like(task.start)
-    evaluations = 0
     rows = batch_rows(task.weights.size)
-    for index, begin in enumerate(range(0, total, rows)):
-        part = slice(begin, min(begin + rows, total))
-        piece = replace(
-            task,
-            start=task.start[part],
-            latents=task.latents[part],
-            rng=stream(seed, SAMPLER, index),
+
+    def fill(batch: int) -> int:
+        part = slice(batch * rows, (batch + 1) * rows)
+        draws = SAMPLERS[sampler](
+            replace(
+                task,
+                start=task.start[part],
+                latents=task.latents[part],
+                rng=stream(seed, SAMPLER, batch),
+            )
         )
-        samples[part], evaluations = SAMPLERS[sampler](piece)
-    return Draws(samples, evaluations)
+        samples[part] = draws.samples
+        return draws.evaluations
+
+    batches = range(-(-total // rows))
+    if min(threads, len(batches)) < 2:
+        evaluations = [fill(batch) for batch in batches]
+    else:
+        with ThreadPoolExecutor(min(threads, len(batches))) as pool:
+            evaluations = list(pool.map(fill, batches))
+    return Draws(samples, evaluations[0])
 
 
 def batch_rows(members: int) -> int:
     """Rows per batch for so many members: a function of the problem alone."""
     fewest, most = BATCH_ROWS
     return int(min(max(BATCH_LOGITS // members, fewest), most))
-
-
-def _max_bandwidth(mixture: Mixture, widest: float, wanted: float | None) -> float:
-    if wanted is not None:
-        return max(wanted, 1.01 * mixture.bandwidth)
-    # Light members far out are within reach of the start, or they are never found.
-    reach = max(START_DEVIATIONS * widest, mixture.radius)
-    return max(reach, 1.5 * mixture.bandwidth)
-
-
-def _start(
-    mixture: Mixture,
-    covariance: Array,
-    largest: float,
-    latents: Array,
-    options: AnalysisOptions,
-) -> Array:
-    if not options.moment_matched:
-        return largest * latents
-    noised = covariance + largest**2 * np.eye(covariance.shape[0])
-    root, _ = symmetric_roots(noised)
-    return np.asarray(mixture.mean + latents @ root)
 
 
 def _working_dtype(mixture: Mixture, sampler: str) -> npt.DTypeLike:

@@ -18,19 +18,44 @@ Array = npt.NDArray[np.float64]
 BETA_MIN, BETA_MAX = 0.1, 20.0
 # The largest level, in units of the data's spread, for which VP time is reckoned.
 SPREADS = 4.0
-# However narrow the kernels, no more steps than this unless asked for.
-MOST_STEPS = 1000
+# Few steps suffice anywhere; unless asked for, no more than this however narrow h is.
+LEAST_STEPS, MOST_STEPS = 5, 1000
+# Where the noise hides the ensemble, steps per ``log s`` fall to this share.
+FAR_SHARE = 1.0 / 16.0
+# Points of ``log s`` between which spacings are interpolated.
+RESOLUTION = 1025
 
 
-def variance_exploding(smallest: float, largest: float, steps: int) -> Array:
-    """Levels uniform in ``log s``, ``(steps + 1,)``, from largest to smallest."""
+def variance_exploding(
+    smallest: float, largest: float, steps: int, spread: float = np.inf
+) -> Array:
+    """Levels evenly spaced on the :func:`way`, ``(steps + 1,)``, from the largest."""
     levels = np.geomspace(largest, smallest, steps + 1)
+    if np.isfinite(spread):
+        grid = np.linspace(np.log(smallest), np.log(largest), RESOLUTION)
+        passed = way(np.exp(grid), spread)
+        even = np.linspace(passed[-1], passed[0], steps + 1)
+        levels = np.exp(np.interp(even, passed, grid))
     levels[0], levels[-1] = largest, smallest
     return np.asarray(levels)
 
 
-def variance_preserving(smallest: float, largest: float, steps: int) -> Array:
-    """Levels uniform in the square root of VP time, ``(steps + 1,)``.
+def way(s: Array, spread: float) -> Array:
+    """How far along the path a level is: ``log s``, contracted where little happens.
+
+    Its slope is ``1 / (1 + s / L) + FAR_SHARE``, L the spread of the ensemble: beyond
+    it the noised mixture is nearly Gaussian, which needs no steps where the sampler
+    solves Gaussians exactly. An infinite spread leaves ``log s``.
+    """
+    if not np.isfinite(spread):
+        return np.asarray(np.log(s))
+    return np.asarray(FAR_SHARE * np.log(s) - np.log1p(spread / s))
+
+
+def variance_preserving(
+    smallest: float, largest: float, steps: int, spread: float = np.inf
+) -> Array:
+    """Levels uniform in the square root of VP time, ``(steps + 1,)``, for any spread.
 
     With ``B(t) = t BETA_MIN + t^2 (BETA_MAX - BETA_MIN) / 2`` the noise is
     ``sigma(t)^2 = u^2 (exp(B(t)) - 1)``, u the spread of the data (here a quarter of
@@ -50,7 +75,12 @@ def variance_preserving(smallest: float, largest: float, steps: int) -> Array:
 
 
 def levels(
-    schedule: str, smallest: float, largest: float, steps: int | None, density: float
+    schedule: str,
+    smallest: float,
+    largest: float,
+    steps: int | None,
+    density: float,
+    spread: float = np.inf,
 ) -> Array:
     """Levels of the named schedule, with enough steps where none are asked for.
 
@@ -58,17 +88,19 @@ def levels(
         schedule: ``"ve"`` or ``"vp"``.
         smallest: ``h_x``.
         largest: ``h_max``.
-        steps: how many; ``None`` takes so many that no step in ``log s`` exceeds
-            ``1 / density`` by more than half, at least 2 times the density.
-        density: steps per unit of ``log s``.
+        steps: how many; ``None`` takes so many that no step on the :func:`way`
+            exceeds ``1 / density`` by more than half.
+        density: steps per unit of the way.
+        spread: of the ensemble, where the sampler solves Gaussians exactly.
     """
     rule = SCHEDULES[schedule]
     if steps is not None:
-        return rule(smallest, largest, steps)
-    count = max(int(2 * density), int(np.ceil(density * np.log(largest / smallest))))
+        return rule(smallest, largest, steps, spread)
+    length = np.ptp(way(np.array([smallest, largest]), spread))
+    count = min(max(LEAST_STEPS, int(np.ceil(density * length))), MOST_STEPS)
     while True:
-        found = rule(smallest, largest, count)
-        widest = float(np.max(np.log(found[:-1] / found[1:])))
+        found = rule(smallest, largest, count, spread)
+        widest = -float(np.min(np.diff(way(found, spread))))
         if widest <= 1.5 / density or count >= MOST_STEPS:
             return found
         count = min(int(np.ceil(1.25 * count)), MOST_STEPS)

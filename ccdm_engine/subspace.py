@@ -1,4 +1,6 @@
-"""Many variables, few members: integrate where the members are.
+"""Coordinates in which to integrate: principal axes, and the span of the members.
+
+Many variables, few members: integrate where the members are.
 
 M centres span at most M - 1 dimensions around their mean. The kernels are isotropic,
 so that across that span the mixture is exactly ``N(0, h^2 I)`` and independent of the
@@ -49,6 +51,43 @@ class Subspace:
         return np.asarray(
             self.origin + bandwidth * latents + (correction @ self.combine) @ self.gaps
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """Principal axes of a mixture's centres, as coordinates from its mean.
+
+    Attributes:
+        mixture: the mixture along the axes.
+        origin: its mean, ``(d,)``.
+        directions: orthonormal, one per column, ``(d, d)``.
+        deviations: of the centres along each axis, rising, ``(d,)``.
+    """
+
+    mixture: Mixture
+    origin: Array
+    directions: Array
+    deviations: Array
+
+    def project(self, offsets: Array) -> Array:
+        """Offsets from the mean along the axes, ``(n, d)``."""
+        return np.asarray(offsets @ self.directions)
+
+    def embed(self, along: Array) -> Array:
+        """Points with these coordinates, ``(n, d)``, in double precision."""
+        return np.asarray(self.origin + along @ self.directions.T)
+
+
+def fit_axes(mixture: Mixture) -> Axes:
+    """The principal axes of the weighted centres, and the mixture along them."""
+    values, directions = np.linalg.eigh(mixture.centre_covariance())
+    centres = (mixture.centres - mixture.mean) @ directions
+    return Axes(
+        Mixture(centres, mixture.log_weights, mixture.bandwidth),
+        mixture.mean,
+        directions,
+        np.sqrt(np.maximum(values, 0.0)),
+    )
 
 
 def fit_subspace(mixture: Mixture) -> Subspace:

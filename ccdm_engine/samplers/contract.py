@@ -18,12 +18,24 @@ Array = npt.NDArray[Any]
 Denoiser = Callable[[Array, float], Array]
 
 
+class Coefficients(NamedTuple):
+    """Steps of the multistep method, the same for all trajectories, each ``(K, d)``.
+
+    ``x <- carry x + last n + previous n_before`` with ``n = m(x, s) - gaussian x``.
+    """
+
+    gaussian: npt.NDArray[Any]
+    carry: npt.NDArray[Any]
+    last: npt.NDArray[Any]
+    previous: npt.NDArray[Any]
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One batch of trajectories.
 
     Attributes:
-        denoise: ``m(x, s)``, from ``(n, d)`` to ``(n, d)``.
+        denoise: ``m(x, s)``, from ``(n, d)`` to a new ``(n, d)``.
         levels: ``s_0 > ... > s_K``, ``(K + 1,)``.
         start: draws of the law at ``s_0``, ``(n, d)``; its dtype is kept throughout.
         latents: standard normal draws behind the batch, ``(n, d)``.
@@ -31,6 +43,8 @@ class Task:
             sampler looks at them.
         rng: source of further randomness.
         rtol, atol: tolerances of adaptive samplers.
+        coefficients: of the multistep method, where coordinates are the mixture's
+            axes from its mean; ``None`` for any other coordinates.
     """
 
     denoise: Denoiser
@@ -42,6 +56,7 @@ class Task:
     rng: np.random.Generator
     rtol: float = 1e-5
     atol: float = 1e-5
+    coefficients: Coefficients | None = None
 
 
 class Draws(NamedTuple):

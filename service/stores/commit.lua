@@ -1,11 +1,12 @@
 -- Compare and set: apply all of a change, or nothing of it.
 --
--- KEYS  head, records, blobs, parts (four hashes of one session)
+-- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes
 -- ARGV  expected version, token, meta, now, expires, head ttl, data ttl (ms),
 --       number of new blobs, then per blob: name, descriptor "id:pieces:bytes"
 --       number of dropped blobs, then their names
 --       number of records, then per record: name, frame
 --       1 to drop all parts, else 0
+--       most sessions and most bytes that the tenant may keep, -1 for no limit
 --
 -- Answers {token, outcome}; the token proves that the answer belongs to the question.
 -- The pieces of new blobs are there already, under names that only this change knows.
@@ -29,6 +30,7 @@ local function take(width)
 end
 local new_blobs, dropped, new_records = take(2), take(1), take(2)
 local drop_parts = ARGV[at] == '1'
+local most_sessions, most_bytes = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
 
 local function pieces(descriptor)
   local keys = {}
@@ -67,18 +69,44 @@ for i = 2, #new_blobs, 2 do
   if redis.call('EXISTS', unpack(keys)) ~= #keys then return refuse('lost') end
 end
 
+-- How the session grows, and which pieces it has no more use for.
+local grown = #meta - #(head[3] or '')
+for i = 1, #new_records, 2 do
+  local before = redis.call('HSTRLEN', records_key, new_records[i])
+  grown = grown + #new_records[i + 1] - before
+end
 local old = {}
 local function retire(name)
   local descriptor = redis.call('HGET', blobs_key, name)
   if descriptor then
     for _, key in ipairs(pieces(descriptor)) do old[#old + 1] = key end
+    grown = grown - tonumber(string.match(descriptor, ':(%d+)$'))
   end
 end
-for i = 1, #new_blobs, 2 do retire(new_blobs[i]) end
+for i = 1, #new_blobs, 2 do
+  retire(new_blobs[i])
+  grown = grown + tonumber(string.match(new_blobs[i + 1], ':(%d+)$'))
+end
 for _, name in ipairs(dropped) do retire(name) end
 if drop_parts then
   for _, listed in ipairs(redis.call('HVALS', parts_key)) do
     for _, key in ipairs(pieces(listed)) do old[#old + 1] = key end
+  end
+end
+
+local before = tonumber(redis.call('HGET', sizes_key, head_key))
+  or measured(head_key, records_key, blobs_key)
+if most_sessions >= 0 or most_bytes >= 0 then
+  local sessions, bytes = kept(now)
+  local function over(what, limit, used)
+    refuse('over')
+    return {token, 'over', what, limit, used}
+  end
+  if expected == 0 and most_sessions >= 0 and sessions >= most_sessions then
+    return over('sessions', most_sessions, sessions)
+  end
+  if most_bytes >= 0 and grown > 0 and bytes + grown > most_bytes then
+    return over('bytes', most_bytes, bytes)
   end
 end
 
@@ -103,6 +131,7 @@ if drop_parts then
   redis.call('HDEL', head_key, 'part_bytes')
 end
 for _, key in ipairs(old) do redis.call('UNLINK', key) end
+enter(head_key, before + grown, expires, now, head_ttl)
 
 redis.call('PEXPIRE', head_key, head_ttl)
 redis.call('PEXPIRE', records_key, data_ttl)

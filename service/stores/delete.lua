@@ -1,7 +1,7 @@
 -- Remove a live session and leave its head, without a document, as a tombstone.
 -- Nothing here needs memory: deleting is the way out when there is none.
 --
--- KEYS  head, records, blobs, parts (four hashes of one session)
+-- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes
 -- ARGV  token, now, expected version (0: any), tombstone ttl (ms)
 -- Answers {token, outcome}.
 
@@ -25,5 +25,6 @@ for _, key in ipairs({blobs_key, parts_key}) do
 end
 redis.call('UNLINK', records_key, blobs_key, parts_key)
 redis.call('HDEL', head_key, 'meta', 'token', 'arrivals', 'part_bytes')
+forget(head_key)
 redis.call('PEXPIRE', head_key, ARGV[4])
 return {token, 'applied'}

@@ -1,6 +1,6 @@
 -- Take one part away. Nothing here needs memory.
 --
--- KEYS  head, records, blobs, parts (four hashes of one session)
+-- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes
 -- ARGV  token, now, name
 -- Answers {token, outcome}.
 

@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import platformdirs
 
+from service.stores.clocks import SteadyClock
 from service.stores.protocol import Store
 
 _REDIS = ("redis", "rediss", "unix")
@@ -27,16 +27,17 @@ def default_store_url() -> str:
     return f"sqlite:///{quote(str(path))}"
 
 
-def open_store(url: str, *, clock: Callable[[], float] = time.time) -> Store:
+def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
     """The store at an address, still to be opened with ``await store.open()``.
 
     Args:
         url: see above.
-        clock: seconds since 1970.
+        clock: seconds since 1970; one that no jump takes along when not given.
 
     Raises:
         ValueError: when the address is not that of a store.
     """
+    clock = clock or SteadyClock().early
     scheme = url.partition(":")[0].lower()
     if scheme == "sqlite":
         from service.stores.sqlite import SqliteStore

@@ -84,6 +84,8 @@ class Change:
         records: records to add or replace.
         blobs: blobs to add or replace.
         drop_blobs: blobs to remove; names that do not exist are passed over.
+        quota: refuse the change where the tenant would keep more than this, and more
+            than before.
         drop_parts: remove all parts.
     """
 
@@ -95,6 +97,7 @@ class Change:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     drop_blobs: Sequence[str] = ()
     drop_parts: bool = False
+    quota: Quota | None = None
 
 
 class Putting(enum.Enum):

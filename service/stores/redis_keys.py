@@ -10,9 +10,9 @@ from service.stores.protocol import TOMBSTONE_SECONDS
 
 PIECE_BYTES = 4 << 20
 _LAYOUT = "ccdm1"
-# The clocks of services and server may differ a little: data stay until after the
-# moment from which a session reads as expired.
-_GRACE_SECONDS = 300.0
+# Clocks are set wrong by an hour now and then, and those of services and server differ:
+# data stay for so long after the moment from which a session reads as expired.
+_GRACE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,18 @@ class Keys:
     """Keys of one session; the part in braces decides the slot, for all alike."""
 
     head: str
+    tenant: str
 
     @classmethod
     def of(cls, tenant: str, sid: str) -> Keys:
         """Keys of a tenant's session."""
-        return cls(f"{_LAYOUT}:{{{_quoted(tenant)}:{_quoted(sid)}}}")
+        return cls(f"{_LAYOUT}:{{{_quoted(tenant)}:{_quoted(sid)}}}", _quoted(tenant))
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """What every script is given: four of the session, two of its tenant."""
+        accounts = (ends_key(self.tenant), sizes_key(self.tenant))
+        return (self.head, self.records, self.blobs, self.parts, *accounts)
 
     @property
     def records(self) -> str:
@@ -70,6 +77,10 @@ class Keys:
         """Hash of parts: where their payload is, and what is listed of them."""
         return f"{self.head}:parts"
 
+    def staged(self, token: str) -> tuple[str, str]:
+        """Hashes of records and blobs that wait to be published."""
+        return f"{self.head}:{token}:records", f"{self.head}:{token}:blobs"
+
     def pieces(self, blob: Blob) -> list[str]:
         """Keys of a blob's pieces, in order."""
         return [f"{self.head}:{blob.id}:{piece}" for piece in range(blob.pieces)]
@@ -78,6 +89,21 @@ class Keys:
 def index_key(tenant: str) -> str:
     """Sorted set of a tenant's session names."""
     return f"{_LAYOUT}:{{{_quoted(tenant)}}}:sessions"
+
+
+def ends_key(quoted_tenant: str) -> str:
+    """Sorted set: when each session of a tenant expires."""
+    return f"{_LAYOUT}:{{{quoted_tenant}}}:ends"
+
+
+def sizes_key(quoted_tenant: str) -> str:
+    """Hash: the bytes of each session of a tenant, and their sum."""
+    return f"{_LAYOUT}:{{{quoted_tenant}}}:sizes"
+
+
+def account_keys(tenant: str) -> tuple[str, str]:
+    """What is known of all sessions of a tenant: their ends and their sizes."""
+    return ends_key(_quoted(tenant)), sizes_key(_quoted(tenant))
 
 
 def lifetimes(seconds: float) -> tuple[int, int]:

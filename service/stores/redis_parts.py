@@ -15,6 +15,7 @@ from service.stores.errors import StoreCorrupt, StoreUnavailable
 from service.stores.offloop import off_loop
 from service.stores.places import part_place, place
 from service.stores.protocol import ListedPart, Part, PartLimits, Putting
+from service.stores.redis_blobs import Sealed
 from service.stores.redis_keys import PIECE_BYTES, Blob, Keys, lifetimes
 from service.stores.redis_link import RedisLink, ask
 from service.stores.redis_scripts import Answer, Script, raise_unless_live
@@ -33,7 +34,9 @@ class RedisParts:
     def _linked(self) -> RedisLink:
         raise NotImplementedError
 
-    async def _upload(self, keys: Keys, blob: Blob, frame: bytes) -> None:
+    async def _upload(
+        self, keys: Keys, blobs: Sequence[Sealed], seconds: int | None = None
+    ) -> None:
         raise NotImplementedError
 
     async def put_part(
@@ -51,7 +54,7 @@ class RedisParts:
         context = part_place(tenant, sid, part.name)
         frame = await off_loop(len(part.payload), lambda: seal(part.payload, context))
         blob = Blob(f"part-{token}", len(frame))
-        await self._upload(keys, blob, frame)
+        await self._upload(keys, [Sealed(part.name, blob, frame)])
         arguments = [
             token,
             repr(self._clock()),

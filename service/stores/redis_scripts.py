@@ -11,7 +11,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError, RedisError
 
-from service.stores.errors import SessionGone, SessionNotFound
+from service.stores.errors import QuotaExceeded, SessionGone, SessionNotFound
 from service.stores.redis_keys import Keys
 from service.stores.redis_link import Client, ask_all
 
@@ -26,6 +26,7 @@ class Answer(StrEnum):
     DELETED = "deleted"
     EXPIRED = "expired"
     LOST = "lost"
+    OVER = "over"
     ADDED = "added"
     SAME = "same"
     OTHER = "other"
@@ -43,8 +44,11 @@ class Script:
 
     @classmethod
     def load(cls, name: str) -> Script:
-        """A script of this package."""
-        text = files(__package__).joinpath(name).read_text("utf-8")
+        """A script of this package, behind what all of them share."""
+        folder = files(__package__)
+        text = "\n".join(
+            folder.joinpath(part).read_text("utf-8") for part in ("usage.lua", name)
+        )
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
     async def run(
@@ -55,22 +59,29 @@ class Script:
         arguments: Sequence[Any],
         *,
         beside: tuple[Any, ...] | None = None,
+        more_keys: Sequence[str] = (),
     ) -> Answer:
         """Run the script on a session's keys, and another command beside it.
 
         The script goes over in full only when the server does not know its hash, as
         after a restart. The answer of ``beside`` is passed over.
+
+        Raises:
+            QuotaExceeded: when that is the answer.
         """
-        own = (4, keys.head, keys.records, keys.blobs, keys.parts, *arguments)
+        named = (*keys.all, *more_keys)
+        own = (len(named), *named, *arguments)
         after = [] if beside is None else [beside]
         found = (await ask_all(client, [("EVALSHA", self.sha, *own), *after]))[0]
         if isinstance(found, NoScriptError):
             found = (await ask_all(client, [("EVAL", self.text, *own), *after]))[0]
         if isinstance(found, Exception):
             raise found
-        echo, answer = (part.decode() for part in found)
+        echo, answer = (part.decode() for part in found[:2])
         if echo != token:
             raise RedisError("an answer belongs to another question")
+        if answer == Answer.OVER:
+            raise QuotaExceeded(found[2].decode(), int(found[3]), int(found[4]))
         return Answer(answer)
 
 

@@ -22,7 +22,16 @@ from service.stores import sqlite_rows as rows
 from service.stores.codec import unseal
 from service.stores.errors import StoreError, StoreFull, StoreUnavailable
 from service.stores.places import place
-from service.stores.protocol import Change, Loaded, Outcome, Page, StoreHealth
+from service.stores.protocol import (
+    TOMBSTONE_SECONDS,
+    Change,
+    Loaded,
+    Outcome,
+    Page,
+    StoreHealth,
+    Usage,
+)
+from service.stores.sqlite_imports import SqliteImports
 from service.stores.sqlite_parts import SqliteParts
 from service.stores.sqlite_schema import (
     connect,
@@ -38,10 +47,13 @@ Work = Callable[[sqlite3.Connection], Result]
 _READERS = 4
 _SWEEP_EVERY_SECONDS = 1.0
 _LITTLE_DISK_BYTES = 256 << 20
+# Data of expired sessions stay for so long, in case it was the clock that was wrong;
+# unless the disk is full.
+_KEPT_SECONDS = TOMBSTONE_SECONDS
 _log = logging.getLogger(__name__)
 
 
-class SqliteStore(SqliteParts):
+class SqliteStore(SqliteImports, SqliteParts):
     """Sessions in one SQLite file.
 
     Args:
@@ -182,6 +194,11 @@ class SqliteStore(SqliteParts):
         now = self._clock()
         return await self._read(lambda db: rows.page(db, tenant, after, limit, now))
 
+    async def usage(self, tenant: str) -> Usage:
+        """What a tenant keeps in live sessions."""
+        now = self._clock()
+        return await self._read(lambda db: rows.usage(db, tenant, now))
+
     async def _read(self, work: Work[Result]) -> Result:
         return await self._run(self._readers, work)
 
@@ -190,7 +207,7 @@ class SqliteStore(SqliteParts):
             result = await self._run(self._writer, work)
         except StoreFull:
             # Expired sessions may be all that is in the way.
-            if not await self._run(self._writer, self._sweep):
+            if not await self._run(self._writer, self._make_room):
                 raise
             result = await self._run(self._writer, work)
         self._sweep_later()
@@ -252,5 +269,10 @@ class SqliteStore(SqliteParts):
 
     def _sweep(self, db: sqlite3.Connection) -> bool:
         """Whether there was anything to clear."""
+        with transaction(db):
+            return rows.sweep(db, self._clock(), kept=_KEPT_SECONDS)
+
+    def _make_room(self, db: sqlite3.Connection) -> bool:
+        """Whether anything that has expired could go at once."""
         with transaction(db):
             return rows.sweep(db, self._clock())

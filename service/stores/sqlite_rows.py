@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.stores.codec import seal, unseal
-from service.stores.errors import GoneReason, SessionGone, SessionNotFound
+from service.stores.errors import (
+    GoneReason,
+    QuotaExceeded,
+    SessionGone,
+    SessionNotFound,
+)
 from service.stores.places import META, place
 from service.stores.protocol import (
     TOMBSTONE_SECONDS,
@@ -18,10 +23,14 @@ from service.stores.protocol import (
     Loaded,
     Outcome,
     Page,
+    Quota,
+    Usage,
 )
 
 # Few, because one of them may have to free hundreds of megabytes.
 _SWEEP_ROWS = 8
+# What a staged session says in ``gone`` until it is published.
+STAGED = "staged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ def commit(
         if before is not None:
             same = before.token == change.token
             return Outcome.ALREADY if same else Outcome.CONFLICT
+        check_quota(db, tenant, change, grown := size(frames), now)
         key = _insert(db, tenant, sid, change, frames.meta)
     else:
         before = live_row(db, tenant, sid, now)
@@ -102,13 +112,16 @@ def commit(
         if before.version != change.expected_version:
             return Outcome.CONFLICT
         key = before.key
+        grown = size(frames) - _replaced(db, before, change)
+        check_quota(db, tenant, change, grown, now)
         db.execute(
             "UPDATE sessions SET version = version + 1, token = ?, meta = ?, "
             "expires_at = ? WHERE id = ?",
             (change.token, frames.meta, change.expires_at, key),
         )
-    _put(db, "records", key, frames.records)
-    _put(db, "blobs", key, frames.blobs)
+    db.execute("UPDATE sessions SET bytes = bytes + ? WHERE id = ?", (grown, key))
+    put(db, "records", key, frames.records)
+    put(db, "blobs", key, frames.blobs)
     db.executemany(
         "DELETE FROM blobs WHERE session = ? AND name = ?",
         [(key, name) for name in change.drop_blobs],
@@ -116,6 +129,53 @@ def commit(
     if change.drop_parts:
         db.execute("DELETE FROM parts WHERE session = ?", (key,))
     return Outcome.APPLIED
+
+
+def size(frames: Frames) -> int:
+    """Bytes that a change brings."""
+    brought = frames.records + frames.blobs
+    return len(frames.meta) + sum(len(data) for _, data in brought)
+
+
+def _replaced(db: sqlite3.Connection, before: _Row, change: Change) -> int:
+    """Bytes that a change takes away or replaces."""
+    found = len(before.meta or b"")
+    for table, names in (
+        ("records", [*change.records]),
+        ("blobs", [*change.blobs, *change.drop_blobs]),
+    ):
+        for name in names:
+            row = db.execute(
+                f"SELECT length(frame) FROM {table} WHERE session = ? AND name = ?",
+                (before.key, name),
+            ).fetchone()
+            found += row[0] if row else 0
+    return found
+
+
+def usage(db: sqlite3.Connection, tenant: str, now: float) -> Usage:
+    """What a tenant keeps in live sessions."""
+    found = db.execute(
+        "SELECT count(*), coalesce(sum(bytes), 0) FROM sessions "
+        "WHERE tenant = ? AND gone IS NULL AND expires_at > ?",
+        (tenant, now),
+    ).fetchone()
+    return Usage(*found)
+
+
+def check_quota(
+    db: sqlite3.Connection, tenant: str, change: Change, grown: int, now: float
+) -> None:
+    """Refuse a change that goes beyond its quota."""
+    quota = change.quota
+    if quota is None or quota == Quota():
+        return
+    used = usage(db, tenant, now)
+    new = change.expected_version == 0
+    if new and quota.sessions is not None and used.sessions >= quota.sessions:
+        raise QuotaExceeded("sessions", quota.sessions, used.sessions)
+    if quota.bytes is not None and grown > 0 and used.bytes + grown > quota.bytes:
+        raise QuotaExceeded("bytes", quota.bytes, used.bytes)
 
 
 def touch(
@@ -161,18 +221,24 @@ def page(
     return Page(sessions, sessions[-1][0] if len(found) > limit else None)
 
 
-def sweep(db: sqlite3.Connection, now: float) -> bool:
-    """Bury a few expired sessions and forget a few old tombstones."""
+def sweep(db: sqlite3.Connection, now: float, *, kept: float = 0.0) -> bool:
+    """Bury a few expired sessions and forget a few old tombstones.
+
+    Args:
+        db: the file.
+        now: seconds since 1970.
+        kept: for how many seconds after its end the data of a session stay.
+    """
     found = db.execute(
         "SELECT id, expires_at, gone FROM sessions WHERE expires_at <= ? "
-        "ORDER BY expires_at LIMIT ?",
-        (now, _SWEEP_ROWS),
+        "AND (gone IS NOT NULL OR expires_at <= ?) ORDER BY expires_at LIMIT ?",
+        (now, now - kept, _SWEEP_ROWS),
     ).fetchall()
     for key, expires_at, gone in found:
         if gone is None:
             _bury(db, key, "expired", expires_at + TOMBSTONE_SECONDS)
         else:
-            db.execute("DELETE FROM sessions WHERE id = ?", (key,))
+            forget(db, key)
     return bool(found)
 
 
@@ -222,24 +288,35 @@ def _insert(
     return int(cursor.lastrowid or 0)
 
 
-def _put(
+def put(
     db: sqlite3.Connection,
     table: Literal["records", "blobs"],
     key: int,
     frames: list[tuple[str, bytes]],
 ) -> None:
+    """Add or replace frames of a session."""
     db.executemany(
         f"INSERT OR REPLACE INTO {table} (session, name, frame) VALUES (?, ?, ?)",
         [(key, name, data) for name, data in frames],
     )
 
 
+def forget(db: sqlite3.Connection, key: int) -> None:
+    """Remove a row and all that belongs to it."""
+    _empty(db, key)
+    db.execute("DELETE FROM sessions WHERE id = ?", (key,))
+
+
+def _empty(db: sqlite3.Connection, key: int) -> None:
+    for table in ("records", "blobs", "parts"):
+        db.execute(f"DELETE FROM {table} WHERE session = ?", (key,))
+
+
 def _bury(db: sqlite3.Connection, key: int, reason: str, until: float) -> None:
-    db.execute("DELETE FROM records WHERE session = ?", (key,))
-    db.execute("DELETE FROM blobs WHERE session = ?", (key,))
-    db.execute("DELETE FROM parts WHERE session = ?", (key,))
+    _empty(db, key)
     db.execute(
-        "UPDATE sessions SET gone = ?, token = NULL, meta = NULL, expires_at = ? "
+        "UPDATE sessions SET gone = ?, token = NULL, meta = NULL, bytes = 0, "
+        "expires_at = ? "
         "WHERE id = ?",
         (reason, until, key),
     )

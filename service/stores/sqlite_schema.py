@@ -15,9 +15,10 @@ from pathlib import Path
 
 from service.stores.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-# A row with ``gone`` is a tombstone, and its ``expires_at`` the end of that.
+# A row with ``gone`` is a tombstone, or a session that is staged and not published yet;
+# its ``expires_at`` is the end of that.
 _TABLES = (
     """CREATE TABLE sessions (
         id INTEGER PRIMARY KEY,
@@ -60,6 +61,15 @@ _LATER: dict[int, tuple[str, ...]] = {
         )""",
         # Counting and adding up need not touch the frames.
         "CREATE INDEX parts_by_size ON parts (session, size)",
+    ),
+    3: (
+        # Bytes of a session's document, records and blobs, as they are stored.
+        "ALTER TABLE sessions ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
+        """UPDATE sessions SET bytes = coalesce(length(meta), 0)
+            + (SELECT coalesce(sum(length(frame)), 0) FROM records WHERE session = id)
+            + (SELECT coalesce(sum(length(frame)), 0) FROM blobs WHERE session = id)
+        """,
+        "CREATE INDEX sessions_by_tenant ON sessions (tenant, gone, expires_at, bytes)",
     ),
 }
 _WAL_LIMIT_BYTES = 64 << 20

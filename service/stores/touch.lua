@@ -1,7 +1,7 @@
 -- Move the expiry of a live session, and of everything that belongs to it, further
 -- away. It never comes nearer: whoever read an older lifetime may be late.
 --
--- KEYS  head, records, blobs, parts (four hashes of one session)
+-- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes
 -- ARGV  token, now, expires, head ttl, data ttl (ms)
 -- Answers {token, outcome}.
 
@@ -17,6 +17,9 @@ if tonumber(head[3]) <= now then return {token, 'expired'} end
 if tonumber(head[3]) >= tonumber(expires) then return {token, 'applied'} end
 
 redis.call('HSET', head_key, 'expires', expires)
+if redis.call('HEXISTS', sizes_key, head_key) == 1 then
+  enter(head_key, redis.call('HGET', sizes_key, head_key), expires, now, head_ttl)
+end
 redis.call('PEXPIRE', head_key, head_ttl)
 redis.call('PEXPIRE', records_key, data_ttl)
 redis.call('PEXPIRE', blobs_key, data_ttl)

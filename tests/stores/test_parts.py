@@ -157,7 +157,7 @@ async def test_every_key_of_a_part_expires_and_a_touch_keeps_it(
             keys = [key for key in client.keys("*") if b"part" in key]
             assert len(keys) == 2
             before = [client.pttl(key) for key in keys]
-            assert all(0 < each <= (60 + 300) * 1000 + 1000 for each in before)
+            assert all(0 < each <= (60 + 3600) * 1000 + 1000 for each in before)
             await store.touch("t", "s", clock.now + 600)
             after = [client.pttl(key) for key in keys]
             assert all(b > a + 500_000 for a, b in zip(before, after, strict=True))

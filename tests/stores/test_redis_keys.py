@@ -17,7 +17,7 @@ from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 from tests.support.stores import Clock, change, opened
 
-MB = 1 << 20
+DAY = 86_400
 
 
 async def test_touching_is_one_command_however_many_keys_there_are(
@@ -47,12 +47,13 @@ async def test_every_key_of_a_session_expires(
     with own_redis.client() as client:
         lives = {key: client.ttl(key) for key in client.keys("ccdm1:{t:s}*")}
     assert len(lives) == 4
-    assert 1000 + 86_400 <= lives.pop(head) <= 1000 + 86_400 + 600
-    assert all(1000 <= seconds <= 1600 for seconds in lives.values())
+    assert 1000 + DAY + 3500 <= lives.pop(head) <= 1000 + DAY + 3600
+    # An hour longer than the session, in case it is the clock that is wrong.
+    assert all(4500 <= seconds <= 4600 for seconds in lives.values())
     await own_store.delete("t", "s")
     with own_redis.client() as client:
         assert client.keys("ccdm1:{t:s}*") == [head]
-        assert 86_000 < client.ttl(head) <= 86_400
+        assert 86_000 < client.ttl(head) <= DAY
         assert client.zcard("ccdm1:{t}:sessions") == 0
 
 
@@ -94,7 +95,7 @@ async def test_pieces_that_vanish_before_the_flip_are_noticed(
         end = clock.now + 600
         await store.commit("t", "s", change(0, b"1", expires_at=end))
         # As good as an eviction: the pieces live for a second, the flip is late.
-        monkeypatch.setattr("service.stores.redis._UPLOAD_SECONDS", 1)
+        monkeypatch.setattr("service.stores.redis_blobs.UPLOAD_SECONDS", 1)
         arguments = store._arguments  # type: ignore[attr-defined]
 
         def late(*given: object) -> object:

@@ -86,8 +86,9 @@ async def test_expired_sessions_make_room_at_once(
 
 
 async def test_expired_sessions_are_cleared_away_a_few_at_a_time(
-    path: Path, clock: Clock
+    path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("service.stores.sqlite._KEPT_SECONDS", 0.0)
     async with opened(path, clock) as store:
         for number in range(20):
             item = change(0, expires_at=clock.now + 10, blobs={"b": bytes(1000)})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.stores import Change, Store, open_store
+from service.stores import Change, Quota, Store, open_store
 from tests.support.redis import RedisServer
 
 KINDS = ("sqlite", "redis")
@@ -97,6 +97,7 @@ def change(
     records: dict[str, bytes] | None = None,
     blobs: dict[str, bytes] | None = None,
     drop_blobs: tuple[str, ...] = (),
+    quota: Quota | None = None,
 ) -> Change:
     """A change with a token of its own."""
     return Change(
@@ -107,4 +108,5 @@ def change(
         records=records or {},
         blobs=blobs or {},
         drop_blobs=drop_blobs,
+        quota=quota,
     )

@@ -1,0 +1,167 @@
+"""What a tenant keeps is counted, and no more is taken than its quota allows."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.stores import Outcome, Quota, QuotaExceeded, Store, Usage
+from service.stores.codec import HEADER_BYTES
+from tests.support.redis import RedisServer
+from tests.support.stores import Clock, OpenStore, change, opened
+
+MB = 1 << 20
+OVERHEAD = 1000
+
+
+async def test_usage_counts_live_sessions_and_their_bytes(
+    store: Store, clock: Clock
+) -> None:
+    assert await store.usage("t") == Usage(0, 0)
+    end = clock.now + 60
+    blobs = {"a": bytes(1000), "b": bytes(500)}
+    begun = change(0, b"{}", expires_at=end, records={"r": b"12"}, blobs=blobs)
+    await store.commit("t", "s", begun)
+    exact = 2 + 2 + 1500 + 4 * HEADER_BYTES
+    assert await store.usage("t") == Usage(1, exact)
+    second = change(
+        1,
+        b"{  }",
+        expires_at=end,
+        records={"r": b"1", "q": b"12345"},
+        blobs={"a": bytes(10)},
+        drop_blobs=("b", "none"),
+    )
+    assert await store.commit("t", "s", second) is Outcome.APPLIED
+    assert await store.commit("t", "s", second) is Outcome.ALREADY
+    exact = 4 + 1 + 5 + 10 + 4 * HEADER_BYTES
+    assert await store.usage("t") == Usage(1, exact)
+    await store.commit("t", "late", change(0, b"{}", expires_at=clock.now + 10))
+    await store.commit("u", "s", change(0, b"{}", expires_at=end))
+    small = 2 + HEADER_BYTES
+    assert await store.usage("t") == Usage(2, exact + small)
+    clock.advance(11)
+    assert await store.usage("t") == Usage(1, exact)
+    await store.delete("t", "s")
+    assert await store.usage("t") == Usage(0, 0)
+    assert await store.usage("u") == Usage(1, small)
+
+
+async def test_a_refused_change_is_not_counted(store: Store, clock: Clock) -> None:
+    end = clock.now + 60
+    await store.commit("t", "s", change(0, b"{}", expires_at=end))
+    before = await store.usage("t")
+    late = change(7, b"{}", expires_at=end, blobs={"b": bytes(1000)})
+    assert await store.commit("t", "s", late) is Outcome.CONFLICT
+    assert await store.usage("t") == before
+
+
+async def test_no_more_sessions_than_the_quota(store: Store, clock: Clock) -> None:
+    quota = Quota(sessions=2)
+    for number, seconds in enumerate((60, 10)):
+        item = change(0, expires_at=clock.now + seconds, quota=quota)
+        assert await store.commit("t", f"s{number}", item) is Outcome.APPLIED
+    item = change(0, b"x", expires_at=clock.now + 60, quota=quota, blobs={"b": b"1"})
+    with pytest.raises(QuotaExceeded) as refused:
+        await store.commit("t", "s2", item)
+    error = refused.value
+    assert (error.what, error.limit, error.used) == ("sessions", 2, 2)
+    # Sessions that are there go on, another tenant begins, and what expires or is
+    # deleted makes room.
+    more = change(1, expires_at=clock.now + 60, quota=quota)
+    assert await store.commit("t", "s0", more) is Outcome.APPLIED
+    other = change(0, expires_at=clock.now + 60, quota=quota)
+    assert await store.commit("u", "s", other) is Outcome.APPLIED
+    clock.advance(11)
+    assert await store.commit("t", "s2", item) is Outcome.APPLIED
+    assert await store.commit("t", "s2", item) is Outcome.ALREADY
+    await store.delete("t", "s0")
+    third = change(0, expires_at=clock.now + 60, quota=quota)
+    assert await store.commit("t", "s3", third) is Outcome.APPLIED
+
+
+async def test_no_more_bytes_than_the_quota_and_less_is_always_taken(
+    store: Store, clock: Clock
+) -> None:
+    end = clock.now + 60
+    quota = Quota(bytes=2 * MB + OVERHEAD)
+    blobs = {"a": bytes(MB), "b": bytes(MB // 2)}
+    await store.commit("t", "s", change(0, expires_at=end, blobs=blobs, quota=quota))
+    used = (await store.usage("t")).bytes
+    grown = change(1, b"2", expires_at=end, blobs={"c": bytes(MB)}, quota=quota)
+    with pytest.raises(QuotaExceeded) as refused:
+        await store.commit("t", "s", grown)
+    error = refused.value
+    assert (error.what, error.limit, error.used) == ("bytes", quota.bytes, used)
+    loaded = await store.load("t", "s")
+    assert (loaded.version, await store.blob("t", "s", "c")) == (1, None)
+    swapped = change(
+        *(1, b"2"),
+        expires_at=end,
+        blobs={"c": bytes(MB)},
+        drop_blobs=("a",),
+        quota=quota,
+    )
+    assert await store.commit("t", "s", swapped) is Outcome.APPLIED
+    # The operator has lowered the quota: what makes a session smaller still goes.
+    tight = Quota(bytes=1000)
+    smaller = change(2, expires_at=end, drop_blobs=("b",), quota=tight)
+    assert await store.commit("t", "s", smaller) is Outcome.APPLIED
+    with pytest.raises(QuotaExceeded):
+        late = change(3, expires_at=end, records={"r": bytes(9)}, quota=tight)
+        await store.commit("t", "s", late)
+
+
+async def test_many_at_once_do_not_slip_past_a_quota(
+    open_another: OpenStore, clock: Clock
+) -> None:
+    stores = [await open_another() for _ in range(3)]
+    quota = Quota(sessions=5, bytes=8 * (MB + OVERHEAD))
+
+    async def begin(number: int) -> bool:
+        item = change(0, expires_at=clock.now + 60, blobs={"b": bytes(MB)}, quota=quota)
+        try:
+            return (
+                await stores[number % 3].commit("t", f"s{number}", item)
+                is Outcome.APPLIED
+            )
+        except QuotaExceeded:
+            return False
+
+    begun = await asyncio.gather(*(begin(number) for number in range(30)))
+    assert sum(begun) == 5
+
+    async def grow(number: int) -> bool:
+        item = change(1, expires_at=clock.now + 60, blobs={"c": bytes(MB)}, quota=quota)
+        try:
+            return await stores[number % 3].commit("t", f"s{number}", item) is (
+                Outcome.APPLIED
+            )
+        except QuotaExceeded:
+            return False
+
+    there = [number for number, done in enumerate(begun) if done]
+    grown = await asyncio.gather(*(grow(number) for number in there))
+    assert sum(grown) == 3
+    usage = await stores[0].usage("t")
+    assert usage.sessions == 5
+    assert 8 * MB < usage.bytes <= 8 * (MB + OVERHEAD)
+
+
+async def test_a_session_that_is_in_no_account_is_measured_by_its_next_commit(
+    own_redis: RedisServer, clock: Clock
+) -> None:
+    async with opened(own_redis.url, clock) as store:
+        end = clock.now + 60
+        first = change(0, expires_at=end, records={"r": b"1"}, blobs={"b": bytes(999)})
+        await store.commit("t", "s", first)
+        before = await store.usage("t")
+        with own_redis.client() as client:
+            client.delete("ccdm1:{t}:ends", "ccdm1:{t}:sizes")
+        assert await store.usage("t") == Usage(0, 0)
+        await store.commit("t", "s", change(1, expires_at=end))
+        assert await store.usage("t") == before
+        with own_redis.client() as client:
+            assert 0 < client.ttl("ccdm1:{t}:ends") <= 2 * 86_400
+            assert client.hget("ccdm1:{t}:sizes", "") == b"%d" % before.bytes

@@ -19,10 +19,21 @@ from service.connections import STATE, ConnectionLimits
 from service.draining import Draining
 from service.limits import Bodies, Heads
 from service.observability import HeadAsGet, Observability, make_logger
-from service.routers import analyses, cycles, health, login, pages, sessions
+from service.routers import (
+    analyses,
+    cycles,
+    events,
+    health,
+    login,
+    members,
+    pages,
+    sessions,
+)
 from service.sessions import Sessions
 from service.settings import Settings
 from service.stores.opening import open_store
+from service.stores.protocol import PartLimits
+from service.streams import Streams
 
 TAGS = [
     {"name": "analyses", "description": "One analysis; nothing is kept."},
@@ -55,6 +66,7 @@ def build_app(settings: Settings | None = None) -> FastAPI:
     app.state.bodies = Bodies(
         settings.max_body_bytes, settings.body_seconds, settings.max_held_bytes
     )
+    app.state.streams = Streams(settings.max_streams)
     app.state.compute = compute = Compute(settings)
     app.state.store = store = open_store(settings.store_url)
     app.state.sessions = Sessions(
@@ -62,8 +74,12 @@ def build_app(settings: Settings | None = None) -> FastAPI:
         compute.analyse,
         keep_analyses=settings.keep_analyses,
         check_options=compute.check_options,
+        part_limits=PartLimits(settings.max_members, settings.max_staged_bytes),
+        stopping=app.state.stopping,
     )
-    for module in (analyses, sessions, cycles, health, pages, login, dashboard):
+    for module in (analyses, sessions, cycles, members, events, health, pages):
+        app.include_router(module.router)
+    for module in (login, dashboard):
         app.include_router(module.router)
     app.mount("/dashboard/static", dashboard.Assets())
     app.mount("/static", StaticFiles(directory=pages.STATIC))

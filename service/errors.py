@@ -36,6 +36,10 @@ class NumericalBreakdownError(ServiceError):
     """The computation broke down on valid input."""
 
 
+class BadRequestError(ServiceError):
+    """A request that is malformed before anything in it is read."""
+
+
 class UnauthorizedError(ServiceError):
     """No key, or one that is not known."""
 
@@ -68,6 +72,10 @@ class TooBusyError(ServiceError):
         self.detail = detail
         self.errors = ()
         self.retry_after = retry_after
+
+
+class TooManyStreamsError(TooBusyError):
+    """More open streams, or requests that wait, than one tenant may have."""
 
 
 def refused(errors: Sequence[FieldError]) -> ServiceError:

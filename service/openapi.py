@@ -25,7 +25,7 @@ from service.media.types import (
     PROBLEM,
 )
 from service.problem_types import TYPES
-from service.schemas import analyses, cycles, health, sessions
+from service.schemas import analyses, coupling, cycles, health, sessions
 from service.schemas import problems as problem_models
 
 Document = dict[str, Any]
@@ -46,11 +46,18 @@ MODELS: tuple[type[BaseModel], ...] = (
     cycles.CycleView,
     cycles.CycleList,
     cycles.AnalysisDownload,
+    coupling.MemberRequest,
+    coupling.MemberParams,
+    coupling.MemberAnswer,
+    coupling.MemberList,
     health.Alive,
     health.Readiness,
     problem_models.ProblemDetails,
 )
-_ALWAYS = ("unauthorized", "forbidden", "unknown-host", "internal")
+_ALWAYS = (
+    *("bad-request", "unauthorized", "forbidden", "unknown-host", "head-too-large"),
+    "internal",
+)
 _DESCRIPTION = """\
 External simulators run an ensemble; this service turns its forecast into an analysis.
 
@@ -122,9 +129,20 @@ def array_answers(
 
 
 def array_request(
-    model: str, params: str, arrays: Sequence[str], *, required: bool = True
+    model: str,
+    params: str,
+    arrays: Sequence[str],
+    *,
+    required: bool | Sequence[str] = True,
 ) -> Document:
-    """A body in JSON, or in multipart with npy parts."""
+    """A body in JSON, or in multipart with npy parts.
+
+    Args:
+        model: of the JSON body.
+        params: of the JSON part of the multipart body.
+        arrays: names of the npy parts.
+        required: whether these have to come, or which of them.
+    """
     parts: Document = {name: _text_or_bytes(NPY) for name in arrays}
     form: Document = {
         "type": "object",
@@ -132,7 +150,7 @@ def array_request(
         "additionalProperties": False,
     }
     if required:
-        form["required"] = list(arrays)
+        form["required"] = list(arrays if required is True else required)
     encoding: Document = {name: {"contentType": NPY} for name in arrays}
     return {
         "requestBody": {

@@ -87,6 +87,13 @@ TYPES = {
             "GET the session to see the cycle it stands at.",
         ),
         ProblemType(
+            "member-not-found",
+            404,
+            "This member has not arrived",
+            "Nobody has sent this member for this cycle, or it was taken back.",
+            "GET .../members lists those that have arrived.",
+        ),
+        ProblemType(
             "method-not-allowed",
             405,
             "This method is not allowed here",
@@ -122,6 +129,33 @@ TYPES = {
             "cycle again when the body is the same, and answers as it did then. "
             "This was neither; `current_cycle` says where it stands.",
             "Read the analysis of `current_cycle` and go on from there.",
+        ),
+        ProblemType(
+            "members-missing",
+            409,
+            "Too few members have arrived",
+            "The cycle came with only its observation, and the members that have "
+            "arrived one by one are not enough for what `coupling` declares. `missing` "
+            "lists those that have not arrived. Nothing was changed.",
+            "Send the cycle again when they are there, with `?wait=30` to be told as "
+            "soon as they are, or declare `minimum_members`, `deadline_seconds` and "
+            "`missing` to go on without them.",
+        ),
+        ProblemType(
+            "member-conflict",
+            409,
+            "This member has arrived before, and was another one",
+            "The first body of a member stays until its cycle is finished.",
+            "If the first one was wrong, DELETE it and send the right one.",
+        ),
+        ProblemType(
+            "member-late",
+            409,
+            "The member's cycle is finished without it",
+            "The cycle went on without this member, or it came with all its members "
+            "at once. Nothing was changed.",
+            "Read the analysis of `current_cycle`, forecast from it, and send the "
+            "member for the cycle after it.",
         ),
         ProblemType(
             "session-gone",
@@ -207,6 +241,14 @@ TYPES = {
             "The request line and the headers together are longer than is allowed, or "
             "there are too many headers.",
             "Send fewer and shorter headers.",
+        ),
+        ProblemType(
+            "too-many-streams",
+            429,
+            "Too many streams are open",
+            "One tenant may keep so many streams of events and waiting requests open "
+            "at a time (`CCDM_MAX_STREAMS`, in each process).",
+            "Close some; one stream for each session is enough for many readers.",
         ),
         ProblemType(
             "internal",

@@ -23,6 +23,7 @@ from service.openapi import allowed_methods
 from service.problem_types import TYPES
 from service.schemas.analyses import ARRAYS
 from service.schemas.base import pointer
+from service.schemas.coupling import MEMBER_ARRAYS
 from service.sessions import errors as sessions
 from service.stores import errors as stores
 
@@ -58,6 +59,18 @@ def _limit(error: Any) -> Mapping[str, Any]:
     return {"limit_name": error.name, "limit": error.limit}
 
 
+# Of a large ensemble the first few tell enough.
+_MOST_MISSING = 100
+
+
+def _members_missing(error: Any) -> Mapping[str, Any]:
+    return {
+        "arrived": error.arrived,
+        "expected": error.expected,
+        "missing": list(error.missing[:_MOST_MISSING]),
+    }
+
+
 def _media_header(error: Any) -> Mapping[str, str]:
     return dict([error.header]) if error.header else {}
 
@@ -82,10 +95,12 @@ RULES = (
     Rule(errors.InvalidOptionsError, "invalid-options"),
     Rule(errors.InvalidParametersError, "invalid-parameters"),
     Rule(errors.NumericalBreakdownError, "numerical-breakdown"),
+    Rule(errors.BadRequestError, "bad-request"),
     Rule(errors.UnauthorizedError, "unauthorized", headers=_challenge),
     Rule(errors.ForbiddenError, "forbidden"),
     Rule(errors.UnknownHostError, "unknown-host"),
     Rule(errors.BodyTimeoutError, "body-timeout"),
+    Rule(errors.TooManyStreamsError, "too-many-streams", headers=_retry_after),
     Rule(errors.TooBusyError, "too-busy", headers=_retry_after),
     Rule(errors.DeadlineExceededError, "deadline-exceeded"),
     Rule(
@@ -108,6 +123,20 @@ RULES = (
         "precondition-failed",
         lambda error: {"current_version": error.current_version},
     ),
+    Rule(
+        sessions.MembersMissing,
+        "members-missing",
+        _members_missing,
+        headers=_retry_after,
+    ),
+    Rule(sessions.MemberConflict, "member-conflict"),
+    Rule(
+        sessions.MemberLate,
+        "member-late",
+        lambda error: {"current_cycle": error.current_cycle},
+    ),
+    Rule(sessions.MemberNotFound, "member-not-found"),
+    Rule(sessions.MembersOverfull, "too-large", _limit),
     Rule(stores.SessionNotFound, "session-not-found"),
     Rule(stores.SessionGone, "session-gone", lambda error: {"reason": error.reason}),
     Rule(stores.StoreUnavailable, "store-unavailable", headers=_retry_after),
@@ -185,7 +214,7 @@ def _session_input(request: Request, error: Exception) -> Response:
     """What does not fit a session: an array, an option, or something else."""
     assert isinstance(error, sessions.SessionInputError)
     slug = {"options": "invalid-options"}.get(error.argument, "invalid-parameters")
-    if error.argument in ("initial_ensemble", *ARRAYS):
+    if error.argument in ("initial_ensemble", *ARRAYS, *MEMBER_ARRAYS):
         slug = "invalid-input"
     place = pointer(error.argument, *(error.index or ()))
     message = f"got {error.got}, wanted {error.wanted}"

@@ -138,6 +138,28 @@ class Settings(BaseSettings):
         "auto", description="`auto` writes text to a terminal and JSON elsewhere."
     )
 
+    max_wait_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="The longest that `?wait=` holds a request; more is cut to this.",
+    )
+    max_streams: int = Field(
+        64,
+        ge=1,
+        description="Event streams and waiting requests of one tenant, per process.",
+    )
+    heartbeat_seconds: float = Field(
+        15.0,
+        gt=0,
+        description="A quiet event stream says so this often, so that proxies and "
+        "readers do not take it for dead.",
+    )
+    max_staged_bytes: int = Field(
+        256 * MEBIBYTE,
+        ge=1024,
+        description="Most bytes of members that wait for their cycle in one session.",
+    )
+
     @field_validator("api_keys", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:

@@ -20,6 +20,7 @@ from service.routers.parameters import (
     validated,
 )
 from service.schemas.base import Incoming
+from service.schemas.coupling import CouplingParams
 from service.schemas.options import Options
 from service.schemas.sessions import SessionParams, SessionPatch
 from service.sessions import Session, SessionSpec
@@ -42,6 +43,7 @@ def spec_of(
     """
     members = params.members or (len(ensemble) if ensemble is not None else 0)
     check_sizes(settings, members, params.state_dim, params.measurement_dim)
+    check_sizes(settings, (params.coupling and params.coupling.members) or 0, 0, 0)
     _check_lengths(params)
     _check_kept(params, settings)
     metadata = _small(params.metadata, settings)
@@ -60,6 +62,7 @@ def spec_of(
         coordinates=_plain(params.coordinates),
         metadata=metadata,
         keep_analyses=params.keep_analyses,
+        coupling=params.coupling.chosen() if params.coupling else None,
     )
 
 
@@ -74,13 +77,18 @@ def patch_of(
     _check_ttl(patch.ttl_seconds, settings)
     # What the patch leaves out stays, so both have to fit together.
     _small({**(session.metadata or {}), **(patch.metadata or {})}, settings)
-    options = None if patch.options is None else _options_patch(patch.options)
+    options = patch.options and _model_patch(Options, patch.options, "/options")
+    coupling = patch.coupling and _model_patch(
+        CouplingParams, patch.coupling, "/coupling"
+    )
+    check_sizes(settings, (coupling or {}).get("members") or 0, 0, 0)
     check_options_limits(options or {}, settings)
     check_options_sizes(options or {}, session.state_dim, session.measurement_dim)
     return {
         "ttl_seconds": patch.ttl_seconds,
         "metadata": patch.metadata,
         "options": options,
+        "coupling": coupling,
     }
 
 
@@ -157,14 +165,16 @@ def _nested_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(_nested_deeper(item, levels - 1) for item in inside)
 
 
-def _options_patch(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options to set, validated, and options to set back, as ``None``."""
-    back = {name: None for name, value in options.items() if value is None}
-    unknown = [name for name in back if name not in Options.model_fields]
+def _model_patch(
+    model: type[Options] | type[CouplingParams], values: Mapping[str, Any], root: str
+) -> dict[str, Any]:
+    """Values to set, validated, and values to set back, as ``None``."""
+    back = {name: None for name, value in values.items() if value is None}
+    unknown = [name for name in back if name not in model.model_fields]
     # Unknown names are kept among those to set, where validation finds them.
-    given = {name: options[name] for name in options if name not in back}
+    given = {name: values[name] for name in values if name not in back}
     given |= dict.fromkeys(unknown)
-    chosen = validated(Options, given, "/options").chosen()
+    chosen = validated(model, given, root).chosen()
     return {**back, **chosen}
 
 

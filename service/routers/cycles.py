@@ -25,6 +25,7 @@ from service.routers.dependencies import (
     array_body,
     diagnostic_headers,
 )
+from service.routers.members import LAST, Numbered, put_gathered
 from service.routers.parameters import (
     bad_parameter,
     check_options_limits,
@@ -39,9 +40,18 @@ from service.sessions import CycleConflict, CycleResult, Session, Sessions
 
 router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
 
-_LAST = 10**9
-Finished = Annotated[int, Path(ge=0, le=_LAST, description="0: the initial ensemble.")]
-Numbered = Annotated[int, Path(ge=1, le=_LAST, description="Number of the cycle.")]
+OBSERVATION = ARRAYS[2]
+Finished = Annotated[int, Path(ge=0, le=LAST, description="0: the initial ensemble.")]
+Wait = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=LAST,
+        allow_inf_nan=False,
+        description="Seconds to wait at most; more than the service allows is cut.",
+        examples=[30],
+    ),
+]
 Members = Annotated[
     str | None,
     Query(
@@ -88,6 +98,7 @@ _REPLAYED = {
         **problems(
             *_SESSION,
             *("cycle-conflict", "analysis-not-kept", "store-full"),
+            *("members-missing", "too-many-streams"),
             *("invalid-json", "invalid-multipart", "invalid-input", "invalid-options"),
             *("invalid-parameters", "numerical-breakdown", "too-large"),
             *("unsupported-media-type", "body-timeout", "too-busy"),
@@ -95,7 +106,7 @@ _REPLAYED = {
         ),
     },
     openapi_extra={
-        **array_request("CycleRequest", "CycleParams", ARRAYS),
+        **array_request("CycleRequest", "CycleParams", ARRAYS, required=ARRAYS[2:]),
         "parameters": [_PREFER],
     },
 )
@@ -106,12 +117,16 @@ async def put_cycle(
     sessions: TheSessions,
     session_id: SessionId,
     k: Numbered,
+    wait: Wait = 0.0,
     timeout: Timeout = None,
 ) -> Response:
     """Assimilate cycle k of a session that stands at k - 1.
 
     The number is the lock and the idempotency key. The same body again is answered as
     the first time; another body, or another number, is a conflict.
+
+    With only the observation, the members are those that have come one by one to
+    `members/{i}`; `wait` waits for those that are still to come.
     """
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
     # Before the body: whom no session waits for need not send 64 MiB to hear it.
@@ -122,17 +137,26 @@ async def put_cycle(
     async with array_body(request, ARRAYS, timeout) as body:
         params = validated(CycleParams, body.params)
         options = params.options.chosen() if params.options else {}
-        states, simulated, observation = body.require(*ARRAYS)
-        check_ensemble(settings, states, simulated)
         check_options_limits(options, settings)
-        result = await while_connected(
-            request,
-            lambda: sessions.put_cycle(
-                *(tenant, session_id, k),
-                *(states, simulated, observation),
-                options=options,
-            ),
-        )
+        if list(body.arrays) == [OBSERVATION]:
+            observation = body.arrays[OBSERVATION]
+            result = await put_gathered(
+                *(request, tenant, session_id, k),
+                *(observation, options, params.coupling, wait),
+            )
+        else:
+            states, simulated, observation = body.require(*ARRAYS)
+            check_ensemble(settings, states, simulated)
+            if params.coupling:
+                raise bad_parameter("/coupling", "wanted only without forecast_states")
+            result = await while_connected(
+                request,
+                lambda: sessions.put_cycle(
+                    *(tenant, session_id, k),
+                    *(states, simulated, observation),
+                    options=options,
+                ),
+            )
     for stage, seconds in result.timings.items():
         record(stage, seconds)
     return await _put_answer(request, media_type, session, result)
@@ -178,7 +202,7 @@ async def list_cycles(
     tenant: Tenant,
     sessions: TheSessions,
     session_id: SessionId,
-    after: Annotated[int, Query(ge=0, le=_LAST)] = 0,
+    after: Annotated[int, Query(ge=0, le=LAST)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     brief: Annotated[bool, Query(description=_BRIEF)] = False,
 ) -> Response:
@@ -238,7 +262,9 @@ async def read_cycle(
         ),
         304: {"description": "Not changed since."},
         **problems(
-            *_SESSION, "cycle-not-found", "analysis-not-kept", "invalid-parameters"
+            *_SESSION,
+            *("cycle-not-found", "analysis-not-kept", "invalid-parameters"),
+            "too-many-streams",
         ),
     },
     openapi_extra={"parameters": [_IF_NONE_MATCH]},
@@ -251,12 +277,15 @@ async def read_analysis(
     k: Finished,
     members: Members = None,
     states: States = None,
+    wait: Wait = 0.0,
 ) -> Response:
     """Samples of a finished cycle, all or some members and variables; cycle 0 is the
-    initial ensemble.
+    initial ensemble. `wait` waits for a cycle that is not finished yet.
     """
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
     rows, variables = member_slice(members), state_slice(states)
+    if wait:
+        await _reached(request, tenant, session_id, k, wait)
     with timed("store"):
         tag = await _analysis_tag(sessions, tenant, session_id, k)
     part = f"{members or 'all'}-{states or 'all'}"
@@ -284,6 +313,19 @@ async def read_analysis(
         headers=headers,
         columns=_columns(session, chosen),
     )
+
+
+async def _reached(
+    request: Request, tenant: str, session_id: str, k: int, wait: float
+) -> None:
+    """Wait for a cycle, not for ever, and only as long as the client does."""
+    state = request.app.state
+    seconds = min(wait, state.settings.max_wait_seconds)
+    with state.streams.one(tenant):
+        await while_connected(
+            request,
+            lambda: state.sessions.watching.reached(tenant, session_id, k, seconds),
+        )
 
 
 async def _analysis_tag(sessions: Sessions, tenant: str, sid: str, k: int) -> str:

@@ -27,6 +27,7 @@ from service.media.types import (
 from service.observability import timed
 from service.sessions import SessionNotFound, Sessions
 from service.settings import Settings
+from service.streams import Streams
 
 # Above this a JSON body would hold the interpreter too long to stay in this process.
 JSON_INLINE_BYTES = 16 * 1024
@@ -53,6 +54,11 @@ def _sessions(request: Request) -> Sessions:
     return sessions
 
 
+def _streams(request: Request) -> Streams:
+    streams: Streams = request.app.state.streams
+    return streams
+
+
 def _session_id(
     session_id: Annotated[str, Path(description="Id of the session.")],
 ) -> str:
@@ -66,6 +72,7 @@ Tenant = Annotated[str, Depends(_tenant)]
 TheSettings = Annotated[Settings, Depends(_settings)]
 TheCompute = Annotated[Compute, Depends(_compute)]
 TheSessions = Annotated[Sessions, Depends(_sessions)]
+TheStreams = Annotated[Streams, Depends(_streams)]
 SessionId = Annotated[str, Depends(_session_id)]
 Timeout = Annotated[
     float | None,

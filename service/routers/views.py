@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from service.sessions import Cycle, Session
+from service.sessions.coupling import Member
 
 _LONG = ("members_used", "members_failed", "innovation", "observation_status")
 
@@ -30,6 +31,7 @@ def session_view(session: Session) -> dict[str, Any]:
         "names": session.names,
         "coordinates": session.coordinates,
         "metadata": session.metadata,
+        "coupling": session.coupling,
     }
 
 
@@ -51,6 +53,15 @@ def brief_cycle_view(cycle: Cycle) -> dict[str, Any]:
     facts = cycle.diagnostics
     short = {name: facts[name] for name in facts if name not in _LONG}
     return cycle_view(cycle) | {"diagnostics": short}
+
+
+def member_view(member: Member) -> dict[str, Any]:
+    """A member that has arrived, its numbers apart."""
+    return {
+        "member": member.index,
+        "failed": member.failed,
+        "staged_at": timestamp(member.staged_at),
+    }
 
 
 def timestamp(seconds: float) -> str:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from service.schemas.analyses import EXAMPLE, Observation, Samples, Simulated, States
 from service.schemas.base import Incoming, Outgoing
+from service.schemas.coupling import CouplingParams
 from service.schemas.options import Options
 
 
@@ -18,15 +19,20 @@ class CycleParams(Incoming):
     options: Options | None = Field(
         None, description="Laid over the session's options, for this cycle alone."
     )
+    coupling: CouplingParams | None = Field(
+        None,
+        description="Laid over the session's, for this cycle alone; only without "
+        "`forecast_states`.",
+    )
 
 
 class CycleRequest(CycleParams):
-    """A cycle in JSON."""
+    """A cycle in JSON; without forecast and measurements where members came before."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
-    forecast_states: States
-    simulated_measurements: Simulated
+    forecast_states: States = None
+    simulated_measurements: Simulated = None
     observation: Observation
 
 

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.schemas.base import Incoming, Outgoing, Seed, array_schema
+from service.schemas.coupling import CouplingParams
 from service.schemas.options import Count, Deviation, Options, Places, Positive
 
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
@@ -59,6 +60,9 @@ class SessionParams(Incoming):
     names: Names | None = None
     coordinates: Coordinates | None = None
     metadata: Metadata | None = None
+    coupling: CouplingParams | None = Field(
+        None, description="For members that come one by one; without, all are needed."
+    )
 
     @model_validator(mode="after")
     def _gaussian_whole(self) -> Self:
@@ -101,6 +105,9 @@ class SessionPatch(Incoming):
     options: dict[str, Any] | None = Field(
         None, description="As in `Options`; `null` brings back the default."
     )
+    coupling: dict[str, Any] | None = Field(
+        None, description="As in `CouplingParams`; `null` brings back the default."
+    )
 
 
 class SessionView(Outgoing):
@@ -123,6 +130,7 @@ class SessionView(Outgoing):
     names: dict[str, Any] | None
     coordinates: dict[str, Any] | None
     metadata: dict[str, Any] | None
+    coupling: dict[str, Any] | None = None
 
 
 class SessionList(Outgoing):

@@ -9,7 +9,7 @@ the rest by whichever process is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -102,7 +102,7 @@ class Telling:
 
     async def events(
         self, tenant: str, sid: str, after: Position | None, quiet_seconds: float
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event]:
         """Events of a live session until it is gone or the service is about to end.
 
         Args:

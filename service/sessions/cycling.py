@@ -20,13 +20,15 @@ from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
 from service.sessions.creation import new_token
-from service.sessions.documents import (
-    analysis_blob,
-    cycle_record,
-    pack_cycle,
-    pack_session,
-)
+from service.sessions.documents import cycle_record, pack_cycle, pack_session
 from service.sessions.errors import CycleConflict
+from service.sessions.keeping import (
+    NOTHING_MORE,
+    Keeping,
+    advanced,
+    dropped,
+    stored,
+)
 from service.sessions.models import (
     Analyse,
     AnalysisResult,
@@ -38,7 +40,6 @@ from service.sessions.models import (
 )
 from service.sessions.reading import Reading
 from service.sessions.requests import check_arrays, cycle_seed, digest
-from service.stores.codec import pack_array
 from service.stores.errors import StoreUnavailable
 from service.stores.offloop import off_loop
 from service.stores.protocol import Change, Outcome, Store
@@ -126,20 +127,31 @@ class Cycling:
         reading: Reading,
         analyse: Analyse,
         clock: Callable[[], float],
+        keeping: Keeping = NOTHING_MORE,
     ) -> None:
         self._store = store
         self._reading = reading
         self._analyse = analyse
         self._clock = clock
+        self._keeping = keeping
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = (
             WeakValueDictionary()
         )
 
-    async def put(self, request: Request) -> CycleResult:
-        """The result of a cycle, whether it happens now or happened before."""
+    async def put(self, request: Request, known: Session | None = None) -> CycleResult:
+        """The result of a cycle, whether it happens now or happened before.
+
+        Args:
+            request: what was put.
+            known: the session as it was a moment ago, where somebody has read it.
+        """
         timings = _Timings()
         async with timings.phase("store"):
-            session = await self._reading.session(request.tenant, request.sid)
+            # A cycle that had happened by then is finished for good; whether another
+            # one is next has to be asked now.
+            if known is None or request.cycle > known.cycle:
+                known = await self._reading.session(request.tenant, request.sid)
+            session = known
             check_arrays(
                 *request.arrays,
                 state_dim=session.state_dim,
@@ -229,16 +241,7 @@ class Cycling:
         self, session: Session, request: Request, cycle: Cycle, result: AnalysisResult
     ) -> bool:
         """Whether the cycle is in, all of it; if not, nothing of it is."""
-        kept = max(session.oldest_kept, cycle.cycle - session.keep_analyses + 1)
-        after = replace(
-            session,
-            cycle=cycle.cycle,
-            members=cycle.n_samples,
-            oldest_kept=kept,
-            updated_at=cycle.created_at,
-        )
-        samples = result.samples
-        packed = await off_loop(samples.nbytes, lambda: pack_array(samples))
+        after = advanced(session, cycle, self._keeping)
         change = Change(
             expected_version=session.version,
             token=new_token(),
@@ -248,8 +251,9 @@ class Cycling:
                 cycle_record(cycle.cycle): pack_cycle(cycle),
                 **(request.gathered.records if request.gathered else {}),
             },
-            blobs={analysis_blob(cycle.cycle): packed},
-            drop_blobs=[analysis_blob(k) for k in range(session.oldest_kept, kept)],
+            blobs=await stored(after, request.arrays, result.samples),
+            drop_blobs=dropped(session, after),
+            quota=self._keeping.quota,
             # Those that were used are in the cycle, the others are late.
             drop_parts=True,
         )

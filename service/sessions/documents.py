@@ -27,6 +27,15 @@ def analysis_blob(cycle: int) -> str:
     return f"analysis/{cycle}"
 
 
+def input_blobs(cycle: int) -> tuple[str, str, str]:
+    """Names of the blobs that hold what a cycle was made of, in the usual order."""
+    return (
+        f"forecast_states/{cycle}",
+        f"simulated_measurements/{cycle}",
+        f"observation/{cycle}",
+    )
+
+
 def members_record(cycle: int) -> str:
     """Name of the record that says whose members are in a cycle."""
     return f"members/{cycle}"

@@ -8,7 +8,6 @@ sessions, and killing one of them loses nothing that was acknowledged.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,6 +29,7 @@ from service.sessions.documents import (
 from service.sessions.errors import VersionConflict
 from service.sessions.events import Telling
 from service.sessions.gathering import Gathering
+from service.sessions.keeping import Keeping
 from service.sessions.members import Members
 from service.sessions.models import (
     DEFAULT_KEEP_ANALYSES,
@@ -44,10 +44,11 @@ from service.sessions.models import (
 )
 from service.sessions.reading import Reading
 from service.sessions.watching import Watching
+from service.stores.clocks import SteadyClock
 from service.stores.codec import pack_array
 from service.stores.errors import StoreUnavailable
 from service.stores.offloop import off_loop
-from service.stores.protocol import Change, Outcome, PartLimits, Store
+from service.stores.protocol import Change, Outcome, PartLimits, Quota, Store
 
 DEFAULT_PART_LIMITS = PartLimits(100_000, 256 << 20)
 _ATTEMPTS = 20
@@ -63,12 +64,14 @@ class Sessions:
     Args:
         store: where they are kept, open.
         analyse: computes one analysis.
-        clock: seconds since 1970.
+        clock: seconds since 1970; one that no jump takes along when not given.
         keep_analyses: analyses kept in full where a session does not say.
         check_options: refuses options that no analysis would take; called before
             options are stored.
         part_limits: the most members, and bytes of them, that may wait in a session.
         stopping: nobody waits any more once this is set.
+        keep_inputs: cycles of a session whose inputs are kept, for doing them again.
+        quota: what one tenant may keep.
 
     Attributes:
         watching: waits until something happens to a session.
@@ -81,19 +84,23 @@ class Sessions:
         self,
         store: Store,
         analyse: Analyse,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         *,
         keep_analyses: int = DEFAULT_KEEP_ANALYSES,
         check_options: CheckOptions | None = None,
         part_limits: PartLimits = DEFAULT_PART_LIMITS,
         stopping: asyncio.Event | None = None,
+        keep_inputs: int = 0,
+        quota: Quota | None = None,
     ) -> None:
+        clock = clock or SteadyClock().late
         self._store = store
         self._clock = clock
         self._keep_analyses = keep_analyses
         self._check_options = check_options
         self._reading = Reading(store, clock)
-        self._cycling = Cycling(store, self._reading, analyse, clock)
+        self._keeping = Keeping(keep_inputs, quota)
+        self._cycling = Cycling(store, self._reading, analyse, clock, self._keeping)
         self.watching = Watching(store, stopping)
         self.members = Members(store, self._reading, self.watching, clock, part_limits)
         self.telling = Telling(self._reading, self.members, self.watching)
@@ -121,12 +128,21 @@ class Sessions:
             meta=pack_session(session),
             expires_at=session.expires_at,
             blobs=blobs,
+            quota=self._keeping.quota,
         )
         outcome = await self._store.commit(tenant, session.id, change)
         if outcome is Outcome.CONFLICT:
             # 80 random bits do not collide: the store is not in its right mind.
             raise StoreUnavailable("a new session's name was taken")
         return session
+
+    async def peek(self, tenant: str, sid: str) -> Session:
+        """A session as it is now; its lifetime goes on as it was.
+
+        Raises:
+            SessionNotFound, SessionGone: when there is no live session.
+        """
+        return await self._reading.session(tenant, sid)
 
     async def get(self, tenant: str, sid: str) -> Session:
         """A session as it is now; its lifetime starts anew.
@@ -218,6 +234,7 @@ class Sessions:
             token=new_token(),
             meta=pack_session(after),
             expires_at=after.expires_at,
+            quota=self._keeping.quota,
         )
         outcome = await self._store.commit(tenant, after.id, change)
         return outcome is not Outcome.CONFLICT
@@ -247,6 +264,7 @@ class Sessions:
         observation: Array,
         *,
         options: Document | None = None,
+        known: Session | None = None,
     ) -> CycleResult:
         """Assimilate cycle ``k``, or answer again when it has happened.
 
@@ -258,6 +276,7 @@ class Sessions:
             simulated_measurements: ``(N, dy)``.
             observation: ``(dy,)``; NaN is a missing entry.
             options: laid over the session's options for this cycle alone.
+            known: the session as it was a moment ago; spares reading it once more.
 
         Raises:
             SessionInputError: when the arrays do not fit the session.
@@ -274,7 +293,7 @@ class Sessions:
             observation=observation,
             options=check_document("options", options or {}),
         )
-        result = await self._cycling.put(request)
+        result = await self._cycling.put(request, known)
         self.watching.nudge(tenant, sid)
         return result
 

@@ -61,6 +61,7 @@ class Session:
         version: counted up with every change; the lifetime alone is not one.
         seed: root of all randomness.
         oldest_kept: the oldest cycle whose analysis is kept in full.
+        inputs_from: the oldest cycle whose inputs are kept, 0 when none are.
         created_at, updated_at, expires_at: seconds since 1970.
         state_dim, measurement_dim, options, ttl_seconds, names, coordinates,
         metadata, keep_analyses, coupling: as in :class:`SessionSpec`.
@@ -85,6 +86,7 @@ class Session:
     oldest_kept: int
     initial_members: int | None
     coupling: Document | None = None
+    inputs_from: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

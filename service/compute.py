@@ -14,7 +14,7 @@ import resource
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +25,7 @@ import anyio.to_process
 import anyio.to_thread
 import numpy as np
 import numpy.typing as npt
+from anyio import BrokenWorkerProcess
 
 from service.errors import (
     DeadlineExceededError,
@@ -47,6 +48,7 @@ SMALL_SECONDS = 0.1
 SMALL_BYTES = 32 * 2**20
 WORKER_BASE_BYTES = 2**29
 WARM_WORKERS = 2
+WORKER_ATTEMPTS = 2
 WATCH_SECONDS = 1.0
 # When the work of the request that is being served has to end, and how long it has.
 _deadline: ContextVar[tuple[float, float] | None] = ContextVar("deadline", default=None)
@@ -195,11 +197,22 @@ class Compute:
     async def _in_worker(
         self, limiter: anyio.CapacityLimiter, function: Callable[..., T], *args: Any
     ) -> T:
-        """Run something in a process, which ends with the waiting for it."""
-        memory = self._settings.max_memory_bytes
-        return await anyio.to_process.run_sync(
-            _worker_job, memory, function, *args, cancellable=True, limiter=limiter
-        )
+        """Run something in a process, which ends with the waiting for it.
+
+        A process that died under it, killed by the system for memory or by a person,
+        is replaced once: the work has no side effects.
+
+        Raises:
+            TooBusyError: when the second died too; nothing has been stored.
+        """
+        job = (_worker_job, self._settings.max_memory_bytes, function, *args)
+        for _ in range(WORKER_ATTEMPTS):
+            # The second is anyio's, of a process that died before it was ready.
+            with suppress(BrokenWorkerProcess, ProcessLookupError):
+                return await anyio.to_process.run_sync(
+                    *job, cancellable=True, limiter=limiter
+                )
+        raise TooBusyError("The worker processes were ended from outside.", 1)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

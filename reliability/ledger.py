@@ -69,6 +69,7 @@ class Account:
     """One session and what was acknowledged to its client."""
 
     number: int
+    members: int = 12
     session_id: str = ""
     seed: int = 0
     asked: int = 0
@@ -78,25 +79,27 @@ class Account:
     errors: dict[str, int] = field(default_factory=dict)
     acknowledged: dict[int, bytes] = field(default_factory=dict)
 
-    def forecast(self, cycle: int, members: int = 12) -> tuple[Array, Array, Array]:
+    def forecast(self, cycle: int) -> tuple[Array, Array, Array]:
         """Arrays of one cycle: ``(N, 3)``, ``(N, 2)`` and ``(2,)``; always the same."""
         random = np.random.default_rng([self.number, cycle])
-        states = random.standard_normal((members, 3))
-        simulated = states[:, :2] + 0.5 * random.standard_normal((members, 2))
+        states = random.standard_normal((self.members, 3))
+        simulated = states[:, :2] + 0.5 * random.standard_normal((self.members, 2))
         return states, simulated, random.standard_normal(2)
 
-    def expected(self, cycle: int, members: int = 12) -> bytes:
+    def expected(self, cycle: int) -> bytes:
         """Samples as the engine gives them in this process."""
         with threadpoolctl.threadpool_limits(limits=1):
             analysis = assimilate(
-                *self.forecast(cycle, members),
+                *self.forecast(cycle),
                 options=AnalysisOptions.from_dict(OPTIONS),
                 seed=cycle_seed(self.seed, cycle),
             )
         return analysis.samples.tobytes()
 
 
-def audit(row: Row, accounts: list[Account], url: str, api_key: str | None) -> Row:
+def audit(
+    row: Row, accounts: list[Account], url: str, api_key: str | None = None
+) -> Row:
     """Hold what is there against what was acknowledged, and add it to a row."""
     with Client(url, retry=READING, api_key=api_key) as client:
         for account in accounts:

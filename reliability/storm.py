@@ -30,11 +30,14 @@ class Scale:
         clients: sessions that cycle at the same time.
         cycles: acknowledged by each before, between and after the faults.
         rounds: how often the fault happens.
+        members: of each forecast. From about 1500 on, analyses run in processes of
+            their own.
     """
 
     clients: int
     cycles: int
     rounds: int
+    members: int = 12
 
 
 SHORT = Scale(clients=3, cycles=2, rounds=1)
@@ -59,7 +62,7 @@ class Storm:
         timeout: float = 30.0,
         api_key: str | None = None,
     ) -> None:
-        self.accounts = [Account(number) for number in range(scale.clients)]
+        self.accounts = [Account(n, scale.members) for n in range(scale.clients)]
         self._urls = list(urls)
         self._scale = scale
         self._timeout = timeout

@@ -5,6 +5,7 @@ Without one the tests fail: a fake would not show what this project has to prove
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -25,11 +26,15 @@ class RedisServer:
     """One server process; settings are those of ``redis.conf``.
 
     Use it as a context manager, or the fixtures below.
+
+    Attributes:
+        environment: more variables for the next start.
     """
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.port = 0
+        self.environment: dict[str, str] = {}
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -112,7 +117,9 @@ class RedisServer:
         }
         arguments = [part for item in settings.items() for part in item]
         arguments[::2] = [f"--{name}" for name in settings]
-        return subprocess.Popen([find_redis_server(), *arguments])
+        return subprocess.Popen(
+            [find_redis_server(), *arguments], env={**os.environ, **self.environment}
+        )
 
     def _answers(self, port: int) -> bool:
         deadline = time.monotonic() + _START_SECONDS

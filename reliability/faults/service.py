@@ -1,0 +1,162 @@
+"""Faults of the service's own processes."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from contextlib import suppress
+
+from reliability.faults.scene import Scene, title
+from reliability.ledger import Row
+from reliability.storm import storm
+
+
+def service_killed(scene: Scene) -> Row:
+    """Service killed (SIGKILL) under load and started again."""
+    service = scene.service()
+
+    def disturb() -> None:
+        service.kill()
+        service.start()
+
+    return scene.run(service_killed, "sqlite", [service.url], disturb)
+
+
+def service_killed_on_redis(scene: Scene) -> Row:
+    """Service killed (SIGKILL) under load and started again, on Redis."""
+    service = scene.service(scene.redis().url)
+
+    def disturb() -> None:
+        service.kill()
+        service.start()
+
+    return scene.run(service_killed_on_redis, "redis", [service.url], disturb)
+
+
+def service_killed_while_it_starts(scene: Scene) -> Row:
+    """Service killed three times while it is starting."""
+    service = scene.service()
+
+    def disturb() -> None:
+        for delay in (0.3, 0.6, 1.0):
+            service.kill()
+            service.start(wait=False)
+            time.sleep(delay)
+        service.kill()
+        service.start()
+
+    return scene.run(service_killed_while_it_starts, "sqlite", [service.url], disturb)
+
+
+def service_paused(scene: Scene) -> Row:
+    """Service stands still for 2 s (SIGSTOP, SIGCONT); clients give up after 1 s."""
+    service = scene.service()
+
+    def disturb() -> None:
+        service.pause()
+        time.sleep(2.0)
+        service.go_on()
+
+    return scene.run(service_paused, "sqlite", [service.url], disturb, timeout=1.0)
+
+
+def service_drained(scene: Scene) -> Row:
+    """SIGTERM under load: running cycles end well, then it is started again."""
+    service = scene.service()
+    took: list[float] = []
+
+    def disturb() -> None:
+        took.append(service.terminate())
+        service.start()
+
+    row = scene.run(service_drained, "sqlite", [service.url], disturb)
+    row.note = f"ended in {max(took):.1f} s at most; {row.note}".rstrip("; ")
+    return row
+
+
+def worker_killed(scene: Scene) -> Row:
+    """Worker processes killed (SIGKILL) while they compute."""
+    service = scene.service()
+
+    def disturb() -> None:
+        for _ in range(5):
+            for pid in service.workers():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+
+    return scene.run(
+        worker_killed, "sqlite", [service.url], disturb, scale=scene.large()
+    )
+
+
+def worker_out_of_memory(scene: Scene) -> Row:
+    """Worker processes run out of memory (their data limit lowered, then raised)."""
+    service = scene.service()
+
+    def disturb() -> None:
+        limited = service.workers()
+        for pid in limited:
+            _limit_data(pid, 8 << 20)
+        time.sleep(1.0)
+        for pid in limited:
+            _limit_data(pid, 2 << 30)
+
+    return scene.run(
+        worker_out_of_memory, "sqlite", [service.url], disturb, scale=scene.large()
+    )
+
+
+def _limit_data(pid: int, most: int) -> None:
+    with suppress(ProcessLookupError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.prlimit(pid, resource.RLIMIT_DATA, (soft, hard))
+
+
+def two_services_one_file(scene: Scene) -> Row:
+    """Two services on one file, killed in turn."""
+    first, second = scene.service(), scene.service()
+
+    def disturb() -> None:
+        for service in (first, second):
+            service.kill()
+            service.start()
+
+    return scene.run(
+        two_services_one_file,
+        "sqlite",
+        [first.url, second.url],
+        disturb,
+        check_at=second.url,
+    )
+
+
+def two_services_one_redis(scene: Scene) -> Row:
+    """Two services on one Redis, killed in turn."""
+    store = scene.redis().url
+    first, second = scene.service(store), scene.service(store)
+
+    def disturb() -> None:
+        for service in (first, second):
+            service.kill()
+            service.start()
+
+    urls = [first.url, second.url]
+    row = Row(title(two_services_one_redis), "redis")
+    return storm(row, urls, scene.scale, disturb, check_at=second.url)
+
+
+FAULTS = (
+    service_killed,
+    service_killed_on_redis,
+    service_killed_while_it_starts,
+    service_paused,
+    service_drained,
+    worker_killed,
+    worker_out_of_memory,
+    two_services_one_file,
+    two_services_one_redis,
+)

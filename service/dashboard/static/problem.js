@@ -1,0 +1,18 @@
+// What went wrong, in the service's own words: what came, what was wanted, what to do.
+
+import { h } from "./dom.js";
+
+export function problemBox(error, { retry, heading = "h1" } = {}) {
+  const id = error.body?.request_id;
+  return h("section", { class: "card problem", role: "alert" },
+    h(heading, {}, error.title ?? "Something went wrong"),
+    h("p", {}, error.message),
+    error.errors?.length
+      ? h("ul", {}, error.errors.map((item) => h("li", {},
+        item.pointer ? h("code", {}, item.pointer) : null, item.pointer ? ": " : "", item.message)))
+      : null,
+    h("p", { class: "row" },
+      retry ? h("button", { type: "button", class: "primary", onclick: () => retry() }, "Try again") : null,
+      error.kind ? h("a", { href: `problems/${error.kind}` }, "About this problem") : null),
+    id ? h("p", { class: "faint" }, "Request ", h("code", {}, id)) : null);
+}

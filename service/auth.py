@@ -22,20 +22,31 @@ import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from service.errors import ForbiddenError, UnauthorizedError, UnknownHostError
+from service.errors import (
+    BadRequestError,
+    ForbiddenError,
+    UnauthorizedError,
+    UnknownHostError,
+)
 from service.settings import LOOPBACK_HOSTS, Settings, data_folder
 
-READ, WRITE = "read", "write"
-SCOPES = frozenset({READ, WRITE})
+READ, WRITE, ADMIN = "read", "write", "admin"
+SCOPES = frozenset({READ, WRITE, ADMIN})
+# Of keys that name none.
+USUAL_SCOPES = frozenset({READ, WRITE})
 DEFAULT_TENANT = "default"
 _NO_KEY = "Send an API key: Authorization: Bearer <key>, or X-API-Key: <key>."
 _UNKNOWN_KEY = "This API key is not known."
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(
+    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
 _ENTRY = re.compile(
     r"(?:(?P<tenant>[A-Za-z0-9_-]{1,64})(?P<scopes>(?:\+[a-z]+)*):)?(?P<key>\S+)"
 )
@@ -61,8 +72,12 @@ class Gate:
         allowed = settings.allowed_hosts or LOOPBACK_HOSTS
         self._hosts = frozenset(name.lower() for name in allowed)
 
-    def tenant(self, request: Request) -> str:
+    def tenant(self, request: Request, scope: str | None = None) -> str:
         """Whose request this is.
+
+        Args:
+            request: what came.
+            scope: what its key has to be for; by the method when not given.
 
         Raises:
             UnknownHostError, UnauthorizedError, ForbiddenError: when it is nobody's,
@@ -73,7 +88,7 @@ class Gate:
             _check_local(request)
             return DEFAULT_TENANT
         key = self._key(_presented(request.headers) or self._from_cookie(request))
-        needed = READ if request.method in _SAFE_METHODS else WRITE
+        needed = scope or (READ if request.method in _SAFE_METHODS else WRITE)
         if needed not in key.scopes:
             raise ForbiddenError(f"This key does not have the scope {needed!r}.")
         request.state.tenant = key.tenant
@@ -107,7 +122,10 @@ class Gate:
             return ""
 
     def _check_host(self, headers: Headers) -> None:
-        if not self._any_host and _hostname(headers.get("host", "")) not in self._hosts:
+        name = host_name(headers.get("host", ""))
+        if name is None:
+            raise BadRequestError("The Host header is not the name of a host.")
+        if not self._any_host and name not in self._hosts:
             raise UnknownHostError(
                 "The Host of this request is not one the service answers to."
             )
@@ -133,10 +151,12 @@ def parse_key(entry: str) -> Key:
     match = _ENTRY.fullmatch(entry)
     if match is None:
         raise ValueError("an API key is not of the form [tenant[+scope...]:]secret")
-    scopes = frozenset(filter(None, (match["scopes"] or "").split("+"))) or SCOPES
+    scopes = frozenset(filter(None, (match["scopes"] or "").split("+")))
     if not scopes <= SCOPES:
         raise ValueError(f"an API key has scopes other than {sorted(SCOPES)}")
-    return Key(_digest(match["key"]), match["tenant"] or DEFAULT_TENANT, scopes)
+    return Key(
+        _digest(match["key"]), match["tenant"] or DEFAULT_TENANT, scopes or USUAL_SCOPES
+    )
 
 
 def first_key(settings: Settings) -> str | None:
@@ -217,16 +237,32 @@ def cookie_name(request: Request) -> str:
 
 
 def _same_origin(request: Request) -> bool:
-    """Whether a page of this service sent the request, as far as the browser says."""
-    origin = request.headers.get("origin", "")
-    return origin.partition("://")[2].lower() == request.headers.get("host", "").lower()
+    """Whether a page of this service sent the request, as far as the browser says.
+
+    Scheme, host and port have to be the same. A proxy in front may speak https for a
+    service that sees http; the other way round there is no excuse.
+    """
+    scheme, _, rest = request.headers.get("origin", "").partition("://")
+    if scheme not in (request.url.scheme, "https") or scheme not in _PORTS:
+        return False
+    page, service = _place(rest, scheme), _place(request.headers.get("host"), scheme)
+    return page is not None and page == service
 
 
-def _hostname(netloc: str) -> str:
-    try:
-        return urlsplit("//" + netloc).hostname or ""
-    except ValueError:
-        return ""
+def _place(netloc: str | None, scheme: str) -> tuple[str, int] | None:
+    """Host and port, if that is what it is."""
+    match = _HOST.fullmatch(netloc or "")
+    return match and (match["name"].lower(), int(match["port"] or _PORTS[scheme]))
+
+
+def host_name(netloc: str) -> str | None:
+    """The name in a Host header; ``None`` when that is not one (RFC 9110, 7.2).
+
+    No user, no path, nothing that one parser may read as one host and the next as
+    another.
+    """
+    match = _HOST.fullmatch(netloc)
+    return match["name"].strip("[]").lower() if match else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -41,7 +41,9 @@ def spec_of(
     Raises:
         ServiceError, TooLargeError: naming what does not fit.
     """
-    members = params.members or (len(ensemble) if ensemble is not None else 0)
+    # A single number has no length; that it is no ensemble is said later.
+    rows = 0 if ensemble is None or not ensemble.ndim else len(ensemble)
+    members = params.members or rows
     check_sizes(settings, members, params.state_dim, params.measurement_dim)
     check_sizes(settings, (params.coupling and params.coupling.members) or 0, 0, 0)
     _check_lengths(params)

@@ -1,0 +1,114 @@
+"""schemathesis against the description that the service gives of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+_CASES = re.compile(r"(?m)^\s*(\d+) generated, (?:(\d+) found )?")
+_STATUS = re.compile(r"\[(\d{3})\] ")
+
+
+@dataclass
+class SchemaRun:
+    """Figures of one or more runs.
+
+    Attributes:
+        cases: generated and sent; ``runs``: with another seed each.
+        failures: unique failures of a check, by the tool's own count.
+        errors: failures that were answers 5xx.
+        operations: how many the description has.
+        checks: all of them, by name.
+        seconds: how long all of it took.
+        told: the tool's words about each failure.
+    """
+
+    cases: int = 0
+    runs: int = 0
+    failures: int = 0
+    errors: int = 0
+    operations: int = 0
+    seconds: float = 0.0
+    told: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+def run_schema(
+    url: str,
+    folder: Path,
+    *,
+    cases: int,
+    examples: int,
+    phases: str = "examples,coverage,fuzzing,stateful",
+    api_key: str | None = None,
+    most_runs: int = 20,
+) -> SchemaRun:
+    """Run until enough cases have been sent, with a new seed each time.
+
+    Args:
+        url: of a running service.
+        folder: for the tool's reports.
+        cases: how many at least.
+        examples: of each operation in each phase that draws at random.
+        phases: of schemathesis.
+        api_key: with which every request comes.
+        most_runs: after which to stop in any case.
+    """
+    total = SchemaRun()
+    began = time.monotonic()
+    while total.cases < cases and total.runs < most_runs:
+        _one_run(total, url, folder, examples, phases, api_key)
+    total.seconds = round(time.monotonic() - began, 1)
+    return total
+
+
+def _one_run(
+    total: SchemaRun,
+    url: str,
+    folder: Path,
+    examples: int,
+    phases: str,
+    api_key: str | None,
+) -> None:
+    tool = Path(sys.executable).with_name("schemathesis")
+    command = [str(tool), "--config-file", str(HERE / "schemathesis.toml"), "run"]
+    command += [f"{url}/openapi.json", "--checks", "all", "--phases", phases]
+    command += ["--max-examples", str(examples), "--seed", str(1 + total.runs)]
+    command += ["--no-color", "--generation-database", "none", "--workers", "2"]
+    command += ["--continue-on-failure", "--request-timeout", "60", "--no-shrink"]
+    if api_key:
+        command += ["--header", f"X-API-Key:{api_key}"]
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "reliability.schema_hooks"}
+    environment["PYTHONPATH"] = str(HERE.parent)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True
+    )
+    text = done.stdout + done.stderr
+    found = _CASES.search(text)
+    if found is None:
+        raise RuntimeError(f"schemathesis did not run:\n{text[-4000:]}")
+    total.runs += 1
+    total.cases += int(found[1])
+    total.failures += int(found[2] or 0)
+    operations = re.search(r"Operations:\s+(\d+) selected", text)
+    total.operations = int(operations[1]) if operations else 0
+    if done.returncode:
+        report = text.partition("= FAILURES =")[2] or text
+        total.told.append(report[-20_000:])
+        total.errors += sum(code >= "500" for code in _STATUS.findall(report))
+        total.failures = max(total.failures, 1)
+
+
+def told(run: SchemaRun) -> str:
+    """All that went wrong, for a person."""
+    return json.dumps(run.to_dict(), indent=1).replace("\\n", "\n")

@@ -23,7 +23,7 @@ compile requirements.lock pyproject.toml scripts/compat.in
 compile requirements-demo.lock --extra demo \
     --constraint requirements-build.lock --constraint requirements.lock \
     pyproject.toml scripts/compat.in
-compile requirements-dev.lock --extra demo --extra bench --extra dev \
+compile requirements-dev.lock --extra demo --extra tracing --extra bench --extra dev \
     --constraint requirements-build.lock --constraint requirements-demo.lock \
     pyproject.toml scripts/compat.in
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -18,7 +19,10 @@ from service.compute import Compute
 from service.connections import STATE, ConnectionLimits
 from service.draining import Draining
 from service.limits import Bodies, Heads
+from service.metrics import Metrics
 from service.observability import HeadAsGet, Observability, make_logger
+from service.observed import observed
+from service.rates import Rates
 from service.routers import (
     analyses,
     cycles,
@@ -27,12 +31,13 @@ from service.routers import (
     login,
     members,
     pages,
+    scrape,
     sessions,
 )
 from service.sessions import Sessions
 from service.settings import Settings
 from service.stores.opening import open_store
-from service.stores.protocol import PartLimits
+from service.stores.protocol import PartLimits, Quota
 from service.streams import Streams
 
 TAGS = [
@@ -66,18 +71,23 @@ def build_app(settings: Settings | None = None) -> FastAPI:
     app.state.bodies = Bodies(
         settings.max_body_bytes, settings.body_seconds, settings.max_held_bytes
     )
+    app.state.rates = Rates(settings.requests_per_second, settings.request_burst)
     app.state.streams = Streams(settings.max_streams)
-    app.state.compute = compute = Compute(settings)
-    app.state.store = store = open_store(settings.store_url)
+    app.state.metrics = metrics = Metrics()
+    app.state.look = partial(_look, app)
+    app.state.compute = compute = Compute(settings, metrics.analysed)
+    app.state.store = store = observed(open_store(settings.store_url), metrics)
     app.state.sessions = Sessions(
         store,
         compute.analyse,
         keep_analyses=settings.keep_analyses,
+        keep_inputs=settings.keep_inputs,
         check_options=compute.check_options,
         part_limits=PartLimits(settings.max_members, settings.max_staged_bytes),
+        quota=Quota(settings.max_tenant_sessions, settings.max_tenant_bytes),
         stopping=app.state.stopping,
     )
-    for module in (analyses, sessions, cycles, members, events, health, pages):
+    for module in (analyses, sessions, cycles, members, events, health, scrape, pages):
         app.include_router(module.router)
     for module in (login, dashboard):
         app.include_router(module.router)
@@ -90,7 +100,12 @@ def build_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         Heads, max_bytes=settings.max_head_bytes, max_headers=settings.max_headers
     )
-    app.add_middleware(Observability, logger=app.state.logger)
+    app.add_middleware(
+        Observability,
+        logger=app.state.logger,
+        metrics=metrics,
+        look=app.state.look,
+    )
     return app
 
 
@@ -116,8 +131,18 @@ def _connection_limits(app: FastAPI) -> ConnectionLimits:
     """What the server's protocol needs to know; it finds this in the state."""
     settings: Settings = app.state.settings
     return ConnectionLimits(
-        settings.head_seconds, settings.stall_seconds, settings.max_connections
+        settings.head_seconds,
+        settings.stall_seconds,
+        settings.max_connections,
+        app.state.metrics.connection_refused,
     )
+
+
+def _look(app: FastAPI) -> None:
+    """Let the metrics know how busy this process is now."""
+    state = app.state
+    stopping = state.stopping.is_set()
+    state.metrics.observe(state.compute.load, state.bodies.held_bytes, stopping)
 
 
 async def _warm_up(app: FastAPI) -> None:

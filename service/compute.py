@@ -76,10 +76,20 @@ class Load:
 
 
 class Compute:
-    """Runs analyses: bounded in number, in waiting and in time."""
+    """Runs analyses: bounded in number, in waiting and in time.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: its bounds.
+        finished: told the diagnostics of every analysis.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        finished: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> None:
         self._settings = settings
+        self._finished = finished
         self._turns = anyio.Semaphore(settings.max_running)
         self._processes = anyio.CapacityLimiter(settings.max_running)
         self._helpers = anyio.CapacityLimiter(settings.max_running)
@@ -145,6 +155,8 @@ class Compute:
                     else self._in_worker(self._processes, run_job, *job)
                 )
         self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
+        if self._finished is not None:
+            self._finished(diagnostics)
         return AnalysisResult(samples, diagnostics, began - asked, seconds)
 
     def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,8 +60,8 @@ class DeadlineExceededError(ServiceError):
     """The analysis took longer than allowed and was stopped."""
 
 
-class TooBusyError(ServiceError):
-    """More work than may wait.
+class _LaterError(ServiceError):
+    """Too much at a time.
 
     Attributes:
         retry_after: seconds after which another try makes sense.
@@ -74,8 +74,16 @@ class TooBusyError(ServiceError):
         self.retry_after = retry_after
 
 
-class TooManyStreamsError(TooBusyError):
+class TooBusyError(_LaterError):
+    """More work than may wait."""
+
+
+class TooManyStreamsError(_LaterError):
     """More open streams, or requests that wait, than one tenant may have."""
+
+
+class TooManyRequestsError(_LaterError):
+    """More requests than one tenant may make in a time."""
 
 
 def refused(errors: Sequence[FieldError]) -> ServiceError:

@@ -12,7 +12,7 @@ import re
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -21,6 +21,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.metrics import Metrics
 from service.problems import problem_response
 from service.settings import Settings
 
@@ -103,15 +104,23 @@ class _Forward(logging.Handler):
 class Observability:
     """The outermost middleware."""
 
-    def __init__(self, app: ASGIApp, logger: Any) -> None:
+    def __init__(
+        self, app: ASGIApp, logger: Any, metrics: Metrics, look: Callable[[], None]
+    ) -> None:
         self.app = app
         self.logger = logger
+        self.metrics = metrics
+        self.look = look
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, and know about it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        with self.metrics.request():
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
         state["request_id"] = _request_id(Headers(scope=scope))
         token = _timings.set({})
@@ -126,10 +135,13 @@ class Observability:
             response = problem_response(scope, "internal", _INTERNAL)
             await response(scope, receive, exchange.send)
         finally:
-            self._log(exchange)
+            facts = exchange.facts(_timings.get() or {})
+            self.look()
+            self.metrics.answered({**facts, "streamed": _is_streamed(scope)})
+            self._log(exchange, facts)
             _timings.reset(token)
 
-    def _log(self, exchange: _Exchange) -> None:
+    def _log(self, exchange: _Exchange, facts: dict[str, Any]) -> None:
         scope = exchange.scope
         quiet = scope["path"] in _QUIET and exchange.status < 400
         write = self.logger.debug if quiet else self.logger.info
@@ -139,14 +151,7 @@ class Observability:
             request_id=scope["state"]["request_id"],
             trace_id=trace[1] if trace else None,
             tenant=scope["state"].get("tenant"),
-            method=scope["method"],
-            route=route_of(scope),
-            status=exchange.status or 499,
-            problem=scope["state"].get("problem"),
-            bytes_in=scope["state"].get("body_bytes", 0),
-            bytes_out=exchange.bytes_out,
-            ms=round(1e3 * exchange.elapsed(), 2),
-            stages_ms={k: round(1e3 * v, 2) for k, v in (_timings.get() or {}).items()},
+            **facts,
         )
 
 
@@ -168,6 +173,20 @@ class _Exchange:
 
     def elapsed(self) -> float:
         return time.perf_counter() - self.start
+
+    def facts(self, stages: dict[str, float]) -> dict[str, Any]:
+        """What is worth keeping of the exchange, in log and metrics."""
+        state = self.scope["state"]
+        return {
+            "method": self.scope["method"],
+            "route": route_of(self.scope),
+            "status": self.status or 499,
+            "problem": state.get("problem"),
+            "bytes_in": state.get("body_bytes", 0),
+            "bytes_out": self.bytes_out,
+            "ms": round(1e3 * self.elapsed(), 2),
+            "stages_ms": {k: round(1e3 * v, 2) for k, v in stages.items()},
+        }
 
     async def send(self, message: Message) -> None:
         """Pass an answer on, with what is known of the request in its headers."""
@@ -206,6 +225,12 @@ def route_of(scope: Scope) -> str | None:
     """The template of the path, which names no session."""
     path = getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) else None
+
+
+def _is_streamed(scope: Scope) -> bool:
+    """Whether the answer takes as long as the client likes."""
+    path = route_of(scope) or ""
+    return path.endswith("/events") or b"wait=" in scope["query_string"]
 
 
 def _request_id(headers: Headers) -> str:

@@ -56,7 +56,7 @@ MODELS: tuple[type[BaseModel], ...] = (
 )
 _ALWAYS = (
     *("bad-request", "unauthorized", "forbidden", "unknown-host", "head-too-large"),
-    "internal",
+    *("invalid-parameters", "too-many-requests", "internal"),
 )
 _DESCRIPTION = """\
 External simulators run an ensemble; this service turns its forecast into an analysis.
@@ -229,6 +229,19 @@ def _document(app: FastAPI, *, keys: bool) -> Document:
         }
         document["security"] = [{"bearer": []}, {"key": []}]
     return document
+
+
+def query_names(app: FastAPI, template: str, method: str) -> frozenset[str] | None:
+    """Names that an endpoint reads from the query, as the document has them.
+
+    Returns:
+        ``None`` for what is not in the document.
+    """
+    operation = app.openapi()["paths"].get(template, {}).get(method.lower())
+    if operation is None:
+        return None
+    found = operation.get("parameters", ())
+    return frozenset(item["name"] for item in found if item["in"] == "query")
 
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:

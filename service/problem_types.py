@@ -151,7 +151,7 @@ TYPES = {
         ProblemType(
             "member-late",
             409,
-            "The member's cycle is finished without it",
+            "The cycle is finished without this member",
             "The cycle went on without this member, or it came with all its members "
             "at once. Nothing was changed.",
             "Read the analysis of `current_cycle`, forecast from it, and send the "
@@ -243,6 +243,14 @@ TYPES = {
             "Send fewer and shorter headers.",
         ),
         ProblemType(
+            "too-many-requests",
+            429,
+            "Too many requests",
+            "The key's tenant may make so many requests a second "
+            "(`CCDM_REQUESTS_PER_SECOND`, in each process).",
+            "Come back after the seconds in Retry-After.",
+        ),
+        ProblemType(
             "too-many-streams",
             429,
             "Too many streams are open",
@@ -288,6 +296,14 @@ TYPES = {
             "The analysis took too long",
             "It did not end within the deadline, waiting included, and was stopped.",
             "Use fewer members, samples or steps, or ask the operator for more time.",
+        ),
+        ProblemType(
+            "quota-exceeded",
+            507,
+            "The tenant keeps as much as it may",
+            "`limit_name` names the setting, `limit` its value and `used` what is kept "
+            "now. Nothing was changed.",
+            "Delete sessions that are not needed, or keep fewer analyses of each.",
         ),
         ProblemType(
             "store-full",

@@ -71,6 +71,11 @@ def _members_missing(error: Any) -> Mapping[str, Any]:
     }
 
 
+def _quota(error: Any) -> Mapping[str, Any]:
+    name = f"max_tenant_{error.what}"
+    return {"limit_name": name, "limit": error.limit, "used": error.used}
+
+
 def _media_header(error: Any) -> Mapping[str, str]:
     return dict([error.header]) if error.header else {}
 
@@ -101,6 +106,7 @@ RULES = (
     Rule(errors.UnknownHostError, "unknown-host"),
     Rule(errors.BodyTimeoutError, "body-timeout"),
     Rule(errors.TooManyStreamsError, "too-many-streams", headers=_retry_after),
+    Rule(errors.TooManyRequestsError, "too-many-requests", headers=_retry_after),
     Rule(errors.TooBusyError, "too-busy", headers=_retry_after),
     Rule(errors.DeadlineExceededError, "deadline-exceeded"),
     Rule(
@@ -140,6 +146,7 @@ RULES = (
     Rule(stores.SessionNotFound, "session-not-found"),
     Rule(stores.SessionGone, "session-gone", lambda error: {"reason": error.reason}),
     Rule(stores.StoreUnavailable, "store-unavailable", headers=_retry_after),
+    Rule(stores.QuotaExceeded, "quota-exceeded", _quota),
     Rule(stores.StoreFull, "store-full"),
     Rule(stores.StoreCorrupt, "store-corrupt", logged=True),
 )

@@ -112,15 +112,38 @@ class Settings(BaseSettings):
     keep_analyses: int = Field(
         10, ge=1, description="Analyses of a session whose samples are kept."
     )
+    keep_inputs: int = Field(
+        1,
+        ge=0,
+        description="Cycles of a session whose forecasts are kept, for `ccdm replay`; "
+        "each takes about as much room as an analysis.",
+    )
 
     max_keep_analyses: int = Field(
         1000, ge=1, description="The most a client may ask for."
     )
 
+    max_tenant_sessions: int | None = Field(
+        None, ge=0, description="Most sessions that one tenant may keep."
+    )
+    max_tenant_bytes: int | None = Field(
+        None, ge=0, description="Most bytes of sessions that one tenant may keep."
+    )
+    requests_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="Most requests a second of one tenant, in each process; probes, "
+        "metrics and pages are not counted.",
+    )
+    request_burst: int = Field(
+        20, ge=1, description="Requests that one tenant may make at once after a pause."
+    )
+
     api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Comma-separated keys, each `[tenant[+scope...]:]secret` or "
-        "`[tenant[+scope...]:]sha256=hex`; scopes are read and write.",
+        "`[tenant[+scope...]:]sha256=hex`; scopes are read, write and admin "
+        "(to see how the service is); without any, a key has read and write.",
         repr=False,
     )
     api_keys_file: Path | None = Field(
@@ -130,6 +153,12 @@ class Settings(BaseSettings):
         (),
         description="Comma-separated names clients may use in Host; `*` is any. "
         "Without keys: the loopback names; with keys: any.",
+    )
+    metrics: Literal["key", "open", "off"] = Field(
+        "key",
+        description="Who may read `/metrics`: with `key`, keys of the scope `admin` "
+        "(anybody where no key is asked for); with `open`, everybody; with `off`, "
+        "nobody.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least important level that is logged."
@@ -167,7 +196,7 @@ class Settings(BaseSettings):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("log_level", "log_format", "metrics", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value

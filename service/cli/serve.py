@@ -9,6 +9,7 @@ import os
 import resource
 import socket
 import sys
+import tempfile
 import threading
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -21,6 +22,7 @@ from uvicorn.supervisors import Multiprocess
 from service.app import build_app
 from service.auth import Gate, first_key
 from service.cli.output import FAILED, USAGE, CommandError, console
+from service.metrics import FOLDER as METRICS_FOLDER
 from service.observability import forward_logs
 from service.settings import Settings
 from service.stores import StoreError, open_store
@@ -63,7 +65,10 @@ def serve_forever(
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     if workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
+        with tempfile.TemporaryDirectory(prefix="ccdm-metrics-") as folder:
+            # Before any worker imports the library: they add up their metrics there.
+            os.environ[METRICS_FOLDER] = folder
+            Multiprocess(config, sockets=[listener]).run()
         return
     server = uvicorn.Server(config)
     try:

@@ -27,6 +27,7 @@ from service.routers.dependencies import (
 )
 from service.routers.members import LAST, Numbered, put_gathered
 from service.routers.parameters import (
+    Whole,
     bad_parameter,
     check_options_limits,
     member_slice,
@@ -41,7 +42,7 @@ from service.sessions import CycleConflict, CycleResult, Session, Sessions
 router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
 
 OBSERVATION = ARRAYS[2]
-Finished = Annotated[int, Path(ge=0, le=LAST, description="0: the initial ensemble.")]
+Finished = Annotated[Whole, Path(ge=0, le=LAST, description="0: the initial ensemble.")]
 Wait = Annotated[
     float,
     Query(
@@ -97,7 +98,7 @@ _REPLAYED = {
         ),
         **problems(
             *_SESSION,
-            *("cycle-conflict", "analysis-not-kept", "store-full"),
+            *("cycle-conflict", "analysis-not-kept", "store-full", "quota-exceeded"),
             *("members-missing", "too-many-streams"),
             *("invalid-json", "invalid-multipart", "invalid-input", "invalid-options"),
             *("invalid-parameters", "numerical-breakdown", "too-large"),
@@ -130,8 +131,9 @@ async def put_cycle(
     """
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
     # Before the body: whom no session waits for need not send 64 MiB to hear it.
+    # Not a use by itself: what the cycle does to the lifetime is enough.
     with timed("store"):
-        session = await sessions.get(tenant, session_id)
+        session = await sessions.peek(tenant, session_id)
     if k > session.cycle + 1:
         raise CycleConflict(k, session.cycle)
     async with array_body(request, ARRAYS, timeout) as body:
@@ -155,6 +157,7 @@ async def put_cycle(
                     *(tenant, session_id, k),
                     *(states, simulated, observation),
                     options=options,
+                    known=session,
                 ),
             )
     for stage, seconds in result.timings.items():
@@ -202,8 +205,8 @@ async def list_cycles(
     tenant: Tenant,
     sessions: TheSessions,
     session_id: SessionId,
-    after: Annotated[int, Query(ge=0, le=LAST)] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[Whole, Query(ge=0, le=LAST)] = 0,
+    limit: Annotated[Whole, Query(ge=1, le=1000)] = 100,
     brief: Annotated[bool, Query(description=_BRIEF)] = False,
 ) -> Response:
     """Diagnostics of finished cycles, in order."""

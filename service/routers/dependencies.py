@@ -25,6 +25,7 @@ from service.media.types import (
     identity_only,
 )
 from service.observability import timed
+from service.routers.parameters import check_query
 from service.sessions import SessionNotFound, Sessions
 from service.settings import Settings
 from service.streams import Streams
@@ -35,7 +36,10 @@ JSON_THREAD_BYTES = 512 * 1024
 
 
 def _tenant(request: Request) -> str:
-    tenant: str = request.app.state.gate.tenant(request)
+    state = request.app.state
+    tenant: str = state.gate.tenant(request)
+    state.rates.take(tenant)
+    check_query(request)
     return tenant
 
 

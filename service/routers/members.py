@@ -21,7 +21,7 @@ from service.routers.dependencies import (
     TheSettings,
     array_body,
 )
-from service.routers.parameters import bad_parameter, check_sizes, validated
+from service.routers.parameters import Whole, bad_parameter, check_sizes, validated
 from service.routers.views import member_view
 from service.schemas.coupling import MEMBER_ARRAYS, CouplingParams, MemberParams
 from service.sessions import CycleConflict, CycleResult
@@ -31,9 +31,9 @@ from service.settings import Settings
 router = APIRouter(prefix="/v1/sessions/{session_id}/cycles/{k}", tags=["cycles"])
 
 LAST = 10**9
-Numbered = Annotated[int, Path(ge=1, le=LAST, description="Number of the cycle.")]
+Numbered = Annotated[Whole, Path(ge=1, le=LAST, description="Number of the cycle.")]
 Index = Annotated[
-    int, Path(ge=0, le=LAST, description="Row of the member in the ensemble, from 0.")
+    Whole, Path(ge=0, le=LAST, description="Row of the member in the ensemble, from 0.")
 ]
 _SESSION = (
     *("session-not-found", "session-gone", "store-unavailable", "store-corrupt"),
@@ -56,7 +56,13 @@ _SESSION = (
         201: answer("MemberAnswer", "It is kept until its cycle is put."),
         **problems(
             *_SESSION,
-            *("member-conflict", "member-late", "store-full", "too-large"),
+            *(
+                "member-conflict",
+                "member-late",
+                "store-full",
+                "quota-exceeded",
+                "too-large",
+            ),
             *("invalid-json", "invalid-multipart", "invalid-input"),
             *("unsupported-media-type", "body-timeout", "too-busy"),
         ),

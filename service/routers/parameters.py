@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from fastapi import Request
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from service.errors import InvalidParametersError, refused
 from service.media.errors import FieldError, TooLargeError
+from service.openapi import query_names
 from service.schemas.base import field_errors
 from service.settings import Settings
 
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -133,6 +136,41 @@ def _slice(name: str, text: str | None, pattern: str) -> slice | None:
     raise bad_parameter(
         f"/query/{name}", "wanted start:stop with start < stop, such as 0:10"
     )
+
+
+def check_query(request: Request) -> None:
+    """Refuse what would be passed over in the query: a typing error, most likely.
+
+    Raises:
+        InvalidParametersError: naming all that is unknown, or there twice.
+    """
+    if not request.scope["query_string"]:
+        return
+    template = getattr(request.scope.get("route"), "path", "")
+    known = query_names(request.app, template, request.method)
+    if known is None:
+        return
+    wrong = {}
+    for name, _ in request.query_params.multi_items():
+        if name not in known:
+            wanted = ", ".join(sorted(known)) or "none"
+            wrong[name] = FieldError(
+                f"/query/{name[:64]}", "unknown", f"not read here; wanted: {wanted}"
+            )
+        elif len(request.query_params.getlist(name)) > 1:
+            wrong[name] = FieldError(f"/query/{name}", "duplicate", "came twice")
+    if wrong:
+        raise refused(list(wrong.values()))
+
+
+def canonical(text: object) -> object:
+    """Numbers in paths and queries have one way to be written: ``7``, not ``07``."""
+    if isinstance(text, str) and not _WHOLE.fullmatch(text):
+        raise ValueError("wanted a whole number, written plainly")
+    return text
+
+
+Whole = Annotated[int, BeforeValidator(canonical)]
 
 
 def bad_parameter(place: str, message: str) -> InvalidParametersError:

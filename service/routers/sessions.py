@@ -21,7 +21,7 @@ from service.routers.dependencies import (
     array_body,
     json_body,
 )
-from service.routers.parameters import validated
+from service.routers.parameters import Whole, validated
 from service.routers.views import session_view
 from service.schemas.sessions import SessionParams, SessionPatch
 from service.sessions import Session
@@ -53,7 +53,14 @@ _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this o
     response_class=Response,
     responses={
         201: answer("SessionView", "Created.", {"Location": "Its address.", **_TAGGED}),
-        **problems(*_BODY, "invalid-multipart", "invalid-input", *_STORE, "store-full"),
+        **problems(
+            *_BODY,
+            "invalid-multipart",
+            "invalid-input",
+            *_STORE,
+            "store-full",
+            "quota-exceeded",
+        ),
     },
     openapi_extra=array_request(
         "SessionRequest", "SessionParams", (ENSEMBLE,), required=False
@@ -90,7 +97,7 @@ async def list_sessions(
     tenant: Tenant,
     sessions: TheSessions,
     after: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    limit: Annotated[Whole, Query(ge=1, le=1000)] = 50,
 ) -> Response:
     """The key's own sessions, in order of creation."""
     negotiate(request.headers.get("accept"), (JSON,))
@@ -133,7 +140,9 @@ async def read_session(
     response_class=Response,
     responses={
         200: answer("SessionView", "Changed.", _TAGGED),
-        **problems(*_SESSION, *_BODY, "precondition-failed", "store-full"),
+        **problems(
+            *_SESSION, *_BODY, "precondition-failed", "store-full", "quota-exceeded"
+        ),
     },
     openapi_extra={**json_request("SessionPatch"), "parameters": [_IF_MATCH]},
 )

@@ -21,7 +21,7 @@ Metadata = Annotated[
 ]
 Ttl = Annotated[
     float,
-    Field(gt=0, description="The session expires when it is not used for so long."),
+    Field(ge=1, description="The session expires when it is not used for so long."),
 ]
 
 

@@ -172,8 +172,8 @@ def test_a_deleted_session_is_gone(http: httpx.Client) -> None:
 
 
 def test_a_session_nobody_uses_expires(http: httpx.Client) -> None:
-    path = f"/v1/sessions/{new_session(http, ttl_seconds=0.5)}"
-    time.sleep(0.8)
+    path = f"/v1/sessions/{new_session(http, ttl_seconds=1)}"
+    time.sleep(1.3)
     put = http.put(f"{path}/cycles/1", content=json_bytes(), headers=JSON)
     for answer in (http.get(path), put):
         assert answer.status_code == 410

@@ -88,6 +88,7 @@ def test_every_operation_tells_its_bodies_and_answers(document: dict[str, Any]) 
         "create_analysis": arrays,
         "create_session": arrays,
         "put_cycle": arrays,
+        "put_member": arrays,
         "update_session": ["application/json", "application/merge-patch+json"],
     }
 

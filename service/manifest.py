@@ -48,7 +48,7 @@ def manifest_of(
         "inputs": {
             name: described(array) for name, array in zip(INPUTS, arrays, strict=True)
         },
-        "options": {name: _short(value) for name, value in options.items()},
+        "options": {name: shortened(value) for name, value in options.items()},
         "seed": seed,
         "samples": described(samples),
         **surroundings(),
@@ -122,9 +122,10 @@ def _blas() -> list[str]:
     return sorted({text.strip() for text in told})
 
 
-def _short(value: Any) -> Any:
+def shortened(value: Any) -> Any:
+    """A value as manifests have it: long lists by their digest."""
     if isinstance(value, Mapping):
-        return {name: _short(item) for name, item in value.items()}
+        return {name: shortened(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         numbers = np.asarray(value, dtype=object).size
         if numbers > _LONGEST_LIST:

@@ -13,6 +13,7 @@ import typer
 
 from ccdm_engine.version import __version__
 from service.cli.output import CommandError, leave
+from service.cli.sessions_commands import Json, Tenant, sessions
 
 app = typer.Typer(
     name="ccdm",
@@ -22,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(sessions, name="sessions")
 
 Url = Annotated[
     str | None, typer.Option(help="A running service, e.g. http://127.0.0.1:8000.")
@@ -132,6 +135,34 @@ def assimilate(
     assimilate_files(
         Job(files, output, option or [], options, seed, diagnostics, url, api_key)
     )
+
+
+@app.command()
+def replay(
+    session: Annotated[
+        str, typer.Argument(help="A session's id, or a file it was exported to.")
+    ],
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILES]...",
+            help="Forecast states, simulated measurements and observation, where the "
+            "store does not keep them.",
+        ),
+    ] = None,
+    cycle: Annotated[
+        int | None, typer.Option(help="Which one. [default: the last]", min=1)
+    ] = None,
+    store: StoreUrl = None,
+    tenant: Tenant = "default",
+    json: Json = False,
+) -> None:
+    """Make a stored analysis again, and compare every byte."""
+    from service.cli.replay import replay as replay_cycle
+    from service.cli.sessions import Place
+
+    place = Place(store, tenant)
+    raise typer.Exit(replay_cycle(place, session, cycle, files or [], as_json=json))
 
 
 @app.command()

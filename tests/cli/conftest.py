@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.redis import redis_server
+
+__all__ = ["redis_server"]
+
 Ccdm = Callable[..., subprocess.CompletedProcess[str]]
 PATIENCE = 120.0
 

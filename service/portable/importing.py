@@ -1,0 +1,54 @@
+"""A session file becomes a session, or leaves no trace."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from service.portable.errors import PortableError
+from service.portable.reading import SessionFile
+from service.stores.protocol import Names, Outcome, Store
+
+_TOGETHER_BYTES = 4 << 20
+_TOGETHER = 500
+
+
+async def import_session(
+    store: Store, tenant: str, file: SessionFile, now: float
+) -> None:
+    """Put the session of a file into a store, under its own name.
+
+    It keeps its expiry; where that has passed meanwhile its lifetime starts anew.
+
+    Args:
+        store: where it is to be.
+        tenant: whose it is to be.
+        file: open.
+        now: seconds since 1970.
+
+    Raises:
+        PortableError: when the file is damaged, or a live session has the name.
+        StoreError: from the store.
+    """
+    sid, token = file.session.id, secrets.token_hex(16)
+    names = Names([], [])
+    waiting: dict[str, bytes] = {}
+    for name, document in file.records():
+        waiting[name] = document
+        names.records.append(name)
+        size = sum(map(len, waiting.values()))
+        if len(waiting) >= _TOGETHER or size >= _TOGETHER_BYTES:
+            await store.stage(tenant, sid, token, records=waiting, blobs={})
+            waiting = {}
+    await store.stage(tenant, sid, token, records=waiting, blobs={})
+    for name in file.blobs:
+        content = file.blob(name)
+        await store.stage(tenant, sid, token, records={}, blobs={name: content})
+        names.blobs.append(name)
+    loaded = file.loaded
+    if loaded.expires_at <= now:
+        loaded = replace(loaded, expires_at=now + file.session.ttl_seconds)
+    if await store.publish(tenant, sid, token, loaded, names) is Outcome.CONFLICT:
+        raise PortableError(
+            f"there is a live session {sid} already; delete it first to replace it"
+        )

@@ -1,44 +1,50 @@
-"""``python -m reliability``: run what is asked for, or everything, at full length."""
+"""``python -m reliability [parts]``: run parts, or all, and write what they showed.
+
+Each part writes ``results/<part>.json`` and ``.csv``; the tables of
+``docs/reliability.md`` are made of these files.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
-import tempfile
-import traceback
 from pathlib import Path
 
-import pytest
-
-from reliability.faults import FAULTS, Unable
-from reliability.faults.scene import scene, title
-from reliability.ledger import Row
-from reliability.storm import LONG, SHORT, Scale
-from service.cli.demo.processes import tail
+from reliability import parts, report
 
 
-def run_faults(names: list[str], scale: Scale) -> list[Row]:
-    """A row for each fault; one that fails has its reason in the row."""
-    rows = []
-    for name in names or list(FAULTS):
-        with tempfile.TemporaryDirectory(prefix="ccdm-reliability-") as folder:
-            rows.append(_one_fault(name, Path(folder), scale))
-        print(rows[-1], flush=True)
-    return rows
+def main() -> int:
+    """Run what was asked for; 1 when a promise was not kept."""
+    arguments = _arguments()
+    chosen = arguments.parts or list(parts.PARTS)
+    kept = True
+    for name in chosen:
+        print(f"-- {name}", flush=True)
+        rows = parts.PARTS[name](arguments)
+        report.write(arguments.results, name, rows)
+        kept &= all(parts.kept(row) for row in rows)
+    report.make_page(arguments.results, arguments.page)
+    return 0 if kept else 1
 
 
-def _one_fault(name: str, folder: Path, scale: Scale) -> Row:
-    fault = FAULTS[name]
-    try:
-        with scene(folder, scale) as surroundings:
-            return fault(surroundings)
-    except Unable as reason:
-        return Row(title(fault), "", note=f"not run: {reason}")
-    except (Exception, pytest.fail.Exception) as error:
-        traceback.print_exc()
-        for log in folder.glob("*.log"):
-            print(tail(log), file=sys.stderr)
-        return Row(title(fault), "", wrong=1, note=f"failed: {error!r}")
+def _arguments() -> argparse.Namespace:
+    root = Path(__file__).parents[1]
+    parser = argparse.ArgumentParser(prog="python -m reliability", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(parts.PARTS))
+    parser.add_argument("--minutes", type=float, default=30.0, help="of load")
+    parser.add_argument("--clients", type=int, default=64, help="of load")
+    parser.add_argument("--cases", type=int, default=20_000, help="of schemathesis")
+    parser.add_argument("--rounds", type=int, default=1000, help="of races")
+    parser.add_argument("--fault", action="append", help="one of them only; repeat")
+    parser.add_argument("--short", action="store_true", help="as in the tests")
+    parser.add_argument("--results", type=Path, default=root / "reliability/results")
+    parser.add_argument("--page", type=Path, default=root / "docs/reliability.md")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(parts.PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    return arguments
 
 
 if __name__ == "__main__":
-    run_faults(sys.argv[2:], SHORT if sys.argv[1] == "short" else LONG)
+    sys.exit(main())

@@ -41,7 +41,7 @@ class Scale:
 
 
 SHORT = Scale(clients=3, cycles=2, rounds=1)
-LONG = Scale(clients=8, cycles=10, rounds=4)
+LONG = Scale(clients=6, cycles=5, rounds=2)
 
 
 class Storm:

@@ -1,0 +1,155 @@
+"""Results as files, and the tables of ``docs/reliability.md`` made of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+Rows = list[dict[str, Any]]
+
+
+class _Figures(Protocol):
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+def write(folder: Path, name: str, rows: Sequence[_Figures]) -> None:
+    """``<name>.json`` and ``<name>.csv``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = [row.to_dict() for row in rows]
+    whole = {"made": _circumstances(), "rows": plain}
+    (folder / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
+    with (folder / f"{name}.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(plain[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(plain)
+
+
+def _circumstances() -> dict[str, Any]:
+    return {
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpus": os.cpu_count(),
+        "load_average_15_minutes": round(os.getloadavg()[2], 1),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def make_page(folder: Path, page: Path) -> None:
+    """Put the tables of all results that are there into the page."""
+    if not page.exists():
+        return
+    text = page.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    sections = []
+    for name, (heading, table) in SECTIONS.items():
+        file = folder / f"{name}.json"
+        if file.exists():
+            whole = json.loads(file.read_text())
+            sections.append(
+                f"## {heading}\n\n{table(whole['rows'])}\n\n{_footnote(name, whole)}\n"
+            )
+    page.write_text(before + BEGIN + "\n\n" + "\n".join(sections) + "\n" + END + after)
+
+
+def _footnote(name: str, whole: dict[str, Any]) -> str:
+    made = whole["made"]
+    return (
+        f"`python -m reliability {name}`, ended {made['ended']}, {made['cpus']} "
+        f"processors with a load of {made['load_average_15_minutes']} (15 minutes), "
+        f"Python {made['python']}, {made['system']}."
+    )
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in rows:
+        cells = (str(cell).replace("|", "\\|").replace("\n", " ") for cell in row)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _faults(rows: Rows) -> str:
+    counts = ["calls", "repeats", "acknowledged", "refused"]
+    counts += ["lost", "wrong", "duplicates"]
+    names = ["fault", "store", *counts, "note"]
+    ran = [row for row in rows if row["store"]]
+    total = {name: sum(row[name] for row in rows) for name in counts}
+    last: dict[str, Any] = {"fault": f"**{len(ran)} faults**", "store": "", "note": ""}
+    cells = [[row[name] for name in names] for row in [*rows, {**last, **total}]]
+    return _table(names, cells)
+
+
+def _races(rows: Rows) -> str:
+    names = ["store", "services", "clients", "rounds", "requests", "results"]
+    names += ["replays", "conflicts", "others", "not_one", "different"]
+    heads = [*names[:-2], "rounds without exactly one", "rounds with other bytes"]
+    return _table(heads, [[row[name] for name in names] for row in rows])
+
+
+def _schema(rows: Rows) -> str:
+    names = ("cases", "runs", "operations", "failures", "errors", "seconds")
+    heads = ("cases", "runs", "operations", "failures", "of these 5xx", "seconds")
+    return _table(heads, [[row[name] for name in names] for row in rows])
+
+
+def _hostile(rows: Rows) -> str:
+    heads = ["attack", "answers", "service MiB", "stated", "largest worker MiB"]
+    heads += ["calls of others", "failed", "slowest ms"]
+    cells = [
+        [
+            row["attack"],
+            ", ".join(f"{n} x {_status(code)}" for code, n in row["answers"].items()),
+            *(row[name] for name in ("service_mb", "limit_mb", "worker_mb")),
+            *(row[name] for name in ("others", "failed", "slowest_ms")),
+        ]
+        for row in rows
+    ]
+    return _table(heads, cells)
+
+
+def _status(code: str) -> str:
+    return {"0": "closed", "-1": "left open"}.get(code, code)
+
+
+def _isolation(rows: Rows) -> str:
+    names = ["store", "operations", "pairs", "different", "leaks", "changed"]
+    names += ["foreign_ms", "unknown_ms"]
+    heads = ["store", "operations", "pairs of requests", "different", "leaks"]
+    heads += ["sessions changed", "foreign, median ms", "unknown, median ms"]
+    return _table(heads, [[row[name] for name in names] for row in rows])
+
+
+def _load(rows: Rows) -> str:
+    heads = ["store", "clients", "minutes", "answers", "per second", "p50, p99 ms"]
+    heads += ["livez p50, p99, max ms", "memory MiB, second and last third", "growth"]
+    cells = [
+        [
+            *(row[name] for name in ("store", "clients", "minutes")),
+            ", ".join(f"{n} x {code}" for code, n in row["statuses"].items()),
+            row["per_second"],
+            f"{row['p50_ms']}, {row['p99_ms']}",
+            f"{row['livez_p50_ms']}, {row['livez_p99_ms']}, {row['livez_max_ms']}",
+            f"{row['second_third_mb']}, {row['last_third_mb']}",
+            f"{100 * row['growth']:.1f} %",
+        ]
+        for row in rows
+    ]
+    return _table(heads, cells)
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Rows], str]]] = {
+    "faults": ("Faults", _faults),
+    "races": ("Races", _races),
+    "schema": ("The service and its description", _schema),
+    "hostile": ("Hostile input", _hostile),
+    "isolation": ("Isolation of tenants", _isolation),
+    "load": ("Saturation", _load),
+}

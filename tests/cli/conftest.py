@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis import redis_server
+from tests.support.stores import store_url
 
-__all__ = ["redis_server"]
+__all__ = ["redis_server", "store_url"]
 
 Ccdm = Callable[..., subprocess.CompletedProcess[str]]
 PATIENCE = 120.0

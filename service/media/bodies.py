@@ -10,7 +10,11 @@ Both give the same arrays, the same parameters and the same pointers in errors.
 
 from __future__ import annotations
 
+import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +67,10 @@ class ArrayBody:
 
 # Structure that a request of ours never has, counted before it is parsed.
 MOST_NAMES, MOST_LISTS = 10_000, 2_000_000
+# A number takes up to a hundred bytes while it is parsed; as many as these are 64 MiB
+# of npy. Written with the digits of a double they are 160 MB of JSON.
+MOST_NUMBERS = 8 * 2**20
+_NAME = re.compile(rb'"(?:[^"\\]|\\.)*"(\s*:)?', re.DOTALL)
 
 
 def decode_body(
@@ -107,7 +115,43 @@ def decode_object(body: Buffer, pointer: str = "") -> dict[str, Any]:
         raise InvalidJsonError(
             "The JSON body is not an object.", FieldError(pointer, "type", message)
         )
+    _require_unique_names(body, value, pointer)
     return value
+
+
+def _require_unique_names(body: Buffer, value: Any, pointer: str) -> None:
+    """Refuse objects in which a name comes twice: parsers differ in what they keep.
+
+    The names in the text are counted, and held against those that were kept; only
+    where the counts differ it is worth finding out which.
+    """
+    written = sum(match[1] is not None for match in _NAME.finditer(body))
+    if written == _count_names(value):
+        return
+    twice: list[str] = []
+
+    def kept(pairs: list[tuple[str, Any]]) -> None:
+        counts = Counter(name for name, _ in pairs)
+        twice.extend(name for name, count in counts.items() if count > 1)
+
+    # Deeper than that parser goes there is nothing that is read here.
+    with suppress(RecursionError):
+        json.loads(bytes(body), object_pairs_hook=kept, parse_int=len, parse_float=len)
+    if twice:
+        name = twice[0][:64]
+        raise InvalidJsonError(
+            f"The name {name!r} comes twice in one JSON object.",
+            FieldError(f"{pointer}/{name}", "duplicate", "this name comes twice"),
+        )
+
+
+def _count_names(value: Any) -> int:
+    """Names of objects, not looking into rows of numbers."""
+    if type(value) is dict:
+        return len(value) + sum(map(_count_names, value.values()))
+    if type(value) is list and value and type(value[0]) in (dict, list):
+        return sum(map(_count_names, value))
+    return 0
 
 
 def _require_bearable(body: Buffer) -> None:
@@ -117,6 +161,7 @@ def _require_bearable(body: Buffer) -> None:
         (b'":', MOST_NAMES, "names in JSON objects"),
         (b"{", MOST_NAMES, "JSON objects"),
         (b"[", MOST_LISTS, "JSON arrays (rows)"),
+        (b",", MOST_NUMBERS, "numbers in JSON"),
     ):
         if text.count(mark) > limit:
             raise TooLargeError(

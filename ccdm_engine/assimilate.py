@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ def assimilate(
     options: AnalysisOptions | Mapping[str, Any] | None = None,
     seed: int | None = None,
     latents: npt.ArrayLike | None = None,
+    threads: int = 1,
 ) -> Analysis:
     """Analysis samples from p(x | y*), knowing nothing but the ensemble of pairs.
 
@@ -73,6 +74,8 @@ def assimilate(
         seed: non-negative integer below 2**63; ``None`` draws one and reports it.
         latents: standard normal draws ``(n_samples, dx)`` to use instead of the
             seed's own, for common random numbers.
+        threads: among how many the sampling of large ensembles is shared; the result
+            is the same for any number.
 
     Returns:
         Samples ``(n_samples, dx)`` and diagnostics. Same inputs, options and seed:
@@ -109,7 +112,10 @@ def assimilate(
         samples = _unchanged(pairs, n_samples, options)
         return Analysis(samples, diagnostics.unchanged(pairs, samples, options, seed))
     with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
-        choice, result = _analyse(normal.pairs, options, draws[:, normal.kept], seed)
+        choice, result = _analyse(
+            normal.pairs, options, normal.varied(draws), seed, threads
+        )
+        del draws  # in many variables each array counts
         inflated = inflation.multiplicative(result.samples, options.inflation)
         samples = normal.restore(inflated)
     if not np.isfinite(samples).all():
@@ -122,11 +128,11 @@ def assimilate(
 
 
 def _analyse(
-    pairs: Pairs, options: AnalysisOptions, latents: Array, seed: int
+    pairs: Pairs, options: AnalysisOptions, latents: Array, seed: int, threads: int
 ) -> tuple[Choice, _Result]:
     try:
         choice = choose(pairs, options)
-        return choice, _update(pairs, choice.model, options, latents, seed)
+        return choice, _update(pairs, choice.model, options, latents, seed, threads)
     except np.linalg.LinAlgError as error:
         raise _breakdown(str(error)) from error
 
@@ -148,13 +154,20 @@ class _Result:
 
 
 def _update(
-    pairs: Pairs, model: Model, options: AnalysisOptions, latents: Array, seed: int
+    pairs: Pairs,
+    model: Model,
+    options: AnalysisOptions,
+    latents: Array,
+    seed: int,
+    threads: int,
 ) -> _Result:
     mixture = model.mixture()
     if not model.is_shift:
-        sampled = sample(mixture, options, latents, seed)
+        sampled = sample(mixture, options, latents, seed, threads)
+        del mixture
         points = model.frame.out_of(sampled.points)
-        return _Result(points + model.regression.target, sampled)
+        points += model.regression.target
+        return _Result(points, replace(sampled, points=points))
     members = model.regression.shifted
     return _Result(
         _with_identity(pairs, members, model, mixture, options, latents, seed), None

@@ -25,6 +25,8 @@ FAR_AWAY = 5.0
 FEW_EFFECTIVE = 3.0
 # A flow started closer than this many deviations has not forgotten the ensemble.
 CLOSE_START = 2.0
+# State variables worked on at a time, so that no copy of the ensemble is made.
+VARIABLES = 4096
 # Relative misfit below which measurements are taken for exact functions of the state.
 NOISE_FREE = 1e-9
 
@@ -128,12 +130,17 @@ def root_mean_variance(ensemble: Array) -> float:
     """``sqrt(mean_d var(x_d))`` with the unbiased variance; 0 for a single row."""
     if ensemble.shape[0] < 2:
         return 0.0
-    gaps = ensemble - np.mean(ensemble / 2, axis=0) * 2
-    largest = float(np.max(np.abs(gaps)))
-    if largest == 0:
-        return 0.0
-    share = np.sum((gaps / largest) ** 2) / (gaps.shape[0] - 1) / gaps.shape[1]
-    return largest * float(np.sqrt(share))
+    members, dimension = ensemble.shape
+    largest, total = 0.0, 0.0
+    for begin in range(0, dimension, VARIABLES):
+        part = ensemble[:, begin : begin + VARIABLES]
+        gaps = part - np.mean(part / 2, axis=0) * 2
+        size = max(largest, float(np.max(np.abs(gaps))))
+        if size > 0:
+            gaps /= size
+            total = total * (largest / size) ** 2 + float(np.sum(gaps**2))
+        largest = size
+    return largest * float(np.sqrt(total / (members - 1) / dimension))
 
 
 def _advice(
@@ -217,9 +224,9 @@ def _looks_noise_free(pairs: Pairs) -> bool:
     """Whether some measurement is exactly one of the states, or linear in them."""
     members, dimension = pairs.states.shape
     pairs = normalize(pairs, "standardize").pairs
-    measured = pairs.simulated - pairs.simulated.mean(axis=0)
-    states = pairs.states - pairs.states.mean(axis=0)
     if members > 2 * dimension + 2:
+        measured = pairs.simulated - pairs.simulated.mean(axis=0)
+        states = pairs.states - pairs.states.mean(axis=0)
         scale = states.std(axis=0)
         states = states / np.where(scale > 0, scale, 1.0)
         fitted, *_ = np.linalg.lstsq(states, measured, rcond=None)

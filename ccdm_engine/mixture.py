@@ -36,6 +36,8 @@ Denoiser = Callable[[npt.NDArray[Any], float], npt.NDArray[Any]]
 SMALLEST_SUM, LARGEST_SUM = 2.0**-90, 2.0**90
 
 
+# Numbers worked on at a time where a whole copy of the ensemble is not needed.
+AT_A_TIME = 2**16
 # Logits above this are far from where single precision loses digits.
 SAFE_LOGIT = -80.0
 
@@ -106,8 +108,14 @@ class Mixture:
     @cached_property
     def radius(self) -> float:
         """Largest distance of a centre from the mean."""
-        gaps = self.centres - self.mean
-        return float(np.sqrt(np.max(np.sum(gaps**2, axis=1))))
+        largest = 0.0
+        members, dimension = self.centres.shape
+        # A few members at a time: nothing of the size of the ensemble is needed.
+        few = max(1, AT_A_TIME // dimension)
+        for begin in range(0, members, few):
+            gaps = self.centres[begin : begin + few] - self.mean
+            largest = max(largest, float(np.einsum("ij,ij->i", gaps, gaps).max()))
+        return math.sqrt(largest)
 
     def centre_covariance(self) -> Array:
         """Weighted covariance of the centres alone, ``(d, d)``.
@@ -128,9 +136,8 @@ class Mixture:
             return self
         kept = np.sort(order[~light])
         log_weights = self.log_weights[kept]
-        return Mixture(
-            self.centres[kept], log_weights - logsumexp(log_weights), self.bandwidth
-        )
+        log_weights -= np.log(np.sum(np.exp(log_weights)))
+        return Mixture(self.centres[kept], log_weights, self.bandwidth)
 
     def shrunk(self) -> Mixture:
         """Centres drawn towards the mean by ``sqrt(1 - h^2)`` (West 1993).
@@ -189,7 +196,8 @@ class Mixture:
             squares = np.einsum("ij,ij->i", gaps, gaps) / s**2
             reach = float(np.sqrt(np.max(squares))) + radius / s
             lowest = lightest + 0.5 * (dimension - reach**2)
-            exponential, base = np.exp, 1.0
+            exponential: np.ufunc = np.exp
+            base = 1.0
             if WIDE_EXP2 and lowest > SAFE_LOGIT:
                 exponential, base = np.exp2, LOG2_E
             queries = np.empty((x.shape[0], dimension + 3), dtype=dtype)

@@ -17,6 +17,8 @@ Array = npt.NDArray[np.float64]
 
 # How many members nearest to the observation are held out in turn.
 HELD_OUT = 50
+# So many variables tell most members apart.
+FIRST_VARIABLES = 4
 # Distances beyond this many spreads are all alike, and their squares overflow.
 FARTHEST = 1e100
 
@@ -140,7 +142,14 @@ def _copies(states: Array) -> npt.NDArray[np.intp]:
 
     A held-out member whose copy stays in would score best with no kernel at all.
     """
-    rows = np.ascontiguousarray(states + 0.0).view(
-        f"V{states.itemsize * states.shape[1]}"
-    )
+    few = states[:, :FIRST_VARIABLES]
+    if few.shape[1] < states.shape[1] and np.ptp(_row_numbers(few)) + 1 == len(states):
+        # All differ in their first variables: no need to look at the others.
+        return np.arange(len(states))
+    return _row_numbers(states)
+
+
+def _row_numbers(table: Array) -> npt.NDArray[np.intp]:
+    """A number per row, counted from 0, that equal rows share, ``(N,)``."""
+    rows = np.ascontiguousarray(table + 0.0).view(f"V{table.itemsize * table.shape[1]}")
     return np.unique(rows.ravel(), return_inverse=True)[1].ravel()

@@ -41,10 +41,17 @@ class Normalized:
         states = self.pairs.states
         return bool(np.all(states == states[:1]))
 
+    def varied(self, columns: Array) -> Array:
+        """Those of the state columns that are not constant, ``(n, dx)``."""
+        return columns if self.kept.all() else columns[:, self.kept]
+
     def restore(self, samples: Array) -> Array:
-        """Samples in the caller's units with all columns again, ``(n, dx)``."""
+        """Samples in the caller's units with all columns again, ``(n, dx)``.
+
+        May be the same array, overwritten.
+        """
         if self.exponents.any():
-            samples = np.ldexp(samples, self.exponents)
+            samples = np.ldexp(samples, self.exponents, out=samples)
         if self.kept.all():
             return np.ascontiguousarray(samples)
         whole = np.tile(self.constants, (samples.shape[0], 1))

@@ -79,14 +79,54 @@ def sample(
     """
     if options.moment_matched:
         mixture = mixture.pruned(PRUNED_WEIGHT)
+    if options.sampler == "exact":
+        return _exact(mixture, options, latents, seed)
     multistep = options.sampler in STEP_DENSITY
     if multistep and mixture.radius <= SINGLE_KERNEL * mixture.bandwidth:
         points = mixture.mean + mixture.bandwidth * latents
         return Sampled(points, 0, mixture.bandwidth, 0.0)
-    wanted = None
-    if options.max_bandwidth != "auto":
-        wanted = float(options.max_bandwidth)
-    if not multistep:
+    wanted = _wanted(options)
+    members, dimension = mixture.centres.shape
+    if dimension <= members or not options.moment_matched:
+        # A start around the frame's origin is not one around the members' span.
+        return _scaled(mixture, options, wanted, latents, seed, threads)
+    subspace = fit_subspace(mixture)
+    inside = subspace.project(latents)
+    inner = _scaled(subspace.mixture, options, wanted, inside, seed, threads)
+    return replace(inner, points=subspace.embed(inner.points, inside, latents))
+
+
+def _wanted(options: AnalysisOptions) -> float | None:
+    return None if options.max_bandwidth == "auto" else float(options.max_bandwidth)
+
+
+def _exact(
+    mixture: Mixture, options: AnalysisOptions, latents: Array, seed: int
+) -> Sampled:
+    """Direct draws, which need neither noise levels nor a start."""
+    h = mixture.bandwidth
+    task = Task(
+        denoise=mixture.denoise,
+        levels=np.array([h]),
+        start=latents,
+        latents=latents,
+        centres=mixture.centres,
+        weights=mixture.weights,
+        rng=stream(seed, SAMPLER),
+    )
+    samples, evaluations = SAMPLERS["exact"](task)
+    return Sampled(samples, evaluations, _wanted(options) or h, 0.0)
+
+
+def _scaled(
+    mixture: Mixture,
+    options: AnalysisOptions,
+    wanted: float | None,
+    latents: Array,
+    seed: int,
+    threads: int,
+) -> Sampled:
+    if options.sampler not in STEP_DENSITY:
         return _transport(mixture, options, wanted, latents, seed, threads)
     # Around the mixture's own mean and in units near h, single precision suffices.
     unit = float(2.0 ** np.frexp(mixture.bandwidth)[1])
@@ -95,32 +135,12 @@ def sample(
         (mixture.centres - origin) / unit, mixture.log_weights, mixture.bandwidth / unit
     )
     wanted = None if wanted is None else wanted / unit
-    drawn = _local(local, options, wanted, latents, seed, threads)
+    drawn = _transport(local, options, wanted, latents, seed, threads)
+    points = np.multiply(drawn.points, unit, out=drawn.points)
+    points += origin
     return Sampled(
-        origin + unit * drawn.points,
-        drawn.evaluations,
-        unit * drawn.max_bandwidth,
-        unit * drawn.widest,
+        points, drawn.evaluations, unit * drawn.max_bandwidth, unit * drawn.widest
     )
-
-
-def _local(
-    mixture: Mixture,
-    options: AnalysisOptions,
-    wanted: float | None,
-    latents: Array,
-    seed: int,
-    threads: int,
-) -> Sampled:
-    members, dimension = mixture.centres.shape
-    if dimension <= members or not options.moment_matched:
-        # A start around the frame's origin is not one around the members' span.
-        return _transport(mixture, options, wanted, latents, seed, threads)
-    subspace = fit_subspace(mixture)
-    inside = subspace.project(latents)
-    inner = _transport(subspace.mixture, options, wanted, inside, seed, threads)
-    points = subspace.embed(inner.points, latents, mixture.bandwidth)
-    return replace(inner, points=points)
 
 
 def _transport(

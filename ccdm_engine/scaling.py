@@ -44,13 +44,16 @@ class Frame:
 
     def into(self, x: Array) -> Array:
         """Points ``(..., d)`` in the caller's units to kernel coordinates."""
-        u = (x - self.origin) / self.deviation
+        u = x - self.origin
+        u /= self.deviation
         return u if self.inverse_root is None else u @ self.inverse_root
 
     def out_of(self, u: Array) -> Array:
         """Points ``(..., d)`` in kernel coordinates to the caller's units."""
         z = u if self.root is None else u @ self.root
-        return z * self.deviation + self.origin
+        x = z * self.deviation
+        x += self.origin
+        return np.asarray(x)
 
     @property
     def parameters(self) -> int:
@@ -131,15 +134,17 @@ def symmetric_roots(matrix: Array) -> tuple[Array, Array]:
 
 
 def _deviations(x: Array, mean: Array, weights: Array | None) -> Array:
-    deviation = np.sqrt(_mean_square(x - mean, weights))
+    gaps = x - mean
+    gaps *= gaps
+    deviation = np.sqrt(_mean(gaps, weights))
     # The rounding of the mean of a constant column is not spread.
     return np.where(np.max(x, axis=0) > np.min(x, axis=0), deviation, 0.0)
 
 
-def _mean_square(gaps: Array, weights: Array | None) -> Array:
+def _mean(squares: Array, weights: Array | None) -> Array:
     if weights is None:
-        return np.asarray(np.sum(gaps**2, axis=0) / (gaps.shape[0] - 1))
-    return np.asarray(weights @ gaps**2 / _unbiased(weights))
+        return np.asarray(np.sum(squares, axis=0) / (squares.shape[0] - 1))
+    return np.asarray(weights @ squares / _unbiased(weights))
 
 
 def _second_moment(z: Array, weights: Array | None) -> Array:

@@ -12,6 +12,7 @@ Cost, once per analysis: three products of size M x M x d; per step nothing in d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,34 +24,55 @@ Array = npt.NDArray[np.float64]
 
 # Directions with less than this share of the largest variance are rounding.
 RANK_TOLERANCE = 1e-12
+# Variables at a time: a hundred members' fit into the cache.
+BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Subspace:
     """The span of a mixture's centres around their mean.
 
+    Works on a few thousand variables at a time, so that beside the points themselves
+    nothing of the size of the ensemble is needed.
+
     Attributes:
         mixture: the mixture inside the span, centres ``(M, r)``.
         origin: mean of the centres, ``(d,)``.
-        gaps: centred members ``G``, ``(M, d)``.
-        combine: ``l^-1/2 V^T``, ``(r, M)``; the basis is ``combine @ gaps``.
+        centres: of the mixture, ``(M, d)``; ``G`` is what they are from the mean.
+        combine: ``l^-1/2 V^T``, ``(r, M)``; the basis is ``combine @ G``.
     """
 
     mixture: Mixture
     origin: Array
-    gaps: Array
+    centres: Array
     combine: Array
 
     def project(self, points: Array) -> Array:
         """Coordinates inside the span, ``(n, d)`` to ``(n, r)``."""
-        return np.asarray((points @ self.gaps.T) @ self.combine.T)
+        along = np.zeros((points.shape[0], self.centres.shape[0]))
+        for block in _blocks(self.origin.size):
+            gaps = self.centres[:, block] - self.origin[block]
+            along += points[:, block] @ gaps.T
+        return np.asarray(along @ self.combine.T)
 
-    def embed(self, inside: Array, latents: Array, bandwidth: float) -> Array:
-        """Points with the given coordinates inside and ``h * latents`` across."""
-        correction = inside - bandwidth * self.project(latents)
-        return np.asarray(
-            self.origin + bandwidth * latents + (correction @ self.combine) @ self.gaps
-        )
+    def embed(self, inside: Array, projected: Array, latents: Array) -> Array:
+        """Points that are the given ones inside the span, and noise across it.
+
+        Args:
+            inside: coordinates inside, ``(n, r)``.
+            projected: of the latents, ``(n, r)``.
+            latents: standard normal draws, ``(n, d)``.
+        """
+        width = self.mixture.bandwidth
+        shares = (inside - width * projected) @ self.combine
+        points = np.empty(latents.shape)
+        for block in _blocks(self.origin.size):
+            gaps = self.centres[:, block] - self.origin[block]
+            part = shares @ gaps
+            part += width * latents[:, block]
+            part += self.origin[block]
+            points[:, block] = part
+        return points
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +114,20 @@ def fit_axes(mixture: Mixture) -> Axes:
 
 def fit_subspace(mixture: Mixture) -> Subspace:
     """The span of the centres, and the mixture seen inside it."""
+    members, dimension = mixture.centres.shape
     origin = mixture.mean
-    gaps = mixture.centres - origin
-    values, vectors = np.linalg.eigh(gaps @ gaps.T)
+    products = np.zeros((members, members))
+    for block in _blocks(dimension):
+        gaps = mixture.centres[:, block] - origin[block]
+        products += gaps @ gaps.T
+    values, vectors = np.linalg.eigh(products)
     kept = values > RANK_TOLERANCE * max(float(values[-1]), 1e-300)
     roots = np.sqrt(values[kept])
     vectors = vectors[:, kept]
     inside = Mixture(vectors * roots, mixture.log_weights, mixture.bandwidth)
-    return Subspace(inside, origin, gaps, vectors.T / roots[:, None])
+    return Subspace(inside, origin, mixture.centres, vectors.T / roots[:, None])
+
+
+def _blocks(dimension: int) -> Iterator[slice]:
+    """Slices of a few thousand variables that cover all."""
+    return (slice(i, i + BLOCK) for i in range(0, dimension, BLOCK))

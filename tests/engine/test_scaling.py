@@ -103,18 +103,18 @@ def test_the_span_of_the_members_holds_all_there_is_to_sample() -> None:
     assert np.allclose(np.sum(gaps**2, axis=2), np.sum(inner**2, axis=2))
     zeros = np.zeros((6, 30))
     assert np.allclose(
-        subspace.embed(inside.centres, zeros, mixture.bandwidth), mixture.centres
+        subspace.embed(inside.centres, np.zeros((6, 5)), zeros), mixture.centres
     )
 
 
 def test_projection_is_orthonormal_and_embedding_its_inverse() -> None:
     mixture = wide_mixture()
     subspace = fit_subspace(mixture)
-    basis = subspace.combine @ subspace.gaps
+    basis = subspace.combine @ (mixture.centres - subspace.origin)
     assert np.allclose(basis @ basis.T, np.eye(5), atol=1e-10)
     rng = np.random.default_rng(12)
     inside, latents = rng.standard_normal((50, 5)), rng.standard_normal((50, 30))
-    points = subspace.embed(inside, latents, 0.4)
+    points = subspace.embed(inside, subspace.project(latents), latents)
     assert np.allclose(subspace.project(points - subspace.origin), inside)
     across = points - subspace.origin - inside @ basis
     expected = 0.4 * (latents - latents @ basis.T @ basis)

@@ -25,6 +25,9 @@ from service.client.errors import (
     CycleNotFoundError,
     GoneError,
     InvalidInputError,
+    MemberConflictError,
+    MemberLateError,
+    MembersMissingError,
     NotAuthorizedError,
     NotFoundError,
     PreconditionFailedError,
@@ -40,10 +43,12 @@ from service.client.errors import (
     UnexpectedReplyError,
     UsageError,
 )
+from service.client.events import Event
 from service.client.results import (
     AnalysisResult,
     CycleRecord,
     CycleResult,
+    MemberList,
     SessionInfo,
 )
 from service.client.retry import Retry, RetryPolicy
@@ -61,8 +66,13 @@ __all__ = [
     "CycleNotFoundError",
     "CycleRecord",
     "CycleResult",
+    "Event",
     "GoneError",
     "InvalidInputError",
+    "MemberConflictError",
+    "MemberLateError",
+    "MemberList",
+    "MembersMissingError",
     "NotAuthorizedError",
     "NotFoundError",
     "PreconditionFailedError",

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import numpy.typing as npt
 
 from service.client import calls
+from service.client import coupling as coupling_calls
 from service.client.errors import TransportError
+from service.client.events import Event, Following
 from service.client.messages import Reply, Request, Steps, T
 from service.client.results import (
     AnalysisResult,
     CycleRecord,
     CycleResult,
+    MemberList,
     SessionInfo,
 )
 from service.client.retry import Attempts, Retry, RetryPolicy
@@ -100,6 +103,18 @@ class AsyncClient:
         """The service's own account of its dependencies."""
         return await self.run(calls.ready())
 
+    async def events(
+        self, session_id: str, after: str | None = None
+    ) -> AsyncIterator[Event]:
+        """What happens to a session, until it is gone; see ``Session.events``."""
+        following = Following(session_id, after, self._policy)
+        while not following.done:
+            async for item in self._transport.stream(following.request()):
+                for event in following.take(item):
+                    yield event
+            if not following.done:
+                await asyncio.sleep(following.pause())
+
     async def run(self, steps: Steps[T]) -> T:
         """Carry out a call of :mod:`service.client.calls`."""
         try:
@@ -111,6 +126,7 @@ class AsyncClient:
             return result
 
     async def _exchange(self, request: Request) -> Reply:
+        await asyncio.sleep(request.delay)
         attempts = Attempts(self._policy, request)
         while True:
             outcome = await self._transport.send(request)
@@ -198,6 +214,74 @@ class AsyncSession:
             calls.update_session(self.id, expected_version, changes)
         )
         return self.info
+
+    async def put_member(
+        self,
+        member: int,
+        forecast_state: npt.ArrayLike,
+        simulated_measurement: Observation,
+        *,
+        number: int | None = None,
+    ) -> bool:
+        """Send one member of the next cycle; whether it was there before."""
+        wanted = self.current_cycle + 1 if number is None else number
+        return await self._client.run(
+            coupling_calls.put_member(
+                self.id, wanted, member, forecast_state, simulated_measurement
+            )
+        )
+
+    async def members(self, number: int | None = None) -> MemberList:
+        """Who has arrived for the next cycle, or is in a finished one."""
+        wanted = self.current_cycle + 1 if number is None else number
+        return await self._client.run(coupling_calls.members(self.id, wanted))
+
+    async def take_back(self, member: int, *, number: int | None = None) -> None:
+        """Take a member back, to send another one in its place."""
+        wanted = self.current_cycle + 1 if number is None else number
+        await self._client.run(coupling_calls.take_back(self.id, wanted, member))
+
+    async def gather(
+        self,
+        observation: Observation,
+        *,
+        options: Any = None,
+        coupling: Mapping[str, Any] | None = None,
+        timeout: float = 0.0,
+        number: int | None = None,
+    ) -> CycleResult:
+        """Assimilate the next cycle with the members that have come one by one."""
+        wanted = self.current_cycle + 1 if number is None else number
+        result = await self._client.run(
+            coupling_calls.gather(
+                self.id, wanted, observation, options, coupling, timeout
+            )
+        )
+        self.current_cycle = max(self.current_cycle, result.cycle)
+        return result
+
+    async def wait_for_analysis(
+        self, cycle: int | None = None, *, timeout: float = 600.0
+    ) -> Array:
+        """Samples ``(n_samples, dx)`` of a cycle, once it is finished.
+
+        Args:
+            cycle: its number; the next by default.
+            timeout: seconds to wait.
+
+        Raises:
+            CycleNotFoundError: when it is not there in time.
+        """
+        wanted = self.current_cycle + 1 if cycle is None else cycle
+        samples = await self._client.run(
+            coupling_calls.wait_for_analysis(self.id, wanted, timeout)
+        )
+        self.current_cycle = max(self.current_cycle, wanted)
+        return samples
+
+    def events(self, *, after: str | None = None) -> AsyncIterator[Event]:
+        """What happens to the session, as it happens, until it is gone."""
+        return self._client.events(self.id, after)
 
     async def delete(self) -> None:
         """Delete the session and everything kept of it; once more does no harm."""

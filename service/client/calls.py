@@ -44,22 +44,22 @@ def analyse(
     seed: int | None = None,
 ) -> Steps[AnalysisResult]:
     """``POST /v1/analyses``: keeps nothing, so repeating it does no harm."""
-    params = _given(options=_options(options), seed=seed)
+    params = given(options=_options(options), seed=seed)
     arrays = _triple(forecast_states, simulated_measurements, observation)
-    reply = yield _upload("POST", "/v1/analyses", arrays, params)
+    reply = yield upload("POST", "/v1/analyses", arrays, params)
     return analysis_result(reply)
 
 
 def create_session(fields: Mapping[str, Any]) -> Steps[SessionInfo]:
     """``POST /v1/sessions``; an initial ensemble goes as an npy part."""
-    params = _given(**fields)
+    params = given(**fields)
     if "options" in params:
         params["options"] = _options(params["options"])
     ensemble = params.pop("initial_ensemble", None)
     if ensemble is None:
-        request = _json_request("POST", "/v1/sessions", params, repeatable=False)
+        request = json_request("POST", "/v1/sessions", params, repeatable=False)
     else:
-        request = _upload(
+        request = upload(
             "POST",
             "/v1/sessions",
             {"initial_ensemble": ensemble},
@@ -71,7 +71,7 @@ def create_session(fields: Mapping[str, Any]) -> Steps[SessionInfo]:
 
 def read_session(session: str) -> Steps[SessionInfo]:
     """``GET /v1/sessions/{id}``."""
-    reply = yield Request("GET", _at(session), headers={"Accept": JSON})
+    reply = yield Request("GET", at(session), headers={"Accept": JSON})
     return session_info(wire.read_json(reply))
 
 
@@ -89,19 +89,19 @@ def update_session(
     session: str, version: int | None, changes: Mapping[str, Any]
 ) -> Steps[SessionInfo]:
     """``PATCH /v1/sessions/{id}``, only if it still has ``version``."""
-    params = _given(**changes)
+    params = given(**changes)
     if "options" in params:
         params["options"] = _options(params["options"])
     headers = {} if version is None else {"If-Match": f'"{version}"'}
     # Conditional on the version, a repetition of an applied change fails as 412
     # rather than changing anything twice.
-    reply = yield _json_request("PATCH", _at(session), params, headers)
+    reply = yield json_request("PATCH", at(session), params, headers)
     return session_info(wire.read_json(reply))
 
 
 def delete_session(session: str) -> Steps[None]:
     """``DELETE /v1/sessions/{id}``; one that is gone already is as wanted."""
-    reply = yield Request("DELETE", _at(session))
+    reply = yield Request("DELETE", at(session))
     if reply.status != 410:
         wire.read_nothing(reply)
 
@@ -116,9 +116,9 @@ def cycle(
 ) -> Steps[CycleResult]:
     """``PUT /v1/sessions/{id}/cycles/{k}``, and the samples as npy when large."""
     arrays = _triple(forecast_states, simulated_measurements, observation)
-    params = _given(options=_options(options))
-    path = f"{_at(session)}/cycles/{_number(number)}"
-    request = _upload("PUT", path, arrays, params)
+    params = given(options=_options(options))
+    path = f"{at(session)}/cycles/{number_of(number)}"
+    request = upload("PUT", path, arrays, params)
     if np.size(forecast_states) <= LARGE:
         return cycle_result((yield request))
     minimal = {**request.headers, "Prefer": "return=minimal"}
@@ -132,14 +132,14 @@ def analysis(
     session: str, number: int, members: slice | tuple[int, int] | None = None
 ) -> Steps[wire.Array]:
     """``GET /v1/sessions/{id}/cycles/{k}/analysis``, whole or some members."""
-    path = f"{_at(session)}/cycles/{_number(number)}/analysis"
+    path = f"{at(session)}/cycles/{number_of(number)}/analysis"
     query = {} if members is None else {"members": _range(members)}
     return wire.read_npy((yield Request("GET", path, query, {"Accept": NPY})))
 
 
 def cycle_diagnostics(session: str, number: int) -> Steps[CycleRecord]:
     """``GET /v1/sessions/{id}/cycles/{k}``."""
-    path = f"{_at(session)}/cycles/{_number(number)}"
+    path = f"{at(session)}/cycles/{number_of(number)}"
     return cycle_record(
         wire.read_json((yield Request("GET", path, headers={"Accept": JSON})))
     )
@@ -150,7 +150,7 @@ def history(session: str) -> Steps[list[CycleRecord]]:
     records: list[CycleRecord] = []
     while True:
         query = _query(after=records[-1].cycle if records else None)
-        reply = yield Request("GET", f"{_at(session)}/cycles", query, {"Accept": JSON})
+        reply = yield Request("GET", f"{at(session)}/cycles", query, {"Accept": JSON})
         content = wire.read_json(reply)
         page = [cycle_record(item) for item in content["cycles"]]
         records += page
@@ -180,7 +180,7 @@ def _triple(
     }
 
 
-def _upload(
+def upload(
     method: str,
     path: str,
     arrays: Mapping[str, wire.Observation],
@@ -188,12 +188,13 @@ def _upload(
     *,
     repeatable: bool = True,
 ) -> Request:
+    """A request with arrays as npy parts and parameters as JSON."""
     content_type, body = wire.form(arrays, params)
     sent = {"Content-Type": content_type, "Accept": JSON}
     return Request(method, path, {}, sent, body, repeatable)
 
 
-def _json_request(
+def json_request(
     method: str,
     path: str,
     params: Mapping[str, Any],
@@ -201,21 +202,32 @@ def _json_request(
     *,
     repeatable: bool = True,
 ) -> Request:
+    """A request with a JSON body."""
     sent = {"Content-Type": JSON, "Accept": JSON, **(headers or {})}
     return Request(method, path, {}, sent, wire.json(params), repeatable)
 
 
-def _at(session: str) -> str:
+def at(session: str) -> str:
+    """Path of a session.
+
+    Raises:
+        UsageError: when this is no id.
+    """
     if not isinstance(session, str) or not session:
         raise UsageError(f"session: got {session!r}, wanted the id of a session")
     return f"/v1/sessions/{quote(session, safe='')}"
 
 
-def _number(number: int) -> int:
+def number_of(number: int, what: str = "cycle") -> int:
+    """A number as it stands in a path.
+
+    Raises:
+        UsageError: when it is none.
+    """
     if isinstance(number, bool) or not isinstance(number, int | np.integer):
-        raise UsageError(f"cycle: got {number!r}, wanted an integer")
+        raise UsageError(f"{what}: got {number!r}, wanted an integer")
     if number < 0:
-        raise UsageError(f"cycle: got {number}, wanted 0 or more")
+        raise UsageError(f"{what}: got {number}, wanted 0 or more")
     return int(number)
 
 
@@ -233,9 +245,10 @@ def _options(options: Any) -> dict[str, Any] | None:
     return None if options is None else wire.options_dict(options)
 
 
-def _given(**fields: Any) -> dict[str, Any]:
+def given(**fields: Any) -> dict[str, Any]:
+    """What was given, that is, is not ``None``."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _query(**fields: Any) -> dict[str, str]:
-    return {name: str(value) for name, value in _given(**fields).items()}
+    return {name: str(value) for name, value in given(**fields).items()}

@@ -20,6 +20,9 @@
         │   ├── SessionGoneError         expired or deleted
         │   └── AnalysisNotKeptError     too old a cycle
         ├── CycleConflictError           409, with ``current_cycle``
+        ├── MembersMissingError          409: too few have arrived for the cycle
+        ├── MemberConflictError          409: it has arrived, and was another one
+        ├── MemberLateError              409: its cycle is finished without it
         ├── PreconditionFailedError      412: somebody changed it first
         ├── UnavailableError             429 503: come back after ``retry_after``
         └── ServiceFailureError          500 507 and the rest
@@ -147,6 +150,18 @@ class CycleConflictError(ServiceError):
     """
 
 
+class MembersMissingError(ServiceError):
+    """Too few members have arrived for the cycle; nothing was changed."""
+
+
+class MemberConflictError(ServiceError):
+    """The member has arrived before, and it was another one; the first one stays."""
+
+
+class MemberLateError(ServiceError):
+    """The member's cycle is finished without it: see ``current_cycle``."""
+
+
 class PreconditionFailedError(ServiceError):
     """The session changed since it was read."""
 
@@ -165,6 +180,9 @@ _BY_SLUG: dict[str, type[ServiceError]] = {
     "session-gone": SessionGoneError,
     "analysis-not-kept": AnalysisNotKeptError,
     "cycle-conflict": CycleConflictError,
+    "members-missing": MembersMissingError,
+    "member-conflict": MemberConflictError,
+    "member-late": MemberLateError,
 }
 _BY_STATUS: dict[int, type[ServiceError]] = {
     401: NotAuthorizedError,

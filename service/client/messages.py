@@ -29,6 +29,7 @@ class Request:
         repeatable: whether sending it twice does no harm. Reads are, analyses are
             (they keep nothing), the PUT of a cycle is (the service recognises the
             body); the creation of a session is not.
+        delay: seconds to wait before it is sent.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     repeatable: bool = True
+    delay: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

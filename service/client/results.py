@@ -72,6 +72,27 @@ class SessionInfo:
     view: dict[str, Any] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class MemberList:
+    """Who has arrived for a cycle, or is in it.
+
+    Attributes:
+        cycle: its number.
+        finished: whether it is finished.
+        expected: size of the ensemble, where known.
+        arrived: rows of the members that have arrived, in order.
+        failed: those of them that hold NaN.
+        missing: rows whose members have not arrived.
+    """
+
+    cycle: int
+    finished: bool
+    expected: int | None
+    arrived: list[int]
+    failed: list[int]
+    missing: list[int]
+
+
 def analysis_result(reply: Reply) -> AnalysisResult:
     """Read the answer to a one-shot analysis."""
     content = read_json(reply)
@@ -124,6 +145,19 @@ def session_info(content: Mapping[str, Any]) -> SessionInfo:
         )
     except KeyError as error:
         raise UnexpectedReplyError(f"the session's view has no {error}") from error
+
+
+def member_list(content: Mapping[str, Any]) -> MemberList:
+    """Read who has arrived."""
+    there = content["members"]
+    return MemberList(
+        cycle=content["cycle"],
+        finished=content["finished"],
+        expected=content["expected"],
+        arrived=[entry["member"] for entry in there],
+        failed=[entry["member"] for entry in there if entry["failed"]],
+        missing=list(content["missing"]),
+    )
 
 
 def _samples(content: Mapping[str, Any]) -> Array:

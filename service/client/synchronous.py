@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import numpy.typing as npt
 
 from service.client import calls
+from service.client import coupling as coupling_calls
 from service.client.errors import TransportError
+from service.client.events import Event, Following
 from service.client.messages import Reply, Request, Steps, T
 from service.client.results import (
     AnalysisResult,
     CycleRecord,
     CycleResult,
+    MemberList,
     SessionInfo,
 )
 from service.client.retry import Attempts, Retry, RetryPolicy
@@ -126,6 +129,15 @@ class Client:
         """The service's own account of its dependencies."""
         return self.run(calls.ready())
 
+    def events(self, session_id: str, after: str | None = None) -> Iterator[Event]:
+        """What happens to a session, until it is gone; see ``Session.events``."""
+        following = Following(session_id, after, self._policy)
+        while not following.done:
+            for item in self._transport.stream(following.request()):
+                yield from following.take(item)
+            if not following.done:
+                time.sleep(following.pause())
+
     def run(self, steps: Steps[T]) -> T:
         """Carry out a call of :mod:`service.client.calls`."""
         try:
@@ -137,6 +149,7 @@ class Client:
             return result
 
     def _exchange(self, request: Request) -> Reply:
+        time.sleep(request.delay)
         attempts = Attempts(self._policy, request)
         while True:
             outcome = self._transport.send(request)
@@ -253,6 +266,108 @@ class Session:
             calls.update_session(self.id, expected_version, changes)
         )
         return self.info
+
+    def put_member(
+        self,
+        member: int,
+        forecast_state: npt.ArrayLike,
+        simulated_measurement: Observation,
+        *,
+        number: int | None = None,
+    ) -> bool:
+        """Send one member of the next cycle, from this or any other process.
+
+        Args:
+            member: its row in the ensemble, from 0.
+            forecast_state: ``(dx,)``; NaN says that its simulation failed.
+            simulated_measurement: ``(dy,)``.
+            number: of the cycle, if not the next.
+
+        Returns:
+            Whether it was there before: the first reply was lost, say.
+
+        Raises:
+            MemberConflictError: when it is there and was another one.
+            MemberLateError: when its cycle is finished without it.
+        """
+        wanted = self.current_cycle + 1 if number is None else number
+        return self._client.run(
+            coupling_calls.put_member(
+                self.id, wanted, member, forecast_state, simulated_measurement
+            )
+        )
+
+    def members(self, number: int | None = None) -> MemberList:
+        """Who has arrived for the next cycle, or is in a finished one."""
+        wanted = self.current_cycle + 1 if number is None else number
+        return self._client.run(coupling_calls.members(self.id, wanted))
+
+    def take_back(self, member: int, *, number: int | None = None) -> None:
+        """Take a member back, to send another one in its place."""
+        wanted = self.current_cycle + 1 if number is None else number
+        self._client.run(coupling_calls.take_back(self.id, wanted, member))
+
+    def gather(
+        self,
+        observation: Observation,
+        *,
+        options: Any = None,
+        coupling: Mapping[str, Any] | None = None,
+        timeout: float = 0.0,
+        number: int | None = None,
+    ) -> CycleResult:
+        """Assimilate the next cycle with the members that have come one by one.
+
+        Args:
+            observation: ``(dy,)``; NaN or ``None`` where nothing was observed.
+            options: for this cycle only, over those of the session.
+            coupling: ``members``, ``minimum_members``, ``deadline_seconds`` and
+                ``missing`` for this cycle only, over those of the session.
+            timeout: seconds to wait for members that are still to come.
+            number: of the cycle, if not the next.
+
+        Raises:
+            MembersMissingError: when too few have arrived by then; nothing changed.
+        """
+        wanted = self.current_cycle + 1 if number is None else number
+        result = self._client.run(
+            coupling_calls.gather(
+                self.id, wanted, observation, options, coupling, timeout
+            )
+        )
+        self.current_cycle = max(self.current_cycle, result.cycle)
+        return result
+
+    def wait_for_analysis(
+        self, cycle: int | None = None, *, timeout: float = 600.0
+    ) -> Array:
+        """Samples ``(n_samples, dx)`` of a cycle, once it is finished.
+
+        Args:
+            cycle: its number; the next by default.
+            timeout: seconds to wait.
+
+        Raises:
+            CycleNotFoundError: when it is not there in time.
+        """
+        wanted = self.current_cycle + 1 if cycle is None else cycle
+        samples = self._client.run(
+            coupling_calls.wait_for_analysis(self.id, wanted, timeout)
+        )
+        self.current_cycle = max(self.current_cycle, wanted)
+        return samples
+
+    def events(self, *, after: str | None = None) -> Iterator[Event]:
+        """What happens to the session, as it happens, until it is gone.
+
+        The connection is made again when it breaks, and what happened in between is
+        told then.
+
+        Args:
+            after: ``id`` of the last event that is known; ``"0.0"`` tells everything
+                from the beginning, ``None`` begins now.
+        """
+        return self._client.events(self.id, after)
 
     def delete(self) -> None:
         """Delete the session and everything kept of it; once more does no harm."""

@@ -7,6 +7,7 @@ a :class:`TransportError` as a value, because whoever decides on repeating wants
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,6 +68,18 @@ class SyncTransport:
         except httpx.HTTPError as error:
             return _translate(error, self._endpoint, request)
 
+    def stream(self, request: Request) -> Iterator[bytes | Outcome]:
+        """Send once; bytes as they come, then a refusal or how it broke, if it did."""
+        try:
+            with self._http.stream(**_arguments(request)) as response:
+                if response.status_code != 200:
+                    response.read()
+                    yield _reply(response)
+                    return
+                yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            yield _translate(error, self._endpoint, request)
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -85,6 +98,19 @@ class AsyncTransport:
             return _reply(await self._http.request(**_arguments(request)))
         except httpx.HTTPError as error:
             return _translate(error, self._endpoint, request)
+
+    async def stream(self, request: Request) -> AsyncIterator[bytes | Outcome]:
+        """Send once; bytes as they come, then a refusal or how it broke, if it did."""
+        try:
+            async with self._http.stream(**_arguments(request)) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    yield _reply(response)
+                    return
+                async for chunk in response.aiter_bytes():
+                    yield chunk
+        except httpx.HTTPError as error:
+            yield _translate(error, self._endpoint, request)
 
     async def close(self) -> None:
         """Close the connections."""

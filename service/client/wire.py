@@ -34,9 +34,9 @@ def form(
     Raises:
         UsageError: for an array that does not hold numbers.
     """
-    numbers = {name: _numbers(name, values) for name, values in arrays.items()}
+    found = {name: numbers(name, values) for name, values in arrays.items()}
     try:
-        return encode_body(numbers, _plain(params))
+        return encode_body(found, _plain(params))
     except TypeError as error:
         raise UsageError(f"cannot be sent as JSON: {error}") from error
 
@@ -114,7 +114,7 @@ def read_timing(reply: Reply) -> dict[str, float]:
     return timing
 
 
-def _numbers(name: str, values: Observation) -> npt.NDArray[Any]:
+def numbers(name: str, values: Observation) -> npt.NDArray[Any]:
     """An array of real numbers; ``None`` in it is a missing one (NaN)."""
     try:
         array = np.asarray(values)
@@ -125,6 +125,12 @@ def _numbers(name: str, values: Observation) -> npt.NDArray[Any]:
     if array.dtype.kind not in "fiu":
         raise UsageError(f"{name}: got {array.dtype} values, wanted real numbers")
     return array
+
+
+def with_nulls(values: npt.NDArray[Any]) -> list[float | None]:
+    """Numbers for JSON, a missing one as null."""
+    flat = values.astype(np.float64).reshape(-1).tolist()
+    return [None if math.isnan(value) else value for value in flat]
 
 
 def _plain(value: Any) -> Any:

@@ -43,6 +43,7 @@ from service.sessions.models import (
     SessionSpec,
 )
 from service.sessions.reading import Reading
+from service.sessions.requests import as_vector
 from service.sessions.watching import Watching
 from service.stores.clocks import SteadyClock
 from service.stores.codec import pack_array
@@ -274,7 +275,8 @@ class Sessions:
             k: the cycle, from 1; the lock and the idempotency key in one.
             forecast_states: ``(N, dx)``.
             simulated_measurements: ``(N, dy)``.
-            observation: ``(dy,)``; NaN is a missing entry.
+            observation: ``(dy,)``, or one row or column of so many; NaN is a missing
+                entry.
             options: laid over the session's options for this cycle alone.
             known: the session as it was a moment ago; spares reading it once more.
 
@@ -290,7 +292,7 @@ class Sessions:
             cycle=k,
             forecast_states=forecast_states,
             simulated_measurements=simulated_measurements,
-            observation=observation,
+            observation=as_vector(observation),
             options=check_document("options", options or {}),
         )
         result = await self._cycling.put(request, known)

@@ -110,9 +110,14 @@ def check_vector(name: str, array: Array, size: int) -> Array:
     Raises:
         SessionInputError: for another shape.
     """
-    flat = array.reshape(-1) if 1 in array.shape and array.ndim == 2 else array
+    flat = as_vector(array)
     _check_shape(name, flat, (size,))
     return flat
+
+
+def as_vector(array: Array) -> Array:
+    """A single row or column as what it holds; anything else as it is."""
+    return array.reshape(-1) if array.ndim == 2 and 1 in array.shape else array
 
 
 def check_ensemble(ensemble: Array, state_dim: int) -> None:

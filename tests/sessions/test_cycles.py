@@ -134,7 +134,7 @@ async def test_a_cycle_that_is_no_number_is_refused(
         ("simulated_measurements", forecast(1, dy=3)),
         ("simulated_measurements", (np.zeros((4, 3)), np.zeros((5, 2)), np.zeros(2))),
         ("observation", (np.zeros((4, 3)), np.zeros((4, 2)), np.zeros(3))),
-        ("observation", (np.zeros((4, 3)), np.zeros((4, 2)), np.zeros((1, 2)))),
+        ("observation", (np.zeros((4, 3)), np.zeros((4, 2)), np.zeros((2, 2)))),
     ],
 )
 async def test_arrays_that_do_not_fit_are_refused_by_name(
@@ -270,3 +270,16 @@ async def test_some_members_of_an_analysis(
         part = await sessions.analysis("t", session.id, 0, members)
         assert part.tobytes() == whole[members].tobytes()
         assert part.shape == whole[members].shape
+
+
+async def test_an_observation_may_be_a_row_or_a_column(
+    sessions: Sessions, session: Session
+) -> None:
+    states, simulated, observation = forecast(1)
+    first = await sessions.put_cycle(
+        "t", session.id, 1, states, simulated, observation.reshape(1, -1)
+    )
+    for shaped in (observation, observation.reshape(-1, 1)):
+        again = await sessions.put_cycle("t", session.id, 1, states, simulated, shaped)
+        assert again.replayed
+        assert again.cycle == first.cycle

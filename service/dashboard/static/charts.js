@@ -159,7 +159,7 @@ export function draw(spec, { width, height }) {
   // Cycles close together get smaller dots.
   box.room = spec.xTick === "real" ? Infinity : Math.max(1.5, 0.45 * (x(1) - x(0)));
   const y = clipped(scale(spec.y, [box.bottom, box.top], log), spec.y);
-  const xTicks = spec.xTicks ?? (spec.xTick === "real" ? ticks : wholeTicks)(...spec.x, Math.floor((box.right - box.left) / 70));
+  const xTicks = spec.xTicks ?? (spec.xTick === "real" ? ticks : wholeTicks)(...spec.x, Math.floor((box.right - box.left) / 55));
   const svg = s("svg", {
     class: "chart", width, height, viewBox: `0 0 ${width} ${height}`,
     role: "img", "aria-label": spec.label,

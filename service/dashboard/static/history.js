@@ -73,7 +73,8 @@ export class History {
     }
     const fresh = await this.#read(known, this.view.cycle);
     this.cycles.push(...fresh);
-    return fresh.length > 0 || before === null || before.version !== this.view.version;
+    const staged = (view) => view?.members_staged?.length ?? 0;
+    return fresh.length > 0 || before?.version !== this.view.version || staged(before) !== staged(this.view);
   }
 
   /** One window further back. */

@@ -8,7 +8,7 @@ const LONGEST = 8000;
 // Without events; and with them, in case a connection died without telling.
 const POLL = 3000;
 const GLANCE = 30_000;
-const KINDS = ["session", "cycle", "member", "members", "gone", "deleted", "message"];
+const KINDS = ["session", "member", "warning", "cycle", "gone"];
 
 /**
  * @param id of the session

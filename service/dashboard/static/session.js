@@ -205,6 +205,7 @@ class SessionPage {
       ["Members", count(view.members)],
       ["States", count(view.state_dim)],
       ["Measurements", count(view.measurement_dim)],
+      ["Waiting for the next cycle", view.members_staged?.length ? plural(view.members_staged.length, "member") : null],
       ["Last change", h("time", { datetime: view.updated_at, title: moment(view.updated_at) }, relative(view.updated_at))],
       ["Expires", h("time", { datetime: view.expires_at, title: moment(view.expires_at) }, relative(view.expires_at))],
       ["Session", h("code", {}, view.id)],

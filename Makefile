@@ -4,13 +4,14 @@
 #   make demo            the whole job, on the embedded store
 #   make serve           start the service on http://127.0.0.1:8000
 #   make test            all tests, a real Redis server included
+#   make examples        a simulator in each language that this machine has
 #
 # PYTHON=... chooses the interpreter; ARGS="..." is passed on to the command.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test lint format lock image clean
+.PHONY: help demo serve test examples lint format lock image clean
 
 VENV := .venv
 BUILD := requirements-build.lock pyproject.toml scripts/setup.sh
@@ -34,6 +35,15 @@ serve: $(VENV)/.ready-demo  ## start the service on the embedded store
 
 test: $(VENV)/.ready-dev  ## run all tests, against a real Redis server too
 	@scripts/test.sh $(ARGS)
+
+examples: $(VENV)/.ready-demo  ## couple a simulator in each language at hand
+	@examples/run_all.sh $(ARGS)
+
+example-%: $(VENV)/.ready-demo
+	@examples/$*/run.sh
+
+bench: $(VENV)/.ready-dev  ## measure speed, write docs/performance.md
+	@$(VENV)/bin/python -m benchmarks $(or $(ARGS),all)
 
 lint: $(VENV)/.ready-dev  ## style and types
 	@$(VENV)/bin/ruff check .

@@ -39,6 +39,8 @@ SINGLE_KERNEL = 1e-7
 # One batch's logits stay in cache: at most this many, and so many rows.
 BATCH_LOGITS = 2**17
 BATCH_ROWS = (16, 512)
+# With fewer, starting a thread costs more than it saves.
+BATCHES_PER_THREAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +218,11 @@ def _in_batches(task: Task, sampler: str, seed: int, threads: int) -> Draws:
         return draws.evaluations
 
     batches = range(-(-total // rows))
-    if min(threads, len(batches)) < 2:
+    threads = min(threads, len(batches) // BATCHES_PER_THREAD)
+    if threads < 2:
         evaluations = [fill(batch) for batch in batches]
     else:
-        with ThreadPoolExecutor(min(threads, len(batches))) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             evaluations = list(pool.map(fill, batches))
     return Draws(samples, evaluations[0])
 

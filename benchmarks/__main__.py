@@ -1,0 +1,36 @@
+"""Run the measurements and write them into the documentation.
+
+python -m benchmarks engine             tables, CSV, pictures (under ten minutes)
+python -m benchmarks service            latencies and throughput over HTTP
+python -m benchmarks all --short        a look at everything, in seconds
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before NumPy is loaded: one BLAS thread for every side.
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import argparse  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from benchmarks import report  # noqa: E402
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", choices=["engine", "service", "all"])
+    parser.add_argument("--short", action="store_true", help="few sizes, few rounds")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="write here")
+    given = parser.parse_args()
+    if given.what in ("engine", "all"):
+        report.engine(given.docs, short=given.short)
+    if given.what in ("service", "all"):
+        report.service(given.docs, short=given.short)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""The engine beside the paper's configuration and beside the floor."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import floor, paper
+from benchmarks.law import Yardstick
+from benchmarks.measure import peak_bytes, side_by_side, wall_seconds
+from benchmarks.problems import Problem, problem
+from ccdm_engine import Analysis, AnalysisOptions, assimilate
+from ccdm_engine.mixture import Mixture
+from ccdm_engine.pairs import screen
+from ccdm_engine.sampling import PRUNED_WEIGHT, sample
+from ccdm_engine.selection import choose
+from ccdm_engine.streams import normal_points
+
+SEED = 7
+# Growth with members, and with variables. The paper's configuration takes minutes, or
+# gigabytes, beyond PAPER_WORK = N^2 dx; rk45 and sde are run where it is.
+CASES = [(n, dx) for dx in (3, 40) for n in (100, 250, 1000, 2500, 10_000)]
+CASES += [(n, 1) for n in (100, 1000)] + [(100, 1000), (100, 100_000)]
+SHORT_CASES = [(100, 3), (100, 40)]
+PAPER_WORK = 1000**2 * 50
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method on one problem."""
+
+    members: int
+    dimension: int
+    method: str
+    seconds: float
+    times_faster_than_paper: float | None
+    times_the_floor: float | None
+    score_evaluations: int
+    distance: float | None
+    peak_mib: float | None
+
+
+def rows(cases: Sequence[tuple[int, int]], rounds: int) -> Iterator[Row]:
+    """All methods on all problems."""
+    for members, dimension in cases:
+        yield from _case(problem(members, dimension), rounds)
+
+
+def _case(of: Problem, rounds: int) -> Iterator[Row]:
+    members, dimension = of.states.shape
+    affordable = members**2 * dimension <= PAPER_WORK
+    samplers = ["ode", "exact"] + (["sde", "rk45"] if affordable else [])
+    mixture = of_problem(of)
+    latents = normal_points(SEED, members, dimension)
+    calls: dict[str, Callable[[], Any]] = {}
+    if affordable:
+        calls["paper (a)"] = lambda: paper.sample(of, SEED)
+    for name in samplers:
+        calls[name] = _sampling(of, mixture, name)
+    calls["ode, whole call"] = _whole(of, "ode")
+    kept = mixture.pruned(PRUNED_WEIGHT).weights.size
+    evaluations = sample(mixture, of.options("ode"), latents, SEED).evaluations
+    inside = min(dimension, kept - 1)
+    calls["floor (c)"] = floor.products(members, kept, inside, evaluations)
+    seconds = side_by_side(calls, rounds=rounds)
+    facts = _facts(of, samplers, affordable)
+    for name, best in seconds.items():
+        known = facts.get(name, (evaluations if "ode" in name else 0, None, None))
+        yield Row(
+            members,
+            dimension,
+            name,
+            best,
+            seconds["paper (a)"] / best if affordable else None,
+            best / seconds["floor (c)"],
+            *(known if name != "floor (c)" else (evaluations, None, None)),
+        )
+
+
+def of_problem(of: Problem) -> Mixture:
+    """The mixture that the problem's options stand for."""
+    return Mixture(of.states, np.log(of.weights + 1e-300), of.state_bandwidth)
+
+
+def _sampling(of: Problem, mixture: Mixture, sampler: str) -> Callable[[], Any]:
+    """Latents drawn and transported: what the paper's configuration does too."""
+    options = of.options(sampler)
+    shape = of.states.shape
+
+    def run() -> Any:
+        fresh = Mixture(mixture.centres, mixture.log_weights, mixture.bandwidth)
+        return sample(fresh, options, normal_points(SEED, *shape), SEED)
+
+    return run
+
+
+def _whole(of: Problem, sampler: str) -> Callable[[], Analysis]:
+    """The public call: checks, weights, sampling, diagnostics."""
+    options = of.options(sampler)
+    return lambda: assimilate(
+        of.states, of.simulated, of.observation, options=options, seed=SEED
+    )
+
+
+def _facts(
+    of: Problem, samplers: Sequence[str], affordable: bool
+) -> dict[str, tuple[int, float, float]]:
+    """Score evaluations, distance to the exact law and peak memory (MiB)."""
+    members = of.states.shape[0]
+    yardstick = Yardstick(of, members)
+    found = {}
+    for name in samplers:
+        analysis = _whole(of, name)()
+        found[name] = (
+            analysis.diagnostics.score_evaluations,
+            yardstick.distance(analysis.samples),
+            peak_bytes(_whole(of, name)) / 2**20 if name != "rk45" else 0.0,
+        )
+    found["ode, whole call"] = found["ode"]
+    if affordable:
+        samples, evaluations = paper.sample(of, SEED)
+        peak = peak_bytes(lambda: paper.sample(of, SEED)) if members <= 250 else 0
+        found["paper (a)"] = (evaluations, yardstick.distance(samples), peak / 2**20)
+    return {
+        name: (count, distance, peak or None)  # type: ignore[misc]
+        for name, (count, distance, peak) in found.items()
+    }
+
+
+def second_core(members: int, dimension: int, rounds: int) -> dict[str, float]:
+    """Time on the wall of the sampling with one thread and with two."""
+    of = problem(members, dimension)
+    mixture, options = of_problem(of), of.options("ode")
+    latents = normal_points(SEED, members, dimension)
+
+    def with_threads(threads: int) -> Callable[[], Any]:
+        return lambda: sample(mixture, options, latents, SEED, threads)
+
+    return side_by_side(
+        {"one thread": with_threads(1), "two threads": with_threads(2)},
+        rounds=rounds,
+        clock=wall_seconds,
+    )
+
+
+def choosing(members: int, dimension: int, rounds: int) -> dict[str, float]:
+    """Automatic choice of the model beside the sampling of the benchmark's model."""
+    of = problem(members, dimension)
+    pairs = screen(of.states, of.simulated, of.observation)
+    return side_by_side(
+        {
+            "choice": lambda: choose(pairs, AnalysisOptions()),
+            "sampling": _sampling(of, of_problem(of), "ode"),
+            "whole call, all automatic": lambda: assimilate(
+                of.states, of.simulated, of.observation, seed=SEED
+            ),
+        },
+        rounds=rounds,
+    )
+
+
+def many_variables(members: int, dimension: int, rounds: int) -> dict[str, float]:
+    """The whole call beside what no method can do without, and memory over input."""
+    of = problem(members, dimension)
+    with tempfile.TemporaryDirectory(dir=_memory_folder()) as folder:
+        path = Path(folder) / "states.npy"
+
+        def necessary() -> None:
+            np.save(path, of.states)
+            states = np.load(path)
+            products = states @ states.T
+            np.save(path, products @ states)
+
+        found = side_by_side(
+            {"reading, writing, two products": necessary, "whole": _whole(of, "ode")},
+            rounds=rounds,
+        )
+    given = of.states.nbytes + of.simulated.nbytes
+    found["peak memory over input"] = peak_bytes(_whole(of, "ode")) / given
+    return found
+
+
+def _memory_folder() -> str | None:
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def as_table(found: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows as dictionaries, for CSV."""
+    return [asdict(row) for row in found]

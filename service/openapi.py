@@ -56,6 +56,7 @@ MODELS: tuple[type[BaseModel], ...] = (
 )
 _ALWAYS = (
     *("bad-request", "unauthorized", "forbidden", "unknown-host", "head-too-large"),
+    "head-timeout",
     *("invalid-parameters", "too-many-requests", "internal"),
 )
 _DESCRIPTION = """\

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from ccdm_engine.version import __version__
 from service.cli.output import CommandError, leave
 from service.cli.sessions_commands import Json, Tenant, sessions
 
@@ -52,6 +51,9 @@ def run() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
+        # The engine brings NumPy along, which --help has no use for.
+        from ccdm_engine.version import __version__
+
         typer.echo(f"ccdm {__version__}")
         raise typer.Exit
 
@@ -94,6 +96,18 @@ def check(store: StoreUrl = None, url: Url = None, api_key: ApiKey = None) -> No
     from service.cli.check import run_checks
 
     raise typer.Exit(run_checks(store=store, url=url, api_key=api_key))
+
+
+@app.command()
+def settings(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="As a page of documentation.")
+    ] = False,
+) -> None:
+    """Show every setting, what it means and what it is here."""
+    from service.cli.settings import show_settings
+
+    show_settings(markdown=markdown)
 
 
 @app.command()

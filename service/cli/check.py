@@ -86,7 +86,8 @@ def _installation() -> Iterator[Finding]:
     yield _package(
         "matplotlib",
         "warning",
-        "is missing; ccdm demo needs it: pip install ccdm[demo]",
+        "is missing; ccdm demo needs it: pip install '.[demo]' in this project's "
+        "folder",
     )
     yield _blas()
 

@@ -7,10 +7,12 @@ from html import escape
 from http import HTTPStatus
 from pathlib import Path
 
-from fastapi import APIRouter
+import orjson
+from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from service.media.types import JSON
 from service.problem_types import TYPES, ProblemType
 
 STATIC = Path(__file__).parent.parent / "static"
@@ -20,13 +22,26 @@ _POLICY = {
     "style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 }
 
+_PLACES = {
+    "analyses": "/v1/analyses",
+    "sessions": "/v1/sessions",
+    "documentation": "/docs",
+    "openapi": "/openapi.json",
+    "dashboard": "/dashboard",
+    "problems": "/problems",
+    "health": "/readyz",
+}
+
 router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def root() -> Response:
-    """Show people the documentation."""
-    return RedirectResponse("docs", headers=_POLICY)
+async def root(request: Request) -> Response:
+    """Show people the documentation, and programs where everything is."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("docs", headers=_POLICY)
+    facts = {"service": "ccdm", "version": request.app.version, **_PLACES}
+    return Response(orjson.dumps(facts), headers={"Vary": "Accept"}, media_type=JSON)
 
 
 @router.get("/docs")

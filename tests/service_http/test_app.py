@@ -67,7 +67,7 @@ def test_the_document_is_openapi_31_and_whole(document: dict[str, Any]) -> None:
     for schema in schemas.values():
         Draft202012Validator.check_schema(schema)
     names = [name for name, _ in operations(document)]
-    assert len(set(names)) == len(names) == 16
+    assert len(set(names)) == len(names) == 17
 
 
 def test_every_operation_tells_its_bodies_and_answers(document: dict[str, Any]) -> None:
@@ -95,8 +95,8 @@ def test_every_operation_tells_its_bodies_and_answers(document: dict[str, Any]) 
 
 def test_every_problem_is_documented_somewhere(document: dict[str, Any]) -> None:
     linked = set(re.findall(r"\(/problems/([\w-]+)\)", str(document)))
-    # These two have no operation: they are about paths and methods that do not exist.
-    assert linked == set(TYPES) - {"not-found", "method-not-allowed"}
+    # This one has no operation: it is about methods that do not exist.
+    assert linked == set(TYPES) - {"method-not-allowed"}
 
 
 def test_answers_are_as_documented(
@@ -149,8 +149,13 @@ def test_pages_need_nothing_from_elsewhere(http: httpx.Client, page: str) -> Non
 
 
 def test_the_root_leads_to_the_documentation(http: httpx.Client) -> None:
-    answer = http.get("/", follow_redirects=True)
+    browser = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+    answer = http.get("/", headers=browser, follow_redirects=True)
     assert answer.url.path == "/docs"
+    facts = http.get("/").json()
+    assert facts["service"] == "ccdm"
+    for place in set(facts) - {"service", "version", "analyses"}:
+        assert http.get(facts[place]).status_code == 200, place
 
 
 def test_vendored_files_come_with_their_licence() -> None:

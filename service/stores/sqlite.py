@@ -7,6 +7,7 @@ transaction, synced to the disk before it is acknowledged.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -33,7 +34,9 @@ from service.stores.protocol import (
 )
 from service.stores.sqlite_imports import SqliteImports
 from service.stores.sqlite_parts import SqliteParts
+from service.stores.sqlite_reserve import Reserve
 from service.stores.sqlite_schema import (
+    checkpoint,
     connect,
     create_file,
     ensure_schema,
@@ -82,6 +85,7 @@ class SqliteStore(SqliteImports, SqliteParts):
         self._guard = threading.Lock()
         self._inode = 0
         self._swept_at = 0.0
+        self._reserve = Reserve(self.path)
 
     async def open(self) -> None:
         """Create the file where needed and check that it is ours.
@@ -94,6 +98,7 @@ class SqliteStore(SqliteImports, SqliteParts):
         self._readers = ThreadPoolExecutor(_READERS, "ccdm-sqlite-read")
         try:
             await self._run(self._writer, ensure_schema, create=True)
+            await self._run(self._writer, lambda _: self._reserve.fill())
         except BaseException:
             await self.close()
             raise
@@ -187,7 +192,7 @@ class SqliteStore(SqliteImports, SqliteParts):
             with transaction(db):
                 return rows.delete(db, tenant, sid, expected_version, now)
 
-        return await self._write(write)
+        return await self._write(write, frees=True)
 
     async def list(self, tenant: str, *, after: str | None, limit: int) -> Page:
         """Live sessions of a tenant whose names sort after ``after``."""
@@ -202,16 +207,32 @@ class SqliteStore(SqliteImports, SqliteParts):
     async def _read(self, work: Work[Result]) -> Result:
         return await self._run(self._readers, work)
 
-    async def _write(self, work: Work[Result]) -> Result:
+    async def _write(self, work: Work[Result], *, frees: bool = False) -> Result:
         try:
             result = await self._run(self._writer, work)
-        except StoreFull:
-            # Expired sessions may be all that is in the way.
-            if not await self._run(self._writer, self._make_room):
-                raise
-            result = await self._run(self._writer, work)
+        except StoreFull as error:
+            result = await self._squeezed(work, error, frees=frees)
         self._sweep_later()
         return result
+
+    async def _squeezed(
+        self, work: Work[Result], error: StoreFull, *, frees: bool
+    ) -> Result:
+        """The same work, once there is room; what frees some may use the reserve."""
+
+        def spending(db: sqlite3.Connection) -> Result:
+            with self._reserve.spent():
+                result = work(db)
+                checkpoint(db)
+                return result
+
+        for means in (checkpoint, self._make_room):
+            with contextlib.suppress(StoreError):
+                if await self._run(self._writer, means):
+                    return await self._run(self._writer, work)
+        if not frees:
+            raise error
+        return await self._run(self._writer, spending)
 
     async def _run(
         self,
@@ -264,6 +285,7 @@ class SqliteStore(SqliteImports, SqliteParts):
         try:
             if self._sweep(self._connection(create=False)):
                 self._swept_at = 0.0
+            self._reserve.fill()
         except (sqlite3.Error, OSError, StoreError) as error:
             _log.warning("expired sessions could not be cleared: %s", error)
 
@@ -274,5 +296,9 @@ class SqliteStore(SqliteImports, SqliteParts):
 
     def _make_room(self, db: sqlite3.Connection) -> bool:
         """Whether anything that has expired could go at once."""
-        with transaction(db):
-            return rows.sweep(db, self._clock())
+        with self._reserve.spent():
+            with transaction(db):
+                swept = rows.sweep(db, self._clock())
+            if swept:
+                checkpoint(db)
+        return swept

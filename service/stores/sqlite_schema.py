@@ -73,6 +73,9 @@ _LATER: dict[int, tuple[str, ...]] = {
     ),
 }
 _WAL_LIMIT_BYTES = 64 << 20
+# Only ENOSPC is a full disk to SQLite; a quota of the user or a limit on the size of
+# files is an error of writing.
+_CANNOT_GROW = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def create_file(path: Path) -> None:
@@ -161,6 +164,16 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def checkpoint(db: sqlite3.Connection) -> bool:
+    """Whether the log ahead is in the file now, and can be used from its beginning."""
+    try:
+        busy, _, _ = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    except sqlite3.OperationalError:
+        # The file itself has to grow first, and cannot.
+        return False
+    return not busy
+
+
 def is_busy(error: sqlite3.Error) -> bool:
     """Whether another connection has the file locked."""
     return _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -171,6 +184,8 @@ def translated(error: sqlite3.Error) -> StoreError:
     code = _primary(error)
     if code == sqlite3.SQLITE_FULL:
         return StoreFull("the disk or the file's size limit")
+    if getattr(error, "sqlite_errorcode", None) in _CANNOT_GROW:
+        return StoreFull("the file cannot grow: a quota, a limit, or a failing disk")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreCorrupt(f"the file is damaged or not a store ({error})")
     if is_busy(error):

@@ -15,7 +15,7 @@ from service.cli.experiment import Plan, list_experiments, run_experiment
 from service.cli.output import USAGE, CommandError
 from service.cli.study.methods import LETKF_RADIUS, parse
 from service.cli.study.records import COLUMNS, Records, chosen
-from service.cli.study.tables import interval, summarise
+from service.cli.study.tables import flatness, interval, summarise
 from service.cli.study.work import Task, perform, transport
 
 
@@ -84,8 +84,16 @@ def test_runs_are_kept_summed_up_and_drawn(plan, capsys):
         ("enkf", "20"),
         ("letkf:inflation=1.02", "20"),
     ]
-    values = [float(r["rmse"]) for r in kept if r["method"] == "enkf"][:2]
-    assert float(summary[0]["rmse"]) == pytest.approx(np.mean(values))
+    first = [r for r in kept if r["method"] == "enkf"][:2]
+    assert float(summary[0]["rmse"]) == pytest.approx(
+        np.mean([float(r["rmse"]) for r in first])
+    )
+    freedom = sum(float(r["rank_bins"]) - 1 for r in first)
+    assert freedom == 20, "ranks 0 to 10 of either seed"
+    assert float(summary[0]["rank_chi_square_over_df"]) == pytest.approx(
+        sum(float(r["rank_chi_square"]) for r in first) / freedom
+    )
+    assert 0 <= float(summary[0]["rank_p_value"]) <= 1
     out = capsys.readouterr().out
     assert "8 runs, 0 of them on file" in out
     assert "EnKF, no inflation" in out
@@ -142,6 +150,7 @@ def test_distance_to_the_exact_posterior_of_the_toy(plan, capsys):
     run_experiment(toy)
     kept = rows(plan.output / "TOY_01" / "runs.csv")
     assert all(0 < float(row["w2"]) < 3 for row in kept)
+    assert {row["reference_ess"] for row in kept} == {"inf"}, "the toy's is exact"
     assert (plan.output / "TOY_01" / "ensembles.png").exists()
     assert "W2" in capsys.readouterr().out
 
@@ -190,6 +199,24 @@ def test_the_interval_is_students():
     assert found.half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
     assert str(found) == "2.000 ± 2.484"
     assert str(interval([1.5])) == "1.500"
+
+
+def test_chi_squares_of_seeds_add_up():
+    # Mean of chi-square is its degrees of freedom; the median of 2 of them is 2 ln 2.
+    found = flatness([math.log(2), math.log(2)], [2, 2])
+    assert found.ratio == pytest.approx(math.log(2))
+    assert found.p_value == pytest.approx(0.5)
+    assert math.isnan(flatness([0.0], [1]).p_value)
+
+
+def test_runs_of_an_older_layout_are_set_aside(plan):
+    folder = plan.output / "L63_02"
+    folder.mkdir()
+    old = "setting,method,failure\nL63_02,enkf,\n"
+    (folder / "runs.csv").write_text(old)
+    run_experiment(plan)
+    assert len(rows(folder / "runs.csv")) == 8
+    assert (folder / "runs.old.csv").read_text() == old
 
 
 def test_transport_is_exact_whoever_computes_it(monkeypatch):

@@ -6,6 +6,7 @@
     ccdm:radius=6:inflation=1.02           localized with the coordinates of the setting
     ccdm:preconditioner=none:state_bandwidth=0.5:measurement_bandwidth=2
     ccdm-paper:state_bandwidth=1:measurement_bandwidth=4:max_bandwidth=100
+    ccdm_r                                 given R, and exact simulated measurements
     enkf, enkf_r, letkf, etkf, sir, sir_plain
 
 ``radius`` is the localization radius; every other word is a field of
@@ -27,6 +28,7 @@ from service.cli.output import USAGE, CommandError
 # Who makes the analysis, and whether it is told R.
 KNOWN: dict[str, tuple[Callable[..., Analysis], bool]] = {
     "ccdm": (assimilate, False),
+    "ccdm_r": (assimilate, True),
     "ccdm-paper": (assimilate, False),
     "enkf": (enkf, False),
     "enkf_r": (enkf_r, True),

@@ -22,9 +22,13 @@ Array = npt.NDArray[np.float64]
 
 COLUMNS = (
     *("setting", "method", "members", "seed", "cycles", "version"),
-    *("rmse", "spread", "crps", "energy", "w2", "ms", "lost", "failure"),
+    *("rmse", "spread", "crps", "energy", "w2", "reference_ess"),
+    *("rank_chi_square", "rank_bins", "ms", "lost", "failure"),
 )
-_NUMBERS = ("rmse", "spread", "crps", "energy", "w2", "ms")
+_NUMBERS = (
+    *("rmse", "spread", "crps", "energy", "w2", "reference_ess"),
+    *("rank_chi_square", "rank_bins", "ms"),
+)
 
 
 class Records:
@@ -40,7 +44,7 @@ class Records:
 
     def rows(self) -> list[dict[str, Any]]:
         """All runs on file; numbers as numbers, the rest as text."""
-        if not self.path.exists():
+        if not self.path.exists() or not self._is_ours():
             return []
         with self.path.open(newline="") as file:
             # A line cut short by a crash has no last column, and is made again.
@@ -61,6 +65,9 @@ class Records:
         path = self.series_path(task)
         path.parent.mkdir(exist_ok=True)
         np.savez_compressed(path, **outcome.series)  # type: ignore[arg-type]
+        if self.path.exists() and not self._is_ours():
+            # Of a version that kept other columns: set aside, not mixed.
+            self.path.replace(self.path.with_suffix(".old.csv"))
         fresh = not self.path.exists()
         whole = fresh or self.path.read_bytes().endswith(b"\n")
         with self.path.open("a", newline="") as file:
@@ -70,6 +77,10 @@ class Records:
             if fresh:
                 writer.writeheader()
             writer.writerow(outcome.row)
+
+    def _is_ours(self) -> bool:
+        with self.path.open(newline="") as file:
+            return next(csv.reader(file), None) == list(COLUMNS)
 
     def series(self, task: Task) -> dict[str, Array]:
         """The series of a run on file; empty when they are not there."""

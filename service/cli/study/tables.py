@@ -13,7 +13,7 @@ import numpy as np
 from rich import box
 from rich.markup import escape
 from rich.table import Table
-from scipy.special import stdtrit
+from scipy.special import chdtrc, stdtrit
 
 from ccdm_engine.twin.experiment import Experiment
 
@@ -38,6 +38,35 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class Flatness:
+    """How far rank histograms are from flat, over seeds.
+
+    Attributes:
+        ratio: chi-square over its degrees of freedom; 1 where ranks are uniform and
+            independent.
+        p_value: of the sum over seeds. Ranks of neighbouring cycles and variables are
+            not independent, so that small values are no proof.
+    """
+
+    ratio: float
+    p_value: float
+
+
+def flatness(chi_squares: Sequence[float], bins: Sequence[float]) -> Flatness:
+    """The test of all histograms together: chi-squares of independent seeds add up.
+
+    Args:
+        chi_squares: of each histogram.
+        bins: how many bins each has; those without counts have one or none.
+    """
+    total = float(np.sum(chi_squares))
+    freedom = float(np.sum(np.asarray(bins, dtype=np.float64) - 1.0))
+    if not freedom > 0:
+        return Flatness(math.nan, math.nan)
+    return Flatness(total / freedom, float(chdtrc(freedom, total)))
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One method at one ensemble size, over seeds.
 
@@ -45,6 +74,7 @@ class Line:
         lost: runs that lost the truth, those that broke down among them.
         broken: runs that did not reach the end; the scores leave them out.
         calibration: spread over RMSE, of the means.
+        flatness: of the rank histograms.
     """
 
     method: str
@@ -54,6 +84,7 @@ class Line:
     broken: int
     scores: dict[str, Interval]
     calibration: float
+    flatness: Flatness
     milliseconds: float
 
 
@@ -89,6 +120,10 @@ def _line(method: str, members: int, group: Sequence[dict[str, Any]]) -> Line:
         broken=len(group) - len(whole),
         scores=scores,
         calibration=spread.mean / error.mean if error.mean > 0 else math.nan,
+        flatness=flatness(
+            [row["rank_chi_square"] for row in whole],
+            [row["rank_bins"] for row in whole],
+        ),
         milliseconds=float(np.median([row["ms"] for row in group])),
     )
 
@@ -108,7 +143,8 @@ def table(setting: Experiment, lines: Sequence[Line]) -> Table:
     shown.add_column("N", justify="right", min_width=4)
     for score in shown_scores:
         shown.add_column(score.upper(), justify="right", min_width=13)
-    for head, width in (("spread/\nRMSE", 7), ("lost", 5), ("broke", 5), ("ms", 5)):
+    heads = ("spread/\nRMSE", "ranks\nχ²/df", "lost", "broke", "ms")
+    for head, width in zip(heads, (7, 5, 5, 5, 5), strict=True):
         shown.add_column(head, justify="right", min_width=width)
     for line in lines:
         shown.add_row(
@@ -116,6 +152,7 @@ def table(setting: Experiment, lines: Sequence[Line]) -> Table:
             str(line.members),
             *(str(line.scores[score]) for score in shown_scores),
             "" if math.isnan(line.calibration) else f"{line.calibration:.2f}",
+            "" if math.isnan(line.flatness.ratio) else f"{line.flatness.ratio:.3g}",
             f"{line.lost}/{line.seeds}",
             str(line.broken),
             f"{line.milliseconds:.1f}",
@@ -155,6 +192,8 @@ def write(path: Path, lines: Sequence[Line]) -> None:
                 "broken",
                 *heads,
                 "spread_over_rmse",
+                "rank_chi_square_over_df",
+                "rank_p_value",
                 "ms",
             ]
         )
@@ -164,6 +203,8 @@ def write(path: Path, lines: Sequence[Line]) -> None:
                 [
                     *(line.method, line.members, line.seeds, line.lost, line.broken),
                     *(value for pair in pairs for value in pair),
-                    *(line.calibration, line.milliseconds),
+                    line.calibration,
+                    *(line.flatness.ratio, line.flatness.p_value),
+                    line.milliseconds,
                 ]
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,15 +78,24 @@ def perform(task: Task) -> Outcome:
         keep_ensembles=task.reference is not None,
         clock=time.perf_counter,
     )
-    row, series = _summary(task, result), _series(result)
+    histogram = _histogram(result)
+    row, series = _summary(task, result, histogram), _series(result, histogram)
     if task.reference is not None and result.failure is None:
         found = _transport(task, result, task.reference)
         row["w2"] = float(np.mean(found["w2"]))
+        row["reference_ess"] = float(np.median(found["reference_ess"]))
         series |= found
     return Outcome(row, series)
 
 
-def _summary(task: Task, result: Run) -> dict[str, Any]:
+def _histogram(result: Run) -> scores.RankHistogram:
+    ranks = result.ranks[result.burn_in :]
+    return scores.rank_histogram(ranks[ranks >= 0], result.members, bins=RANK_BINS)
+
+
+def _summary(
+    task: Task, result: Run, histogram: scores.RankHistogram
+) -> dict[str, Any]:
     identity = asdict(task)
     del identity["reference"]
     means = {name: result.mean(name) for name in ("rmse", "spread", "crps", "energy")}
@@ -94,16 +104,15 @@ def _summary(task: Task, result: Run) -> dict[str, Any]:
         "version": __version__,
         **means,
         "w2": "",
+        "rank_chi_square": histogram.chi_square,
+        "rank_bins": histogram.counts.size,
         "ms": float(np.nanmedian(result.seconds)) * 1e3 if result.crps.size else "",
         "lost": int(result.lost),
         "failure": result.failure or "",
     }
 
 
-def _series(result: Run) -> dict[str, Array]:
-    ranks = result.ranks[result.burn_in :]
-    ranks = ranks[ranks >= 0]
-    histogram = scores.rank_histogram(ranks, result.members, bins=RANK_BINS)
+def _series(result: Run, histogram: scores.RankHistogram) -> dict[str, Array]:
     return {
         "rmse": result.rmse,
         "spread": result.spread,
@@ -117,7 +126,7 @@ def _transport(task: Task, result: Run, folder: Path) -> dict[str, Array]:
     if result.ensembles is None:
         raise ValueError("W2 needs the ensembles of the run")
     cycles = _transport_cycles(find(task.setting), task.cycles)
-    reference = _reference(task, folder, cycles)
+    reference, effective = _reference(task, folder, cycles)
     distances = [
         transport(result.ensembles[k], reference[place])
         for place, k in enumerate(cycles)
@@ -125,6 +134,7 @@ def _transport(task: Task, result: Run, folder: Path) -> dict[str, Array]:
     shown = cycles[-SHOWN:]
     return {
         "w2": np.array(distances),
+        "reference_ess": effective,
         "shown_cycles": shown.astype(np.float64) + 1,
         "shown_ensembles": result.ensembles[shown],
         "shown_references": reference[-SHOWN:],
@@ -138,9 +148,15 @@ def _transport_cycles(setting: Experiment, cycles: int) -> npt.NDArray[np.intp]:
     return np.linspace(first, cycles - 1, count).round().astype(np.intp)
 
 
-def _reference(task: Task, folder: Path, cycles: npt.NDArray[np.intp]) -> Array:
-    """Reference draws at the transport cycles, ``(cycles, kept, dx)``; made once."""
-    path = folder / f"{task.setting}-{task.seed}-{task.cycles}.npy"
+def _reference(
+    task: Task, folder: Path, cycles: npt.NDArray[np.intp]
+) -> tuple[Array, Array]:
+    """Reference draws at the transport cycles, ``(cycles, kept, dx)``; made once.
+
+    With them the effective size of the particles they were drawn from, ``(cycles,)``:
+    a reference of which little was left is none.
+    """
+    path = folder / f"{task.setting}-{task.seed}-{task.cycles}.npz"
     if not path.exists():
         setting = find(task.setting)
         if setting.name.startswith("TOY"):
@@ -157,11 +173,12 @@ def _reference(task: Task, folder: Path, cycles: npt.NDArray[np.intp]) -> Array:
             )
         folder.mkdir(parents=True, exist_ok=True)
         # Several workers may make the same one: each writes its own, the last stays.
-        own = path.with_name(f"{path.stem}-{task.method}-{task.members}.tmp.npy")
-        np.save(own, made.samples[cycles])
+        own = path.with_name(f"{path.stem}-{os.getpid()}.tmp.npz")
+        samples = made.samples[cycles].astype(np.float32)
+        np.savez(own, samples=samples, effective=made.effective_sample_size[cycles])
         own.replace(path)
-    loaded: Array = np.load(path)
-    return loaded
+    with np.load(path) as loaded:
+        return loaded["samples"].astype(np.float64), loaded["effective"]
 
 
 def transport(ensemble: Array, reference: Array) -> float:

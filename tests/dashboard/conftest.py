@@ -1,4 +1,4 @@
-"""A browser and a service for each module; sessions to look at."""
+"""A browser, a service, and sessions to look at."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ from tests.dashboard.browser import Watched, chromium, watched
 from tests.support.live_session import LiveSession
 from tests.support.servers import Server, serving
 
-# Not for the whole run: its event loop would be in the way of other tests'.
+HISTORY = "A history of 45 cycles"
 Watch = Callable[..., AbstractContextManager[Watched]]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser without a window."""
+    """A browser without a window.
+
+    Not for the whole run: its event loop would be in the way of other tests'.
+    """
     with chromium() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service on loopback, without keys."""
     with serving(tmp_path_factory.mktemp("dashboard")) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[Client]:
     """A client of that service."""
     with Client(server.url) as connected:
@@ -45,9 +48,9 @@ def watch(browser: Browser, server: Server) -> Watch:
     return partial(watched, browser, server.url)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cycled(client: Client) -> LiveSession:
     """A session with a history: gaps, a wild reading, warnings."""
-    live = LiveSession(client, members=40)
+    live = LiveSession(client, members=40, title=HISTORY)
     live.history(45)
     return live

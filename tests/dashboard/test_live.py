@@ -144,5 +144,5 @@ def test_new_sessions_appear_in_the_list(watch: Watch, client: Client) -> None:
         page = found.open()
         heading = page.get_by_role("heading", name="Sessions", level=1)
         expect(heading).to_be_visible()
-        LiveSession(client, metadata={"title": "A new one"})
+        LiveSession(client, title="A new one")
         expect(page.get_by_role("link", name="A new one")).to_be_visible()

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from service.client import Client
-from tests.dashboard.conftest import Watch
+from tests.dashboard.conftest import HISTORY, Watch
 from tests.support.live_session import LiveSession
 from tests.support.servers import Server
 
@@ -43,9 +43,7 @@ def test_pictures_hold_every_cycle(
     ]
     with watch() as found:
         page = found.open(f"#/sessions/{cycled.session.id}")
-        expect(page.get_by_role("heading", level=1)).to_have_text(
-            "Lorenz-63, x and z observed"
-        )
+        expect(page.get_by_role("heading", level=1)).to_have_text(HISTORY)
         fan = panel(page, FAN)
         expect(fan.locator("svg.chart")).to_be_visible()
         assert fan.locator(".plot .dot").count() == len(seen) < len(cycles)
@@ -222,7 +220,7 @@ def test_large_sessions_are_not_downloaded(
 def test_without_cycles_the_page_waits_for_the_first(
     watch: Watch, client: Client
 ) -> None:
-    live = LiveSession(client, metadata={"title": "Fresh"})
+    live = LiveSession(client)
     with watch() as found:
         page = found.open(f"#/sessions/{live.session.id}")
         waiting = page.get_by_role("heading", name="Waiting for the first cycle")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from scipy.stats import binom
 
 from ccdm_engine import AnalysisOptions, assimilate
@@ -129,28 +129,39 @@ def test_warnings_come_with_advice(watch: Watch, tmp_path: Path) -> None:
         expect(warnings).to_have_count(0)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("a,b\n1,2\n3,x\n", "Line 3: “x” is not a number."),
-        ("1,2\n3\n", "Line 2 has 1 values, the first one 2."),
-        ("", "This file is empty."),
-        ("a,b\n", "This file has names, but no numbers."),
-        ("\x93NUMPY", "This is not an npy file."),
-    ],
-)
-def test_files_that_cannot_be_read(
-    watch: Watch, tmp_path: Path, text: str, said: str
+UNREADABLE = {
+    "a,b\n1,2\n3,x\n": "Line 3: “x” is not a number.",
+    "1,2\n3\n": "Line 2 has 1 values, the first one 2.",
+    "": "This file is empty.",
+    "a,b\n": "This file has names, but no numbers.",
+    "\x93NUMPY": "This is not an npy file.",
+}
+
+
+def test_a_file_that_cannot_be_read_is_read_again_when_mended(
+    watch: Watch, tmp_path: Path
 ) -> None:
     path = tmp_path / "states.csv"
-    path.write_bytes(text.encode("latin1"))
     with watch() as found:
         page = found.open("#/try")
         field = page.get_by_label(LABELS[0], exact=True)
-        field.set_input_files(path)
-        expect(page.get_by_text(said)).to_be_visible()
-        expect(field).to_have_attribute("aria-invalid", "true")
-        expect(page.get_by_role("button", name="Run analysis")).to_be_disabled()
+        for text, said in UNREADABLE.items():
+            path.write_bytes(text.encode("latin1"))
+            choose(page, field, path)
+            expect(page.get_by_text(said)).to_be_visible()
+            expect(field).to_have_attribute("aria-invalid", "true")
+            expect(page.get_by_role("button", name="Run analysis")).to_be_disabled()
+        path.write_text("1,2\n3,4\n5,6")
+        choose(page, field, path)
+        expect(page.get_by_text("3 × 2 numbers")).to_be_visible()
+        assert field.get_attribute("aria-invalid") is None
+
+
+def choose(page: Page, field: Locator, path: Path) -> None:
+    """A file as a person chooses it, the same name again and again."""
+    with page.expect_file_chooser() as chooser:
+        field.click()
+    chooser.value.set_files(path)
 
 
 def test_arrays_that_do_not_fit_are_not_sent(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +21,8 @@ Array = npt.NDArray[np.float64]
 
 STEP, STEPS = 0.01, 10
 ERROR = np.array([2.0, 2.0])
-DESCRIPTION: dict[str, Any] = {
-    "names": {
-        "states": ["x", "y", "z"],
-        "measurements": ["convection x", "temperature z"],
-    },
-    "metadata": {
-        "title": "Lorenz-63, x and z observed",
-        "units": {"measurements": ["m/s", "K"]},
-    },
-}
+NAMES = {"states": ["x", "y", "z"], "measurements": ["convection x", "temperature z"]}
+UNITS = {"measurements": ["m/s", "K"]}
 
 
 class LiveSession:
@@ -41,11 +32,16 @@ class LiveSession:
         client: of the service.
         members: ensemble size.
         seed: of truth, noise and session.
-        fields: of the session, over names and metadata.
+        title: what people call the session.
     """
 
     def __init__(
-        self, client: Client, members: int = 60, seed: int = 1, **fields: Any
+        self,
+        client: Client,
+        *,
+        members: int = 60,
+        seed: int = 1,
+        title: str = "Lorenz-63, x and z observed",
     ) -> None:
         self._rng = np.random.default_rng(seed)
         self._truth = _forward(self._rng.standard_normal((1, 3)), 200)
@@ -56,7 +52,8 @@ class LiveSession:
             measurement_dim=2,
             initial_ensemble=states,
             seed=seed,
-            **{**DESCRIPTION, **fields},
+            names=NAMES,
+            metadata={"title": title, "units": UNITS},
         )
 
     def cycle(self, observation: list[float | None] | None = None) -> int:

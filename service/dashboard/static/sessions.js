@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { call } from "./api.js";
 import { count, moment, relative } from "./format.js";
 
-const EVERY = 5000;
+const EVERY = 3000;
 const PAGE = 200;
 
 /** What a session is called: its title, name or experiment, else its id. */

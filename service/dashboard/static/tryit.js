@@ -89,6 +89,8 @@ function fileField(name, label, help, changed) {
     input.removeAttribute("aria-invalid");
     changed(array);
   };
+  // Else a file that was mended and chosen again would not be read again.
+  input.addEventListener("click", () => { input.value = ""; });
   input.addEventListener("change", async () => {
     if (!input.files.length) return;
     try {

@@ -211,7 +211,7 @@ def _in_batches(task: Task, sampler: str, seed: int, threads: int) -> Draws:
                 task,
                 start=task.start[part],
                 latents=task.latents[part],
-                rng=stream(seed, SAMPLER, batch),
+                rng=stream(seed, SAMPLER, batch) if sampler == "sde" else task.rng,
             )
         )
         samples[part] = draws.samples

@@ -23,7 +23,7 @@ LEAST_STEPS, MOST_STEPS = 5, 1000
 # Where the noise hides the ensemble, steps per ``log s`` fall to this share.
 FAR_SHARE = 1.0 / 16.0
 # Points of ``log s`` between which spacings are interpolated.
-RESOLUTION = 1025
+RESOLUTION = 257
 
 
 def variance_exploding(

@@ -163,6 +163,8 @@ def _key_made(settings: Settings) -> str | None:
 def without_password(url: str) -> str:
     """A store's address as it may be shown."""
     parts = urlsplit(url)
+    if "password=" in parts.query:
+        return without_password(urlunsplit(parts._replace(query="***")))
     if parts.password is None:
         return url
     host = parts.netloc.rpartition("@")[2]

@@ -5,6 +5,7 @@
     sqlite:///relative.sqlite      a file, from the working folder
     sqlite:////absolute.sqlite     a file, from the root
     redis://host:6379/0            also rediss:// and unix://
+    redis+sentinel://host:26379,host:26379/name/0
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import platformdirs
 from service.stores.clocks import SteadyClock
 from service.stores.protocol import Store
 
-_REDIS = ("redis", "rediss", "unix")
+_REDIS = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 
 
 def default_store_url() -> str:
@@ -49,8 +50,8 @@ def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
 
         return RedisStore(url, clock=clock)
     raise ValueError(
-        f"a store address begins with sqlite:///, redis://, rediss:// or unix://, "
-        f"not with {scheme!r}"
+        "a store address begins with sqlite:///, redis://, rediss://, unix:// or "
+        f"redis+sentinel://, not with {scheme!r}"
     )
 
 

@@ -44,6 +44,7 @@ from service.stores.redis_link import Client, RedisLink, ask
 from service.stores.redis_listing import HEAD_FIELDS, RedisListing
 from service.stores.redis_parts import RedisParts
 from service.stores.redis_scripts import Answer, Script, raise_unless_live
+from service.stores.redis_sentinel import is_sentinel, parsed
 
 _log = logging.getLogger(__name__)
 
@@ -52,11 +53,14 @@ class RedisStore(RedisImports, RedisListing, RedisParts):
     """Sessions in one Redis database.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        url: ``redis://``, ``rediss://``, ``unix://`` or ``redis+sentinel://``.
         clock: seconds since 1970; all processes should agree on it.
     """
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        if is_sentinel(url):
+            # So that a wrong address is told before anything starts.
+            parsed(url)
         self._url = url
         self._clock = clock
         self._link: RedisLink | None = None

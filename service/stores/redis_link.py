@@ -24,6 +24,7 @@ from redis.exceptions import (
 
 from service.stores.breaker import Breaker, BreakerOpen
 from service.stores.errors import StoreError, StoreFull, StoreUnavailable
+from service.stores.redis_sentinel import close_sentinels, is_sentinel, sentinel_client
 
 Result = TypeVar("Result")
 Client = redis.asyncio.Redis
@@ -44,17 +45,21 @@ class RedisLink:
     """A pool of connections to one server.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        url: ``redis://``, ``rediss://``, ``unix://``, or ``redis+sentinel://``.
         breaker: shared by all operations.
     """
 
     def __init__(self, url: str, breaker: Breaker | None = None) -> None:
         self._breaker = breaker or Breaker()
         self._client: Client = _client(url)
+        # Not every kind of pool lets callers wait for a connection.
+        self._turns = asyncio.Semaphore(_CONNECTIONS)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
+        # The sentinels are asked over connections of their own.
+        await close_sentinels(self._client)
 
     async def call(
         self,
@@ -75,7 +80,7 @@ class RedisLink:
         seconds = ANSWER_SECONDS + moved_bytes / BYTES_PER_SECOND
         try:
             with self._breaker.guard(_NO_ANSWER):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(seconds), self._turns:
                     return await self._tries(work)
         except BreakerOpen as error:
             wait = max(error.wait, RETRY_AFTER_SECONDS)
@@ -118,20 +123,29 @@ async def ask_all(client: Client, commands: Sequence[tuple[Any, ...]]) -> list[A
 
 
 def _client(url: str) -> Client:
+    if is_sentinel(url):
+        return sentinel_client(url, _settings())
     settings: dict[str, Any] = {
+        **_settings(),
+        "max_connections": _CONNECTIONS,
+        "timeout": ANSWER_SECONDS,
+    }
+    pool = redis.asyncio.BlockingConnectionPool.from_url(url, **settings)
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def _settings() -> dict[str, Any]:
+    """What every connection is told."""
+    return {
         "socket_connect_timeout": CONNECT_SECONDS,
         # The deadline of the whole operation is the one that counts.
         "socket_timeout": None,
         "socket_read_size": 1 << 20,
-        "max_connections": _CONNECTIONS,
-        "timeout": ANSWER_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         "health_check_interval": 0,
         "decode_responses": False,
         "protocol": 2,
     }
-    pool = redis.asyncio.BlockingConnectionPool.from_url(url, **settings)
-    return redis.asyncio.Redis.from_pool(pool)
 
 
 def translated(error: Exception) -> StoreError:

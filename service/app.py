@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 
 from ccdm_engine.version import __version__
 from service import dashboard, openapi, problems
@@ -18,9 +19,10 @@ from service.auth import Gate
 from service.compute import Compute
 from service.connections import STATE, ConnectionLimits
 from service.draining import Draining
+from service.facades import open_inference, umbridge
 from service.limits import Bodies, Heads
 from service.metrics import Metrics
-from service.observability import HeadAsGet, Observability, make_logger
+from service.observability import QUIET, HeadAsGet, Observability, make_logger
 from service.observed import observed
 from service.rates import Rates
 from service.routers import (
@@ -62,6 +64,7 @@ def build_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
+        telemetry=_telemetry(settings),
     )
     app.state.settings = settings
     app.state.logger = make_logger(settings)
@@ -91,6 +94,12 @@ def build_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     for module in (login, dashboard):
         app.include_router(module.router)
+    for switch, facade in (
+        (settings.umbridge, umbridge),
+        (settings.open_inference, open_inference),
+    ):
+        if switch:
+            app.include_router(facade.router)
     app.mount("/dashboard/static", dashboard.Assets())
     app.mount("/static", StaticFiles(directory=pages.STATIC))
     problems.install(app)
@@ -125,6 +134,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
             group.cancel_scope.cancel()
     finally:
         await app.state.store.close()
+
+
+def _telemetry(settings: Settings) -> TelemetryConfig:
+    """Traces, where they are wanted; logs and metrics are the service's own.
+
+    The framework opens a span for each request, goes on with the ``traceparent`` of
+    the client, and sends to ``OTEL_EXPORTER_OTLP_ENDPOINT``. Bodies are no part of it.
+    """
+    return {
+        "tracing": settings.tracing,
+        "auto_configure": settings.tracing,
+        "metrics": False,
+        "logs": False,
+        "exclude": lambda scope: scope.get("path") in QUIET,
+    }
 
 
 def _connection_limits(app: FastAPI) -> ConnectionLimits:

@@ -28,7 +28,8 @@ from service.settings import Settings
 STAGES = ("queue", "decode", "compute", "store", "encode")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
-_QUIET = ("/livez", "/readyz")
+# Asked every few seconds, and of no interest while all is well.
+QUIET = ("/livez", "/readyz", "/metrics")
 _timings: ContextVar[dict[str, float] | None] = ContextVar("timings", default=None)
 
 
@@ -143,13 +144,12 @@ class Observability:
 
     def _log(self, exchange: _Exchange, facts: dict[str, Any]) -> None:
         scope = exchange.scope
-        quiet = scope["path"] in _QUIET and exchange.status < 400
+        quiet = scope["path"] in QUIET and exchange.status < 400
         write = self.logger.debug if quiet else self.logger.info
-        trace = _TRACEPARENT.fullmatch(Headers(scope=scope).get("traceparent", ""))
         write(
             "request",
             request_id=scope["state"]["request_id"],
-            trace_id=trace[1] if trace else None,
+            trace_id=_trace_id(scope),
             tenant=scope["state"].get("tenant"),
             **facts,
         )
@@ -225,6 +225,16 @@ def route_of(scope: Scope) -> str | None:
     """The template of the path, which names no session."""
     path = getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) else None
+
+
+def _trace_id(scope: Scope) -> str | None:
+    """The trace that the request belongs to: the client's, or one begun here."""
+    named = _TRACEPARENT.fullmatch(Headers(scope=scope).get("traceparent", ""))
+    if named:
+        return named[1]
+    span = getattr(scope.get("fastapi.telemetry"), "span", None)
+    number = span.get_span_context().trace_id if span is not None else 0
+    return f"{number:032x}" if number else None
 
 
 def _is_streamed(scope: Scope) -> bool:

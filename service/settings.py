@@ -160,6 +160,11 @@ class Settings(BaseSettings):
         "(anybody where no key is asked for); with `open`, everybody; with `off`, "
         "nobody.",
     )
+    tracing: bool = Field(
+        False,
+        description="Send traces to `OTEL_EXPORTER_OTLP_ENDPOINT`; needs the extra "
+        "`tracing`.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least important level that is logged."
     )
@@ -187,6 +192,12 @@ class Settings(BaseSettings):
         256 * MEBIBYTE,
         ge=1024,
         description="Most bytes of members that wait for their cycle in one session.",
+    )
+    umbridge: bool = Field(
+        False, description="Answer UM-Bridge clients under `/umbridge`, too."
+    )
+    open_inference: bool = Field(
+        False, description="Answer clients of the Open Inference Protocol under `/v2`."
     )
 
     @field_validator("api_keys", "allowed_hosts", mode="before")

@@ -70,6 +70,7 @@ EFFECTS = {
     "test_a_first_key_is_made_once_and_only_where_it_is_needed",
     "allowed_hosts": f"{HTTP}/test_auth.py::test_hosts_may_be_named",
     "metrics": f"{HTTP}/test_metrics.py::test_who_may_read_them",
+    "tracing": f"{HTTP}/test_tracing.py::test_spans_are_sent_and_hold_no_arrays",
     "log_level": f"{HTTP}/test_observability.py::test_text_and_levels",
     "log_format": f"{HTTP}/test_observability.py::test_text_and_levels",
     "max_wait_seconds": "tests/coupling::test_waits_are_cut_to_what_the_service_allows",

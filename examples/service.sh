@@ -1,6 +1,6 @@
 # Sourced by every run.sh. Sets CCDM_URL; starts a service of its own, for as long as the
 # script runs, where none is given. Works in any POSIX shell.
-root=$(cd "$(dirname "$0")/../.." && pwd)
+root=${root:-$(cd "$(dirname "$0")/../.." && pwd)}
 build=$(mktemp -d)
 
 # need TOOL PACKAGE: leave with status 77, "not run", where a tool is missing.

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N = 100, DX = 3, CYCLES = 100, SPIN_UP = 20 };
-static const double ERROR = 2.0, BOUND = 0.8;
+enum { N = 100, DX = 3, CYCLES = 60, SPIN_UP = 20 };
+static const double ERROR = 2.0, BOUND = 1.0;
 
 static void forecast(double *s) {
     for (int step = 0; step < 10; step++) {

@@ -10,8 +10,8 @@
 #include <random>
 
 constexpr std::size_t DX = 3;
-constexpr int CYCLES = 100, SPIN_UP = 20;
-constexpr double ERROR = 2.0, BOUND = 0.8;
+constexpr int CYCLES = 60, SPIN_UP = 20;
+constexpr double ERROR = 2.0, BOUND = 1.0;
 
 void forecast(double* s) {
     for (int step = 0; step < 10; ++step) {

@@ -10,8 +10,8 @@ program lorenz63
   use ccdm_files
 #endif
   implicit none
-  integer, parameter :: n = 100, dx = 3, cycles = 100, spin_up = 20
-  real(real64), parameter :: deviation = 2, bound = 0.8_real64
+  integer, parameter :: n = 100, dx = 3, cycles = 60, spin_up = 20
+  real(real64), parameter :: deviation = 2, bound = 1
   real(real64) :: x(dx, n), truth(dx), observation(dx), total
   character(500) :: url, work
   integer :: i, k

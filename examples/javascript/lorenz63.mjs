@@ -3,7 +3,7 @@
 // measurements and observations; the model stays here.
 import { Session } from './ccdm.mjs'
 
-const [DX, CYCLES, SPIN_UP, ERROR, BOUND] = [3, 100, 20, 2.0, 0.8]
+const [DX, CYCLES, SPIN_UP, ERROR, BOUND] = [3, 60, 20, 2.0, 1.0]
 
 function forecast(s) {
   for (let step = 0; step < 10; step++) {

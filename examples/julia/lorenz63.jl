@@ -5,7 +5,7 @@ include("Ccdm.jl")
 
 using .Ccdm, Printf, Random, Statistics
 
-const MEMBERS, CYCLES, SPIN_UP, DEVIATION, BOUND = 100, 100, 20, 2.0, 0.8
+const MEMBERS, CYCLES, SPIN_UP, DEVIATION, BOUND = 100, 60, 20, 2.0, 1.0
 
 "States, 3 by N, one observation interval later."
 function forecast(s)

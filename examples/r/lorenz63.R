@@ -6,7 +6,7 @@ here <- dirname(sub("^--file=", "", grep("^--file=", arguments, value = TRUE)))
 source(file.path(here, "ccdm.R"))
 url <- commandArgs(trailingOnly = TRUE)[1]
 
-members <- 100; cycles <- 100; spin_up <- 20; deviation <- 2; bound <- 0.8
+members <- 100; cycles <- 60; spin_up <- 20; deviation <- 2; bound <- 1
 
 # States 3 by N, one observation interval later.
 forecast <- function(s) {

@@ -4,7 +4,7 @@
 # states, simulated measurements and observations; the model stays here.
 set -eu
 . "$(dirname "$0")/ccdm.sh"
-CYCLES=60 SPIN_UP=20 ERROR=2.0 BOUND=0.8
+CYCLES=60 SPIN_UP=20 ERROR=2.0 BOUND=1.0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

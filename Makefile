@@ -11,7 +11,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test examples lint format lock image clean
+.PHONY: help demo serve test examples accuracy lint format lock image clean
 
 VENV := .venv
 BUILD := requirements-build.lock pyproject.toml scripts/setup.sh
@@ -44,6 +44,9 @@ example-%: $(VENV)/.ready-demo
 
 bench: $(VENV)/.ready-dev  ## measure speed, write docs/performance.md
 	@$(VENV)/bin/python -m benchmarks $(or $(ARGS),all)
+
+accuracy: $(VENV)/.ready-dev  ## measure accuracy, write docs/accuracy.md (resumable)
+	@$(VENV)/bin/python -m benchmarks.accuracy $(ARGS)
 
 lint: $(VENV)/.ready-dev  ## style and types
 	@$(VENV)/bin/ruff check .

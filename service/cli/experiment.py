@@ -6,13 +6,9 @@ be stopped, continued and widened; see :mod:`service.cli.study`.
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich import progress as bars
 from rich.markup import escape
 from rich.table import Table
 
@@ -22,10 +18,9 @@ from ccdm_engine.twin.experiments import EXPERIMENTS, find
 from service.cli.output import USAGE, CommandError, console
 from service.cli.study import tables
 from service.cli.study.methods import parse
+from service.cli.study.pool import finished
 from service.cli.study.records import Records, chosen
-from service.cli.study.work import Outcome, Task, perform
-
-LINES = 10
+from service.cli.study.work import Task, perform
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,10 @@ def run_experiment(plan: Plan) -> None:
     out = console()
     out.print(f"{len(tasks)} runs, {len(tasks) - len(waiting)} of them on file")
     try:
-        for task, outcome in _finished(waiting, plan.workers):
+        made = finished(
+            perform, waiting, plan.workers, title="running", name=_described
+        )
+        for task, outcome in made:
             records.keep(task, outcome)
     except KeyboardInterrupt:
         kept = escape(str(records.path))
@@ -131,43 +129,8 @@ def _tasks(plan: Plan, setting: Experiment) -> list[Task]:
     ]
 
 
-def _finished(tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
-    """Outcomes as they come, with a bar, or a line now and then off a terminal."""
-    out = console()
-    bar = bars.Progress(
-        bars.TextColumn("[bold]running"),
-        bars.BarColumn(bar_width=36),
-        bars.MofNCompleteColumn(),
-        bars.TimeRemainingColumn(),
-        bars.TextColumn("{task.fields[latest]}", style="dim"),
-        console=out,
-        disable=not out.is_terminal,
-    )
-    shown = bar.add_task("", total=len(tasks), latest="")
-    with bar:
-        for count, (task, outcome) in enumerate(_outcomes(tasks, workers), 1):
-            latest = f"{task.method}, N = {task.members}, seed {task.seed}"
-            bar.update(shown, completed=count, latest=escape(latest))
-            if not out.is_terminal and count % max(1, len(tasks) // LINES) == 0:
-                out.print(f"  run {count} of {len(tasks)}: {escape(latest)}")
-            yield task, outcome
-
-
-def _outcomes(tasks: list[Task], workers: int) -> Iterator[tuple[Task, Outcome]]:
-    if workers == 1:
-        for task in tasks:
-            yield task, perform(task)
-        return
-    # Spawned, not forked: BLAS has been loaded here and does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, max(1, len(tasks))), context) as pool:
-        futures = {pool.submit(perform, task): task for task in tasks}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+def _described(task: Task) -> str:
+    return f"{task.method}, N = {task.members}, seed {task.seed}"
 
 
 def _draw(setting: Experiment, tasks: list[Task], records: Records) -> None:

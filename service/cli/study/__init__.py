@@ -1,5 +1,5 @@
 """Twin experiments at length: many runs, kept as they finish, then compared.
 
-``methods`` names what is compared, ``work`` makes one run, ``records`` keeps runs on
-disk, ``tables`` and ``pictures`` show them.
+``methods`` names what is compared, ``work`` makes one run, ``pool`` many at once,
+``records`` keeps runs on disk, ``tables`` and ``pictures`` show them.
 """

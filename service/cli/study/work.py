@@ -142,6 +142,13 @@ def _transport(task: Task, result: Run, folder: Path) -> dict[str, Array]:
     }
 
 
+def prepare(task: Task) -> None:
+    """Make the reference posterior of a task, where it is not on file."""
+    if task.reference is not None:
+        cycles = _transport_cycles(find(task.setting), task.cycles)
+        _reference(task, task.reference, cycles)
+
+
 def _transport_cycles(setting: Experiment, cycles: int) -> npt.NDArray[np.intp]:
     first = min(setting.burn_in, cycles - 1)
     count = min(TRANSPORT_CYCLES, cycles - first)

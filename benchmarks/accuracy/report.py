@@ -1,0 +1,192 @@
+"""Tables of finished runs, as Markdown between the markers of a page."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.accuracy.plan import Row, Score, Target
+from benchmarks.accuracy.runs import Record, engine_code
+from benchmarks.accuracy.summary import Cell, Sheet, cell, paired
+from ccdm_engine.version import __version__
+from service.cli.study.tables import Interval
+
+NAMES = {"rmse": "RMSE", "crps": "CRPS", "w2": "W2"}
+Cells = dict[str, Cell | None]
+
+
+def write(page: Path, sheet: Sheet) -> None:
+    """Put a table between its markers in the page; nothing else is touched.
+
+    Raises:
+        ValueError: where the page has no such markers.
+    """
+    name = sheet.table.name
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    text = page.read_text()
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"{page} wants one {begin} and one {end}")
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    page.write_text(f"{before}{begin}\n{markdown(sheet)}\n{end}{after}")
+
+
+def markdown(sheet: Sheet) -> str:
+    """The table, and below it what it was made with."""
+    lines = [
+        (row, score, cells)
+        for row in sheet.table.rows
+        for score in row.scores
+        if any((cells := _cells(sheet, row, score)).values())
+    ]
+    if not lines:
+        return "Nothing has been run yet."
+    heads = [
+        head
+        for head in sheet.table.heads
+        if any(cells.get(head) is not None for _, _, cells in lines)
+    ]
+    aimed = any(row.target(score) for row, score, _ in lines)
+    ours, theirs = sheet.table.claim
+    names = ["Setting", "N", "Score", "Seeds × cycles", *heads]
+    names += [f"{ours} less {theirs}", "Spread/RMSE"]
+    names += ["Target", "Reached"] if aimed else []
+    out = [_line(names), _line(["---"] * len(names))]
+    for row, score, cells in lines:
+        texts = [f"{row.setting} {row.note}".strip(), str(row.members), NAMES[score]]
+        texts += [_extent(sheet, row, cells), *(_shown(cells.get(h)) for h in heads)]
+        texts += [_difference(cells, sheet.table.claim), _calibration(cells.get(ours))]
+        if aimed:
+            target = row.target(score)
+            texts += [_wanted(target), _verdict(target, cells, ours)]
+        out.append(_line(texts))
+    return "\n".join([*out, "", _footer(sheet, lines)])
+
+
+def _cells(sheet: Sheet, row: Row, score: Score) -> Cells:
+    return {c.label: cell(sheet, row, c, score) for c in row.contenders}
+
+
+def _line(texts: list[str]) -> str:
+    return "| " + " | ".join(texts) + " |"
+
+
+def _extent(sheet: Sheet, row: Row, cells: Cells) -> str:
+    counts = sorted({found.seeds for found in cells.values() if found is not None})
+    seeds = "–".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    return f"{seeds} × {sheet.key(row, '', 0).cycles}"
+
+
+def _shown(found: Cell | None) -> str:
+    if found is None:
+        return ""
+    text = str(found.interval) if found.by_seed else "broke down"
+    tuning = _tuning(found.method)
+    lost = f", {found.lost} of {found.seeds} lost" if found.lost else ""
+    return text + (f" ({tuning})" if tuning else "") + lost
+
+
+def _tuning(method: str) -> str:
+    """What distinguishes a tuning from its siblings, in few words."""
+    inflation = re.search(r"inflation=([\d.]+)", method)
+    widths = re.findall(r"(?:state|measurement)_bandwidth=([\d.]+)", method)
+    if widths:
+        return ", ".join(widths)
+    if inflation:
+        return inflation.group(1)
+    return "plain" if method.startswith("sir_plain") else ""
+
+
+def _difference(cells: Cells, claim: tuple[str, str]) -> str:
+    ours, theirs = (cells.get(label) for label in claim)
+    if ours is None or theirs is None:
+        return ""
+    found = paired(ours, theirs)
+    if math.isnan(found.mean):
+        return ""
+    half = f" ± {found.half:.3f}" if found.half >= 0 else ""
+    return f"{found.mean:+.3f}{half}".replace("-", "−")
+
+
+def _calibration(found: Cell | None) -> str:
+    if found is None or not found.by_seed:
+        return ""
+    whole = [found.records[seed] for seed in found.by_seed]
+    error = sum(record["rmse"] for record in whole)
+    return f"{sum(record['spread'] for record in whole) / error:.2f}" if error else ""
+
+
+def _wanted(target: Target | None) -> str:
+    if target is None:
+        return ""
+    if target.value is not None:
+        return f"≤ {target.value:.3f}"
+    return f"below rivals; ≤ {1 + target.within:g} × tuned"
+
+
+def _verdict(target: Target | None, cells: Cells, ours: str) -> str:
+    found = cells.get(ours)
+    if target is None or found is None or not found.by_seed:
+        return ""
+    mean = found.interval
+    if target.value is not None:
+        return _against(mean, target.value)
+    faults = [
+        f"not below {label}"
+        for label in target.rivals
+        if (rival := cells.get(label)) is not None
+        and rival.by_seed
+        and not mean.mean < rival.interval.mean
+    ]
+    tuned = cells.get(target.of)
+    if tuned is not None and tuned.by_seed:
+        excess = mean.mean / tuned.interval.mean - 1.0
+        if excess > target.within:
+            faults.append(f"{excess:.0%} above tuned")
+    return "; ".join(faults) or "yes"
+
+
+def _against(found: Interval, value: float) -> str:
+    half = found.half if found.half >= 0 else 0.0
+    if found.mean + half <= value:
+        return "yes"
+    if found.mean <= value:
+        return "yes, on average"
+    return "not told apart" if found.mean - half <= value else "no"
+
+
+def _footer(sheet: Sheet, lines: list[tuple[Row, Score, Cells]]) -> str:
+    records = [
+        record
+        for _, _, cells in lines
+        for found in cells.values()
+        if found is not None
+        for record in found.records.values()
+    ]
+    codes = sorted({record["code"] for record in records})
+    libraries = sorted({(r["python"], r["numpy"], r["scipy"]) for r in records})
+    used = "; ".join(
+        f"Python {python}, NumPy {numpy}, SciPy {scipy}"
+        for python, numpy, scipy in libraries
+    )
+    older = "" if codes == [engine_code()] else " (an engine since changed)"
+    sizes = list(_reference_sizes(records))
+    told = (
+        f" Effective size of the reference's particles, median over runs: from "
+        f"{min(sizes):.0f} to {max(sizes):.0f}."
+        if sizes
+        else ""
+    )
+    return (
+        f"CCDM {__version__}, engine code {', '.join(codes)}{older}; {used}. Seeds "
+        f"from 0. Again by `python -m benchmarks.accuracy --table {sheet.table.name} "
+        f"--seeds {sheet.seeds}`.{told}"
+    )
+
+
+def _reference_sizes(records: list[Record]) -> Iterator[float]:
+    for record in records:
+        if record.get("reference_ess"):
+            yield float(record["reference_ess"])

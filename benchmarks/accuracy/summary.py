@@ -1,0 +1,153 @@
+"""Jobs that a table needs, and what its finished runs come to over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.accuracy.plan import Contender, Grid, Row, Score, Table
+from benchmarks.accuracy.runs import Job, Key, Record, Runs
+from service.cli.study.tables import Interval, interval
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table with its runs.
+
+    Attributes:
+        table: what is compared.
+        runs: what is on file.
+        seeds: from 0 up to this.
+        cycles: of every run; ``None`` for what each row says.
+    """
+
+    table: Table
+    runs: Runs
+    seeds: int
+    cycles: int | None = None
+
+    def waiting(self) -> list[Job]:
+        """Jobs to make now, seed by seed; none when the table is whole.
+
+        Bandwidths that the truth is to pick come first as a grid, then, when that is
+        made, as their winner.
+        """
+        places = enumerate(self.table.rows)
+        needed = [(seed, i, job) for i, row in places for seed, job in self._jobs(row)]
+        ordered = [job for _, _, job in sorted(needed, key=lambda item: item[:2])]
+        return [job for job in dict.fromkeys(ordered) if not self.runs.is_done(job)]
+
+    def _jobs(self, row: Row) -> Iterator[tuple[int, Job]]:
+        reference = self.runs.references if "w2" in row.scores else None
+        for contender in row.contenders:
+            methods = contender.methods
+            if contender.grid is not None:
+                tuning = [
+                    (seed, Job(self.key(row, method, seed)))
+                    for method in contender.grid.methods
+                    for seed in range(min(contender.grid.seeds, self.seeds))
+                ]
+                yield from tuning
+                made = all(self.runs.is_done(job) for _, job in tuning)
+                best = self.tuned(row, contender.grid)
+                methods = (best,) if made and best else ()
+            for method in methods:
+                for seed in range(self.seeds):
+                    yield seed, Job(self.key(row, method, seed), reference)
+
+    def key(self, row: Row, method: str, seed: int) -> Key:
+        """Which run of a row."""
+        cycles = row.cycles if self.cycles is None else self.cycles
+        return Key(row.setting, method, row.members, seed, cycles)
+
+    def tuned(self, row: Row, grid: Grid) -> str | None:
+        """The method of the grid with the lowest CRPS against the truth."""
+        means = {}
+        for method in grid.methods:
+            keys = [
+                self.key(row, method, seed)
+                for seed in range(min(grid.seeds, self.seeds))
+            ]
+            found = [self.runs.get(key) for key in keys]
+            scores = [figure(record, "crps") for record in found]
+            if not any(math.isnan(score) for score in scores):
+                means[method] = float(np.mean(scores))
+        return min(means, key=means.__getitem__) if means else None
+
+    def records(self, row: Row, method: str) -> dict[int, Record]:
+        """The runs on file of a method, by seed."""
+        found = {
+            seed: self.runs.get(self.key(row, method, seed))
+            for seed in range(self.seeds)
+        }
+        return {seed: record for seed, record in found.items() if record is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A contender in a line.
+
+    Attributes:
+        method: the tuning shown.
+        by_seed: scores of the runs that reached the end.
+        seeds: runs made.
+        lost: of these, the ones that broke down or lost the truth.
+        records: of all runs, by seed.
+    """
+
+    method: str
+    by_seed: dict[int, float]
+    seeds: int
+    lost: int
+    records: dict[int, Record]
+
+    @property
+    def interval(self) -> Interval:
+        """Mean over the runs that reached the end, and its 95 % interval."""
+        return interval(list(self.by_seed.values()))
+
+
+def cell(sheet: Sheet, row: Row, contender: Contender, score: Score) -> Cell | None:
+    """The contender's best tuning on this score; ``None`` before its first run."""
+    methods = contender.methods
+    if contender.grid is not None:
+        best = sheet.tuned(row, contender.grid)
+        methods = (best,) if best else ()
+    cells = [_cell(sheet.records(row, method), method, score) for method in methods]
+    made = [one for one in cells if one.seeds]
+    return min(made, key=_rank, default=None)
+
+
+def _cell(records: dict[int, Record], method: str, score: Score) -> Cell:
+    scores = {seed: figure(record, score) for seed, record in records.items()}
+    return Cell(
+        method,
+        {seed: value for seed, value in scores.items() if math.isfinite(value)},
+        len(records),
+        sum(record["lost"] for record in records.values()),
+        records,
+    )
+
+
+def _rank(one: Cell) -> tuple[float, float]:
+    """Tunings that lose fewer seeds are better; then the lower score."""
+    return one.lost / one.seeds, one.interval.mean if one.by_seed else math.inf
+
+
+def figure(record: Record | None, score: Score) -> float:
+    """A score of a run: NaN where it was not measured, infinity after a failure."""
+    if record is None:
+        return math.nan
+    if record["failure"]:
+        return math.inf
+    value = record[score]
+    return math.nan if value is None else float(value)
+
+
+def paired(ours: Cell, theirs: Cell) -> Interval:
+    """Mean of ours less theirs over the seeds that both brought to the end."""
+    common = sorted(ours.by_seed.keys() & theirs.by_seed.keys())
+    return interval([ours.by_seed[seed] - theirs.by_seed[seed] for seed in common])

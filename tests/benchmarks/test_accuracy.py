@@ -1,0 +1,166 @@
+"""The tables of accuracy: what is run, kept, picked, compared and written."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.accuracy import report
+from benchmarks.accuracy.__main__ import main
+from benchmarks.accuracy.plan import Contender, Grid, Row, Table, Target
+from benchmarks.accuracy.runs import Runs, engine_code
+from benchmarks.accuracy.summary import Sheet, cell, paired
+from benchmarks.accuracy.tables import SHORT, TABLES
+from ccdm_engine.twin.experiments import find
+from service.cli.study.methods import parse
+
+OURS = Contender("ours", ("ccdm",))
+THEIRS = Contender("theirs", ("enkf", "enkf:inflation=1.05"))
+GRID = Grid((0.5, 2.0), (1.0,), seeds=2)
+ROW = Row(
+    "L63_02",
+    20,
+    (OURS, THEIRS, Contender("tuned", grid=GRID)),
+    12,
+    ("crps",),
+    (("crps", Target(1.0)),),
+)
+TABLE = Table(
+    "made-up",
+    "Made up",
+    ("ours", "theirs", "tuned"),
+    (ROW,),
+    ("ours", "theirs"),
+    seeds=3,
+)
+
+
+def record(method: str, seed: int, crps: float, **others: Any) -> dict[str, Any]:
+    """A finished run as it stands on file."""
+    return {
+        "setting": "L63_02",
+        "method": method,
+        "members": 20,
+        "seed": seed,
+        "cycles": 12,
+        "crps": crps,
+        "rmse": 2 * crps,
+        "spread": crps,
+        "w2": None,
+        "lost": 0,
+        "failure": "",
+        "code": engine_code(),
+        "python": "3",
+        "numpy": "2",
+        "scipy": "1",
+        **others,
+    }
+
+
+@pytest.fixture
+def sheet(tmp_path: Path) -> Sheet:
+    return Sheet(TABLE, Runs(tmp_path), seeds=3)
+
+
+def test_the_best_tuning_is_shown_and_differences_are_taken_seed_by_seed(sheet):
+    for seed, (ours, plain, inflated) in enumerate([(1, 3, 2), (2, 3, 4), (3, 9, 6)]):
+        sheet.runs.keep(record("ccdm", seed, ours))
+        sheet.runs.keep(record("enkf", seed, plain))
+        sheet.runs.keep(record("enkf:inflation=1.05", seed, inflated))
+    left, right = (cell(sheet, ROW, c, "crps") for c in (OURS, THEIRS))
+    assert right.method == "enkf:inflation=1.05", "mean 4 is below mean 5"
+    found = paired(left, right)
+    assert found.mean == pytest.approx(-2)  # of -1, -2, -3: s = 1, t = 4.303
+    assert found.half == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert "| −2.000 ± 2.484 |" in report.markdown(sheet)
+    assert "not told apart" in report.markdown(sheet), "2 ± 2.484 against 1"
+
+
+def test_a_tuning_that_loses_seeds_comes_last_and_is_counted(sheet):
+    sheet.runs.keep(record("enkf", 0, 5.0))
+    sheet.runs.keep(record("enkf:inflation=1.05", 0, 1.0, lost=1))
+    assert cell(sheet, ROW, THEIRS, "crps").method == "enkf"
+    sheet.runs.keep(record("ccdm", 0, math.nan, failure="broke", lost=1))
+    sheet.runs.keep(record("ccdm", 1, 2.0))
+    found = cell(sheet, ROW, OURS, "crps")
+    assert (found.seeds, found.lost, found.interval.mean) == (2, 1, 2.0)
+    assert "2.000, 1 of 2 lost" in report.markdown(sheet)
+
+
+def test_the_truth_picks_from_the_grid_and_the_winner_is_run_on_all_seeds(sheet):
+    jobs = sheet.waiting()
+    grid = [job for job in jobs if "scaling=none" in job.key.method]
+    assert sorted({job.key.seed for job in grid}) == [0, 1]
+    assert [job.key.seed for job in jobs] == sorted(job.key.seed for job in jobs)
+    narrow, wide = GRID.methods
+    for seed in (0, 1):
+        sheet.runs.keep(record(narrow, seed, 1.0 + seed))
+        sheet.runs.keep(record(wide, seed, 1.2))
+    assert sheet.tuned(ROW, GRID) == wide
+    left = [j.key for j in sheet.waiting() if j.key.method == wide]
+    assert [key.seed for key in left] == [2]
+
+
+def test_a_changed_engine_makes_its_runs_anew(sheet):
+    sheet.runs.keep(record("ccdm", 0, 1.0))
+    done = {job.key.method for job in sheet.waiting() if job.key.seed == 0}
+    assert "ccdm" not in done
+    sheet.runs.keep(record("ccdm", 0, 1.0, code="another"))
+    assert "ccdm" in {j.key.method for j in sheet.waiting() if j.key.seed == 0}
+    assert "an engine since changed" in report.markdown(sheet)
+
+
+def test_runs_are_made_once_and_a_line_cut_short_is_made_again(tmp_path):
+    arguments = ["--short", "--cycles", "5", "--seeds", "1", "--workers", "1"]
+    arguments += ["--out", str(tmp_path)]
+    main(arguments)
+    path = tmp_path / "runs.jsonl"
+    lines = path.read_text().splitlines()
+    assert len(lines) == sum(len(row.contenders) for row in SHORT.rows)
+    assert {json.loads(line)["code"] for line in lines} == {engine_code()}
+    main(arguments)
+    assert path.read_text().splitlines() == lines
+    path.write_text(path.read_text()[:-20])
+    main(arguments)
+    again = Runs(tmp_path)
+    made = json.loads(lines[-1])
+    key = Sheet(SHORT, again, 1, 5).key(
+        next(r for r in SHORT.rows if r.setting == made["setting"]), made["method"], 0
+    )
+    assert again.get(key)["crps"] == made["crps"], "the same run, bit for bit"
+
+
+def test_only_what_is_between_the_markers_is_written(sheet, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "before\n<!-- begin made-up -->\nold\n<!-- end made-up -->\nafter\n"
+    )
+    sheet.runs.keep(record("ccdm", 0, 0.5))
+    report.write(page, sheet)
+    text = page.read_text()
+    assert text.startswith("before\n<!-- begin made-up -->\n| Setting")
+    assert text.endswith("\n<!-- end made-up -->\nafter\n")
+    assert "old" not in text
+    report.write(page, sheet)
+    assert page.read_text() == text
+    page.write_text("no markers")
+    with pytest.raises(ValueError, match="wants one"):
+        report.write(page, sheet)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_every_table_can_be_run(table):
+    for row in table.rows:
+        setting = find(row.setting)
+        assert row.cycles > setting.burn_in
+        assert {c.label for c in row.contenders} <= set(table.heads)
+        for contender in row.contenders:
+            for method in (*contender.methods, *getattr(contender.grid, "methods", ())):
+                parse(method)
+                assert "radius" not in method or setting.period is not None
+        if "w2" in row.scores:
+            assert setting.process_noise > 0, "a particle filter is the reference"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from service.sessions import SessionNotFound, Sessions
 from service.settings import Settings
 from service.streams import Streams
 
+T = TypeVar("T")
 # Above this a JSON body would hold the interpreter too long to stay in this process.
 JSON_INLINE_BYTES = 16 * 1024
 JSON_THREAD_BYTES = 512 * 1024
@@ -103,20 +104,39 @@ async def array_body(
     """
     identity_only(request.headers.get("content-encoding"))
     media = content_type(request.headers.get("content-type"), ARRAY_BODIES)
+    decode = partial(decode_body, media, names=tuple(names))
+    async with decoded(request, decode, media.name == JSON, timeout) as body:
+        yield body
+
+
+@asynccontextmanager
+async def decoded(
+    request: Request,
+    decode: Callable[[bytearray], T],
+    text: bool,
+    timeout: float | None = None,
+) -> AsyncIterator[T]:
+    """What a body holds, decoded where that does not hold up others.
+
+    Args:
+        request: what came.
+        decode: of the body; can be pickled.
+        text: whether the numbers are written as text, which takes long.
+        timeout: as for :func:`array_body`.
+    """
     bodies: Bodies = request.app.state.bodies
     compute: Compute = request.app.state.compute
     async with bodies.read(request) as body:
         with compute.patience(timeout):
             with timed("decode"):
-                decode = partial(decode_body, media, body, tuple(names))
-                if media.name == JSON and len(body) > JSON_THREAD_BYTES:
-                    work = partial(compute.in_process, decode)
-                    decoded = await while_connected(request, work)
+                if text and len(body) > JSON_THREAD_BYTES:
+                    work = partial(compute.in_process, decode, body)
+                    content = await while_connected(request, work)
                 elif len(body) > JSON_INLINE_BYTES:
-                    decoded = await compute.in_thread(decode)
+                    content = await compute.in_thread(decode, body)
                 else:
-                    decoded = decode()
-            yield decoded
+                    content = decode(body)
+            yield content
 
 
 async def json_body(request: Request) -> dict[str, Any]:

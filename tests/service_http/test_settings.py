@@ -76,6 +76,8 @@ EFFECTS = {
     "max_wait_seconds": "tests/coupling::test_waits_are_cut_to_what_the_service_allows",
     "max_streams": "tests/coupling::test_streams_are_bounded_for_each_tenant",
     "heartbeat_seconds": "tests/coupling::test_a_quiet_stream_says_so",
+    "umbridge": "tests/facades::test_the_facades_are_off_unless_asked_for",
+    "open_inference": "tests/facades::test_the_facades_are_off_unless_asked_for",
 }
 FIELDS: dict[str, Any] = {"state_dim": 2, "measurement_dim": 1}
 

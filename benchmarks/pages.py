@@ -74,7 +74,11 @@ def draw(folder: Path, found: Sequence[Mapping[str, Any]]) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "ccdm"
     folder.mkdir(parents=True, exist_ok=True)
     for dimension in (3, 40):
-        chosen = [row for row in found if row["dimension"] == dimension]
+        chosen = [
+            row
+            for row in found
+            if row["dimension"] == dimension and row["observation"] == "sharp"
+        ]
         _picture(
             folder / f"performance-members-{dimension}.svg",
             chosen,
@@ -82,7 +86,9 @@ def draw(folder: Path, found: Sequence[Mapping[str, Any]]) -> None:
             f"members N (dx = {dimension})",
             2.0,
         )
-    chosen = [row for row in found if row["members"] == 100]
+    chosen = [
+        row for row in found if row["members"] == 100 and row["observation"] == "sharp"
+    ]
     _picture(
         folder / "performance-variables.svg",
         chosen,

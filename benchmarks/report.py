@@ -12,6 +12,7 @@ from benchmarks import pages
 ENGINE_HEAD = (
     "N",
     "dx",
+    "observation",
     "method",
     "seconds",
     "faster than (a)",

@@ -163,7 +163,11 @@ def _transport(
     start = axes.project(latents) * np.hypot(axes.deviations, largest)
     if not options.moment_matched:
         start = axes.project(largest * latents - mixture.mean)
-    along_axes, spread = options.sampler == "ode", reach / START_DEVIATIONS
+    along_axes, spread = options.sampler == "ode", widest
+    if widest > 0:
+        # Members far out widen the range of scales on which modes are told apart.
+        usual = START_DEVIATIONS * float(np.linalg.norm(axes.deviations))
+        spread *= max(1.0, mixture.radius / usual)
     scales = levels(
         options.schedule,
         mixture.bandwidth,

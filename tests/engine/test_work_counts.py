@@ -1,0 +1,158 @@
+"""What an analysis costs, counted: evaluations, exponentials, bytes held. No clocks.
+
+Seconds differ between machines; these numbers do not, so that work which creeps in is
+seen by whoever adds it.
+"""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ccdm_engine import AnalysisOptions, assimilate
+from ccdm_engine import mixture as mixtures
+from ccdm_engine.mixture import Mixture
+from ccdm_engine.sampling import sample
+
+Array = npt.NDArray[np.float64]
+MEBIBYTE = 2**20
+
+
+def cloud(members: int, dimension: int, width: float) -> Mixture:
+    centres = np.random.default_rng([5, members]).standard_normal((members, dimension))
+    return Mixture(centres, np.full(members, -np.log(members)), width)
+
+
+def options(**changes: Any) -> AnalysisOptions:
+    fixed: dict[str, Any] = {
+        "preconditioner": "none",
+        "state_bandwidth": 0.5,
+        "measurement_bandwidth": 3.0,
+        "shrink": False,
+    }
+    return AnalysisOptions(**{**fixed, **changes})
+
+
+def drawn(mixture: Mixture, threads: int = 1, **changes: Any) -> tuple[bytes, int]:
+    latents = np.random.default_rng(6).standard_normal(mixture.centres.shape)
+    found = sample(mixture, options(**changes), latents, 7, threads)
+    return found.points.tobytes(), found.evaluations
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Bytes held at most, the result included."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        call()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def pairs(members: int, dx: int, dy: int) -> tuple[Array, Array, Array]:
+    rng = np.random.default_rng([8, members, dx])
+    states = rng.standard_normal((members, dx))
+    simulated = states[:, :dy] + 0.5 * rng.standard_normal((members, dy))
+    return states, simulated, np.full(dy, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "width", "most"),
+    [(1, 0.2, 8), (3, 0.3, 7), (3, 0.1, 13), (40, 0.5, 8), (40, 0.2, 12)],
+)
+def test_the_default_takes_few_evaluations(
+    dimension: int, width: float, most: int
+) -> None:
+    _, evaluations = drawn(cloud(400, dimension, width))
+    assert 3 < evaluations <= most
+
+
+def test_each_evaluation_takes_one_exponential_per_pair(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And one row of logits per sample and step: nothing is computed twice."""
+    asked: list[int] = []
+    place = mixtures._place
+
+    def counting(spare: Any, rows: int, columns: int, dtype: Any) -> Any:
+        asked.append(rows * columns)
+        return place(spare, rows, columns, dtype)
+
+    monkeypatch.setattr(mixtures, "_place", counting)
+    _, evaluations = drawn(cloud(400, 3, 0.3))
+    assert sum(asked) == 400 * 400 * evaluations
+
+
+def test_the_largest_logit_is_looked_for_only_where_sums_vanish() -> None:
+    """Ordinary points never need the second pass; points far from all centres do."""
+
+    class Watched(np.ndarray[Any, Any]):
+        passes = 0
+
+        def max(self, *args: Any, **named: Any) -> Any:
+            type(self).passes += named.get("axis") == 1
+            return super().max(*args, **named)
+
+    of = cloud(300, 3, 0.3)
+    denoise = of.denoiser(np.float32)
+    near = np.random.default_rng(9).standard_normal((50, 3), dtype=np.float32)
+    place = mixtures._place
+    try:
+        mixtures._place = lambda *args: place(*args).view(Watched)  # type: ignore[assignment]
+        denoise(near, 0.3)
+        assert Watched.passes == 0
+        denoise(near + np.float32(30), 0.3)
+        assert Watched.passes == 1
+    finally:
+        mixtures._place = place
+
+
+def test_no_array_of_members_by_members_is_held() -> None:
+    """N = 10000 in 40 variables: N^2 doubles would be 763 MiB."""
+    triple = pairs(10_000, 40, 20)
+    few = options(n_samples=500, steps=2)
+    held = peak(lambda: assimilate(*triple, options=few, seed=1))
+    inputs = sum(array.nbytes for array in triple)
+    assert held < inputs + 500 * 40 * 8 + 64 * MEBIBYTE
+
+
+def test_many_variables_are_held_four_times() -> None:
+    triple = pairs(40, 50_000, 10)
+    held = peak(lambda: assimilate(*triple, options=options(), seed=1))
+    assert held < 4.3 * sum(array.nbytes for array in triple)
+
+
+@pytest.mark.parametrize("sampler", ["ode", "sde", "exact"])
+def test_memory_grows_with_members_not_with_their_square(sampler: str) -> None:
+    held = []
+    for members in (1000, 4000):
+        of = cloud(members, 3, 0.3)
+        latents = np.random.default_rng(6).standard_normal((members, 3))
+        chosen = options(sampler=sampler, steps=2)
+        held.append(peak(lambda of=of, z=latents, o=chosen: sample(of, o, z, 7)))  # type: ignore[misc]
+    assert held[1] < 5 * held[0]
+
+
+@pytest.mark.parametrize("sampler", ["ode", "sde"])
+def test_threads_change_nothing_but_the_time(sampler: str) -> None:
+    of = cloud(1200, 3, 0.3)
+    alone = drawn(of, sampler=sampler, steps=3)
+    for threads in (2, 3, 16):
+        assert drawn(of, threads, sampler=sampler, steps=3) == alone
+
+
+def test_threads_reach_the_public_call() -> None:
+    triple = pairs(1200, 3, 1)
+    first, second = (
+        assimilate(*triple, options=options(), seed=3, threads=threads)
+        for threads in (1, 2)
+    )
+    assert first.samples.tobytes() == second.samples.tobytes()
+    assert first.diagnostics == second.diagnostics

@@ -23,7 +23,7 @@ from reliability.ledger import Row
 from reliability.load import Load, run_load
 from reliability.processes import ServiceProcess
 from reliability.races import Races, race
-from reliability.schema import SchemaRun, run_schema
+from reliability.schema import SETTINGS, SchemaRun, run_schema
 from reliability.storm import LONG, SHORT, Scale
 from service.cli.demo.processes import tail
 from tests.support.redis import RedisServer
@@ -88,11 +88,14 @@ def races(asked: argparse.Namespace) -> list[Figures]:
 
 def schema(asked: argparse.Namespace) -> list[Figures]:
     """As many cases as asked for, against a service on a file."""
-    with folder() as place, ServiceProcess(place) as service:
+    with (
+        folder() as place,
+        ServiceProcess(place, settings=SETTINGS) as service,
+    ):
         if asked.short:
             found = run_schema(service.url, place, cases=1, examples=10)
         else:
-            found = run_schema(service.url, place, cases=asked.cases, examples=60)
+            found = run_schema(service.url, place, cases=asked.cases, examples=100)
     print("\n".join(found.told) or found, flush=True)
     return [found]
 

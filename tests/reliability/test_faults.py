@@ -1,0 +1,61 @@
+"""What was acknowledged stays, whatever happens; all faults: ``make reliability``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reliability.faults import FAULTS
+from reliability.faults.scene import scene
+from reliability.ledger import Account, Row, audit
+from reliability.processes import ServiceProcess
+from reliability.storm import SHORT, Storm
+
+# One of each family; the stores' own tests have more of theirs.
+CHOSEN = (
+    "service_killed",
+    "worker_killed",
+    "byte_flipped",
+    "redis_killed",
+    "redis_replies_cut",
+    "answers_lost",
+    "client_leaves_before_answer",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHOSEN)
+def test_nothing_acknowledged_is_lost_wrong_or_double(
+    name: str, tmp_path: Path
+) -> None:
+    with scene(tmp_path, SHORT) as surroundings:
+        row = FAULTS[name](surroundings)
+    assert row.acknowledged >= SHORT.clients * SHORT.cycles
+    assert (row.lost, row.wrong, row.duplicates) == (0, 0, 0), row
+
+
+@pytest.mark.slow
+def test_the_audit_sees_what_is_lost_wrong_or_double(tmp_path: Path) -> None:
+    with ServiceProcess(tmp_path) as service:
+        storm = Storm([service.url], SHORT)
+        storm.begin()
+        storm.end()
+        lost, wrong, double = storm.accounts
+        last = len(lost.acknowledged)
+        lost.acknowledged[last + 1] = b""
+        wrong.acknowledged[1] = wrong.acknowledged[2]
+        double.asked -= 1
+        row = audit(Row("", "sqlite"), storm.accounts, service.url)
+        assert (row.lost, row.wrong, row.duplicates) == (1, 1, 1)
+        # Other numbers than the engine's are wrong, too, however often they are given.
+        forged = Account(99, session_id=double.session_id, seed=double.seed)
+        forged.asked, forged.acknowledged = double.asked + 1, double.acknowledged
+        row = audit(Row("", "sqlite"), [forged], service.url)
+        assert row.wrong == len(forged.acknowledged)
+
+
+def test_there_are_at_least_twenty_faults_of_every_family() -> None:
+    assert len(FAULTS) >= 20
+    names = [fault.__doc__ for fault in FAULTS.values()]
+    assert all(names) and len(set(names)) == len(names)

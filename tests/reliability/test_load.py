@@ -1,0 +1,45 @@
+"""Saturated for seconds; the long run takes half an hour."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reliability import load, parts, report
+from reliability.ledger import Row
+from reliability.load import run_load
+from reliability.processes import ServiceProcess
+
+
+@pytest.mark.slow
+def test_under_saturation_clients_are_served_or_asked_back(tmp_path: Path) -> None:
+    with ServiceProcess(tmp_path, settings=load.SETTINGS) as service:
+        found = run_load(service, "sqlite", clients=64, seconds=8.0)
+    assert found.errors == 0, found.statuses
+    # Some of each: more clients than the queue has places, and all get on.
+    assert found.statuses["200"] and found.statuses["201"] and found.statuses["503"]
+    assert found.livez > 10
+
+
+def test_the_page_is_made_of_the_results(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"Words.\n\n{report.BEGIN}\nold\n{report.END}\n\nMore.\n")
+    row = Row("Killed | often", "sqlite", calls=7, acknowledged=6, note="a\nb")
+    report.write(tmp_path, "faults", [row])
+    report.make_page(tmp_path, page)
+    text = page.read_text()
+    assert text.startswith("Words.") and text.endswith("More.\n") and "old" not in text
+    assert "| Killed \\| often | sqlite | 7 | 0 | 6 |" in text
+    assert "**1 faults**" in text and "a b" in text
+    assert json.loads((tmp_path / "faults.json").read_text())["rows"][0]["calls"] == 7
+    assert "Killed" in (tmp_path / "faults.csv").read_text()
+    report.make_page(tmp_path, page)
+    assert page.read_text() == text
+
+
+def test_a_broken_promise_is_told() -> None:
+    assert parts.kept(Row("", ""))
+    assert not parts.kept(Row("", "", lost=1))
+    assert not parts.kept(Row("", "", duplicates=1))

@@ -103,6 +103,8 @@ class Diagnostics:
         warnings: what a person should know, with advice.
         predicted: what the ensemble predicted of the measurements and where ``y*``
             lies in it; ``None`` when nothing was assimilated, and from baselines.
+        forecast_inflation: factor by which ``inflation="adaptive"`` widened the
+            forecast.
     """
 
     status: str
@@ -128,6 +130,7 @@ class Diagnostics:
     version: str
     warnings: tuple[Advice, ...] = field(default=())
     predicted: Predicted | None = None
+    forecast_inflation: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnostics as JSON values: NaN is ``None``, infinity ``"inf"``."""

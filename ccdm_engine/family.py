@@ -9,8 +9,8 @@ its bandwidth ``h_y``. Two kinds of measurement kernel:
     around what ``y_i`` would be without its noise, in units of that noise
     (:mod:`.noise`): for ``h_y = 1`` the likelihood itself, beyond that a tempered one,
     the rest of which goes through the regression. With fewer measurements than
-    state variables there is no regression: in the directions that the measurements
-    leave open it would pull modes together.
+    state variables, or curved ones, the likelihood alone is tried too: in the
+    directions that the measurements leave open a regression pulls modes together.
 
 The ends are the paper's kernel density (no regression, narrow kernels) and the
 stochastic EnKF (linear regression, ``h_y`` infinite).
@@ -24,13 +24,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import preconditioning
+from ccdm_engine import noise, preconditioning
 from ccdm_engine.neighbourhood import Neighbourhood
-from ccdm_engine.noise import NoiseModel, noise_model
+from ccdm_engine.noise import Noise
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
-from ccdm_engine.preconditioning import Regression
-from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, Frame, fit_frame
+from ccdm_engine.regression import Regression, linear, none, weighted
+from ccdm_engine.scaling import (
+    MEMBERS_PER_DIMENSION,
+    Frame,
+    fit_frame,
+    symmetric_roots,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -84,15 +89,23 @@ def candidates(
         near: the ``pairs`` kernels.
     """
     closed = pairs.columns.size >= pairs.states.shape[1]
-    noise = noise_model(pairs) if _is_open(options) else None
-    for regression in _regressions(pairs, options):
-        if regression.name == "none" and noise is not None and not closed:
+    parts = noise.known(pairs)
+    told = _told(pairs, options, parts)
+    for regression in _regressions(pairs, options, parts):
+        if regression.name == "none" and told is not None and not closed:
             continue  # kernels in units of the noise take its place
         prior = _prior(regression, pairs, options)
         for h_y in _bandwidths(regression, near, options, closed=closed):
             yield Candidate(regression, prior, near, h_y)
-    if noise is not None:
-        yield from _tempered(pairs, noise, options, near, closed=closed)
+    if told is not None:
+        yield from _tempered(pairs, told, options, near, closed=closed)
+
+
+def _told(pairs: Pairs, options: AnalysisOptions, parts: Noise | None) -> Noise | None:
+    """The noise in whose units kernels may be, where there is footing for them."""
+    if not (_is_open(options) and has_footing(pairs)):
+        return None
+    return noise.regressed(pairs) if parts is None else parts
 
 
 def _is_open(options: AnalysisOptions) -> bool:
@@ -118,26 +131,46 @@ def _prior(regression: Regression, pairs: Pairs, options: AnalysisOptions) -> Fr
     )
 
 
-def _regressions(pairs: Pairs, options: AnalysisOptions) -> list[Regression]:
+def _regressions(
+    pairs: Pairs, options: AnalysisOptions, parts: Noise | None
+) -> list[Regression]:
+    """The regressions to choose from, their residuals as wide as asked for."""
+    regressions = _fitted(pairs, options, parts)
+    wanted = options.unbiased
+    if wanted is True or (wanted == "auto" and options.preconditioner == "auto"):
+        return [item.unbiased() for item in regressions]
+    return regressions
+
+
+def _fitted(
+    pairs: Pairs, options: AnalysisOptions, parts: Noise | None
+) -> list[Regression]:
     triple = (pairs.states, pairs.simulated, pairs.observation)
     wanted = options.preconditioner
     if options.localization is not None:
+        if wanted == "linear":  # the localized EnKF, nothing else
+            parts = Noise.none(pairs.simulated)
+        columns = (pairs.state_columns, pairs.columns)
         return [
-            preconditioning.localized(
-                *triple, options.localization, pairs.state_columns, pairs.columns
-            )
+            preconditioning.localized(*triple, options.localization, *columns, parts)
         ]
+    if wanted == "shrunk":
+        return [preconditioning.shrunk(*triple, parts)]
     if wanted != "auto":
         return [preconditioning.RULES[wanted](*triple)]
-    names = ["shrunk"]
+    regressions = [preconditioning.shrunk(*triple, parts)]
     measurements, dimension = pairs.columns.size, pairs.states.shape[1]
     if has_footing(pairs):
-        names.append("none")
+        regressions.append(none(*triple))
     if measurements <= SATURATED * (pairs.used.size - 1) and (
         measurements >= dimension or not has_footing(pairs)
     ):
-        names.append("linear")
-    return [preconditioning.RULES[name](*triple) for name in names]
+        regressions.append(
+            linear(*triple)
+            if parts is None
+            else preconditioning.filtered(*triple, parts)
+        )
+    return regressions
 
 
 def _bandwidths(
@@ -164,41 +197,46 @@ def _bandwidths(
 
 def _tempered(
     pairs: Pairs,
-    noise: NoiseModel,
+    parts: Noise,
     options: AnalysisOptions,
     near: Neighbourhood,
     *,
     closed: bool,
 ) -> Iterator[Candidate]:
-    """Candidates with kernels in units of the measurement noise."""
+    """Candidates with kernels in units of the measurement noise.
+
+    Where the measurements leave directions open, or are curved, the kernels carry the
+    whole likelihood; elsewhere, and beside that, a tempered one and a regression.
+    """
+    whiten = symmetric_roots(parts.covariance)[1]
     kernels = near.around(
-        noise.fitted @ noise.whiten,
-        pairs.simulated @ noise.whiten,
-        pairs.observation @ noise.whiten,
+        parts.fitted @ whiten, pairs.simulated @ whiten, pairs.observation @ whiten
     )
     coefficients = 1 + pairs.columns.size + pairs.states.shape[1]
-    for h_y in NOISE_BANDWIDTHS if closed else (1.0, *NOISE_BANDWIDTHS):
+    plain = none(pairs.states, pairs.simulated, pairs.observation)
+    prior = _prior(plain, pairs, options)
+    for h_y in (1.0, *NOISE_BANDWIDTHS):
         weights = kernels.weights(h_y)
         if weights.effective < MEMBERS_PER_COEFFICIENT * coefficients:
             continue
-        regression = (
-            _rest(pairs, noise, h_y, np.exp(weights.given_observation))
-            if closed
-            else preconditioning.none(pairs.states, pairs.simulated, pairs.observation)
-        )
-        yield Candidate(regression, _prior(regression, pairs, options), kernels, h_y)
+        if parts.curved or not closed:
+            yield Candidate(plain, prior, kernels, h_y)
+        if closed and h_y > 1.0:
+            rest = _rest(pairs, parts, h_y, np.exp(weights.given_observation))
+            rest = rest if options.unbiased is False else rest.unbiased()
+            yield Candidate(rest, _prior(rest, pairs, options), kernels, h_y)
 
 
-def _rest(pairs: Pairs, noise: NoiseModel, h_y: float, weights: Array) -> Regression:
+def _rest(pairs: Pairs, parts: Noise, h_y: float, weights: Array) -> Regression:
     """The regression that carries what tempering leaves of the likelihood.
 
     Its measurements have the noise of the power ``1 - 1 / h_y^2`` of the likelihood.
     """
     factor = h_y / np.sqrt(h_y**2 - 1.0)
-    return preconditioning.weighted(
+    return weighted(
         pairs.states,
         pairs.simulated,
-        noise.fitted + factor * (pairs.simulated - noise.fitted),
+        parts.fitted + factor * (pairs.simulated - parts.fitted),
         pairs.observation,
         weights,
     )

@@ -1,58 +1,96 @@
-"""The measurement error, as the pairs show it.
+"""What a measurement says about its state, and the noise on it, taken apart.
 
-Regressing the simulated measurements on the states separates what a measurement says
-about its own state from the noise on it::
+Simulated measurements are ``y_i = f(x_i) + eps_i`` with ``R = cov(eps)``. Knowing the
+two parts serves twice. Covariances of ``f(x_i)`` carry less sampling error than those
+of ``y_i``, and so does the gain ``C_xf (C_ff + R)^-1``. And a kernel around ``f(x_i)``
+of covariance ``h^2 R`` is the likelihood itself for ``h = 1``, a tempered one for
+``h > 1``, where a kernel around ``y_i`` would carry the noise twice. What tempering
+leaves of the likelihood (its power ``1 - 1 / h^2``) goes through the regression of
+states on measurements: the ensemble Kalman particle filter of Frei and Kuensch (2013),
+with the likelihood learned from the pairs.
 
-    y_i = f(x_i) + eps_i,   R = cov(eps)
+Where the caller gave ``measurement_error`` the parts are known. Otherwise the pairs
+tell them, by regressing measurements on states:
 
-A kernel around ``f(x_i)`` of covariance ``h^2 R`` is then the likelihood itself for
-``h = 1``, and a tempered one for ``h > 1``, where a kernel around ``y_i`` would carry
-the noise twice. What tempering leaves of the likelihood (its power ``1 - 1 / h^2``)
-goes through the regression of states on measurements: the ensemble Kalman particle
-filter of Frei and Kuensch (2013), with the likelihood learned from the pairs.
-
-``f`` is linear here, and tempering is used only where that is the whole story.
+:func:`regressed`
+    on all states, with five members per state variable or more; where a straight line
+    is not the whole story, by kernel ridge regression on top of it.
+:func:`sparse`
+    on the few states that each measurement depends on, found one after the other.
+    A state must reduce the leave-one-out error by more than the best of d unrelated
+    ones would, ``2 log(d) / N`` (risk inflation: Foster and George 1994).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import preconditioning
+from ccdm_engine import regression
 from ccdm_engine.pairs import Pairs
-from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, symmetric_roots
+from ccdm_engine.scaling import MEMBERS_PER_DIMENSION
 
 Array = npt.NDArray[np.float64]
+# Taper of the states in a block for all measurements, 0 to 1, (b, dy).
+Taper = Callable[[slice], Array]
 
 # Noise below this share of a measurement's variance is no noise.
 LEAST_SHARE = 1e-6
 # A curved fit must leave less than this share of the error of a straight one.
 MARGIN = 0.9
+# Kernel ridge regression is cubic in the members it is fitted to.
+MOST_FITTED = 300
+# A measurement that depends on more states than this is left as it is.
+FEW = 8
+# State columns that are searched at a time.
+BLOCK = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseModel:
+class Noise:
     """Noise-free measurements and the noise on them.
 
     Attributes:
         fitted: ``f(x_i)``, ``(N, dy)``.
-        whiten: ``R^-1/2``, ``(dy, dy)``.
+        covariance: ``R``, ``(dy, dy)``; zero for a measurement left as it is.
+        curved: whether ``f`` is seen to be nonlinear: the likelihood may then have
+            several modes.
     """
 
     fitted: Array
-    whiten: Array
+    covariance: Array
+    curved: bool = False
+
+    @classmethod
+    def none(cls, simulated: Array) -> Noise:
+        """Measurements left as they are."""
+        width = simulated.shape[1]
+        return cls(simulated, np.zeros((width, width)))
 
 
-def noise_model(pairs: Pairs) -> NoiseModel | None:
-    """The noise of the simulated measurements, where tempering it is sound.
+def apart(pairs: Pairs) -> Noise:
+    """The parts by whatever tells them: the caller, all states, or a few."""
+    return known(pairs) or regressed(pairs) or sparse(pairs.states, pairs.simulated)
 
-    ``None`` with fewer than five members per state variable, where the simulated
-    measurements are exact functions of the states, and where the relation is curved:
-    the likelihood may then have several modes, and what a straight line leaves over
-    is not noise.
+
+def known(pairs: Pairs) -> Noise | None:
+    """The parts that the caller's ``measurement_error`` tells; ``None`` without."""
+    if pairs.noise is None or pairs.error is None:
+        return None
+    if np.any(pairs.error**2 <= LEAST_SHARE * np.var(pairs.simulated, axis=0)):
+        return None
+    fitted = pairs.simulated - pairs.noise
+    return Noise(fitted, np.diag(pairs.error**2), _is_curved(pairs.states, fitted))
+
+
+def regressed(pairs: Pairs) -> Noise | None:
+    """The parts as a regression on all states tells them.
+
+    ``None`` with fewer than five members per state variable and where the simulated
+    measurements are exact functions of the states.
 
     Args:
         pairs: with noisy simulated measurements.
@@ -60,32 +98,129 @@ def noise_model(pairs: Pairs) -> NoiseModel | None:
     members, dimension = pairs.states.shape
     if members < MEMBERS_PER_DIMENSION * (dimension + 1):
         return None
-    states = pairs.states - pairs.states.mean(axis=0)
-    spread = states.std(axis=0)
-    states = states / np.where(spread > 0, spread, 1.0)
-    fit = preconditioning.linear(pairs.simulated, states, states[0])
+    states = _standardized(pairs.states)
+    curved = _is_curved(states, pairs.simulated)
+    if curved and members > MOST_FITTED:
+        return None
+    rule = regression.kernel if curved else regression.linear
+    fit = rule(pairs.simulated, states, states[0])
+    mean = fit.residuals.mean(axis=0)
     # Leave-one-out errors: the noise, and what the fit itself does not know.
-    errors = fit.held_out_residuals - fit.residuals.mean(axis=0)
-    variance = np.var(pairs.simulated, axis=0)
-    if np.any(np.mean(errors**2, axis=0) < LEAST_SHARE * variance):
+    errors = fit.held_out_residuals - mean
+    variance = np.mean(errors**2, axis=0)
+    if np.any(variance < LEAST_SHARE * np.var(pairs.simulated, axis=0)):
         return None
-    covariance = errors.T @ errors / members
-    whiten = symmetric_roots(covariance)[1]
-    fitted = pairs.simulated - fit.residuals + fit.residuals.mean(axis=0)
-    if _is_curved(pairs, states, errors):
-        return None
-    return NoiseModel(fitted, whiten)
+    fitted = pairs.simulated - fit.residuals + mean
+    if members < MEMBERS_PER_DIMENSION * (variance.size + 1):
+        return Noise(fitted, np.diag(variance), curved)
+    return Noise(fitted, errors.T @ errors / members, curved)
 
 
-def _is_curved(pairs: Pairs, states: Array, errors: Array) -> bool:
+def sparse(states: Array, simulated: Array, taper: Taper | None = None) -> Noise:
+    """Each measurement as a linear function of few states, and noise.
+
+    A measurement that depends on no state to speak of, or on more than a few, is left
+    as it is. Cost: ``O(N dx dy)`` per state found.
+
+    Args:
+        states: ``x_i``, ``(N, dx)``.
+        simulated: ``y_i``, ``(N, dy)``.
+        taper: how far a state is believed to matter for a measurement.
+    """
+    members = states.shape[0]
+    z, mean = _standardized(states), simulated.mean(axis=0)
+    gaps = simulated - mean
+    candidates = _candidates(z.shape[1], gaps.shape[1], taper)
+    needed = 1.0 - np.minimum(2.0 * np.log(candidates) / members, 0.9)
+    residual, basis = gaps.copy(), np.empty((0, *gaps.shape))
+    keep = np.full(gaps.shape, 1.0 - 1.0 / members)
+    error = np.mean((gaps / keep) ** 2, axis=0)
+    open_ = np.arange(gaps.shape[1])
+    found = np.zeros(gaps.shape[1], dtype=np.intp)
+    while open_.size and basis.shape[0] <= min(FEW, members // 5):
+        direction = _next_direction(z, residual, basis, open_, taper)
+        left = residual[:, open_] - direction * np.sum(direction * gaps[:, open_], 0)
+        kept = np.maximum(keep[:, open_] - direction**2, 1.0 / members)
+        held_out = np.mean((left / kept) ** 2, axis=0)
+        better = held_out < needed[open_] * error[open_]
+        open_ = open_[better]
+        residual[:, open_], keep[:, open_] = left[:, better], kept[:, better]
+        error[open_] = held_out[better]
+        found[open_] += 1
+        layer = np.zeros_like(gaps)
+        layer[:, open_] = direction[:, better]
+        basis = np.concatenate([basis, layer[None]])
+    found[open_] = 0  # still open: not sparse
+    taken = found > 0
+    fitted = np.where(taken, gaps - residual, gaps)
+    freedom = np.maximum(members - 1 - found, 1)
+    variance = np.where(taken, np.sum(residual**2, axis=0) / freedom, 0.0)
+    return Noise(fitted + mean, np.diag(variance))
+
+
+def _candidates(dimension: int, measurements: int, taper: Taper | None) -> Array:
+    """How many states compete for each measurement, at least 2, ``(dy,)``."""
+    if taper is None:
+        return np.full(measurements, max(float(dimension), 2.0))
+    total = np.zeros(measurements)
+    for block in blocks(dimension):
+        total += taper(block).sum(axis=0)
+    return np.asarray(np.maximum(total, 2.0))
+
+
+def _next_direction(
+    z: Array,
+    residual: Array,
+    basis: Array,
+    open_: npt.NDArray[np.intp],
+    taper: Taper | None,
+) -> Array:
+    """The state most correlated with each open residual, less what is explained.
+
+    Returns:
+        Unit vectors, zero where nothing new is left, ``(N, len(open_))``.
+    """
+    strongest, best = np.full(open_.size, -1.0), np.zeros(open_.size, dtype=np.intp)
+    for block in blocks(z.shape[1]):
+        strength = np.abs(z[:, block].T @ residual[:, open_])
+        if taper is not None:
+            strength *= taper(block)[:, open_] ** 2
+        place = np.argmax(strength, axis=0)
+        value = strength[place, np.arange(open_.size)]
+        best = np.where(value > strongest, place + block.start, best)
+        strongest = np.maximum(value, strongest)
+    new = z[:, best]
+    length = np.linalg.norm(new, axis=0)
+    for layer in basis:
+        known_part = layer[:, open_]
+        new = new - known_part * np.sum(known_part * new, axis=0)
+    left = np.linalg.norm(new, axis=0)
+    fresh = left > 1e-6 * length
+    return np.asarray(np.where(fresh, new / np.where(fresh, left, 1.0), 0.0))
+
+
+def blocks(dimension: int) -> list[slice]:
+    """Slices of state columns, so that no array of all of them times dy is made."""
+    return [slice(k, min(k + BLOCK, dimension)) for k in range(0, dimension, BLOCK)]
+
+
+def _standardized(states: Array) -> Array:
+    gaps = states - states.mean(axis=0)
+    spread = gaps.std(axis=0)
+    return np.asarray(gaps / np.where(spread > 0, spread, 1.0))
+
+
+def _is_curved(states: Array, simulated: Array) -> bool:
     """Whether a quadratic fit leaves clearly less than the linear one's errors."""
+    states = _standardized(states)
     members, dimension = states.shape
-    first, second = np.triu_indices(dimension)
-    if members < MEMBERS_PER_DIMENSION * (1 + dimension + first.size):
+    # Few states only: the products of many would ask for more members than there are.
+    if members < MEMBERS_PER_DIMENSION * (1 + dimension) * (2 + dimension) / 2:
         return False
+    first, second = np.triu_indices(dimension)
     features = np.hstack([states, states[:, first] * states[:, second]])
-    fit = preconditioning.linear(pairs.simulated, features, features[0])
-    richer = fit.held_out_residuals - fit.residuals.mean(axis=0)
-    return bool(
-        np.any(np.mean(richer**2, axis=0) < MARGIN * np.mean(errors**2, axis=0))
+    straight, richer = (
+        regression.linear(simulated, given, given[0]).held_out_residuals
+        for given in (states, features)
     )
+    return bool(np.any(np.var(richer, axis=0) < MARGIN * np.var(straight, axis=0)))

@@ -84,6 +84,8 @@ def normalize(pairs: Pairs, scaling: str) -> Normalized:
         state_columns=np.flatnonzero(kept),
         simulated=np.ldexp(pairs.simulated, -measured),
         observation=np.ldexp(pairs.observation, -measured),
+        noise=None if pairs.noise is None else np.ldexp(pairs.noise, -measured),
+        error=None if pairs.error is None else np.ldexp(pairs.error, -measured),
     )
     return Normalized(normal, kept, exponents, pairs.states[0])
 

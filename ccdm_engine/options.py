@@ -60,6 +60,17 @@ class AnalysisOptions:
             (West 1993), in units of the spread that the bandwidth is in;
             ``"auto"`` chooses by held-out likelihood.
         inflation: factor on the analysis deviations from their mean; 1 is exact.
+            ``"adaptive"`` widens the forecast instead, by a factor that follows the
+            innovations from cycle to cycle: hand ``Analysis.carry`` to the next one.
+        relaxation_to_spread: share of the forecast's spread that is restored in each
+            variable (RTPS), 0 to 1.
+        relaxation_to_perturbations: share of each member's forecast deviation that is
+            restored (RTPP), 0 to 1; where members are not moved but sampled anew,
+            their spread is restored instead.
+        unbiased: divide the residuals of the regression by ``sqrt(1 - leverage)``:
+            in the sample it was fitted to they are too small by that. ``"auto"`` does
+            so where the engine chooses the preconditioner; plain least squares, and
+            with it the stochastic EnKF, does not.
         localization: coordinates and radius for tapering spurious correlations.
         measurement_error: standard deviation(s) of the measurement error, scalar or
             ``(dy,)``. Give it when the simulated measurements are noise-free; the
@@ -86,7 +97,10 @@ class AnalysisOptions:
     measurement_bandwidth: float | Literal["auto"] = "auto"
     max_bandwidth: float | Literal["auto"] = "auto"
     shrink: bool | Literal["auto"] = "auto"
-    inflation: float = 1.0
+    inflation: float | Literal["adaptive"] = 1.0
+    relaxation_to_spread: float = 0.0
+    relaxation_to_perturbations: float = 0.0
+    unbiased: bool | Literal["auto"] = "auto"
     localization: Localization | None = None
     measurement_error: float | Sequence[float] | None = None
     failed_members: FailedMembers = "error"
@@ -122,7 +136,11 @@ class AnalysisOptions:
         _flag("shrink", self.shrink, words=("auto",))
         _flag("center", self.center)
         _flag("moment_matched", self.moment_matched)
-        _positive("inflation", self.inflation)
+        if self.inflation != "adaptive":
+            _positive("inflation", self.inflation, words=("adaptive",))
+        _share("relaxation_to_spread", self.relaxation_to_spread)
+        _share("relaxation_to_perturbations", self.relaxation_to_perturbations)
+        _flag("unbiased", self.unbiased, words=("auto",))
         _positive("rtol", self.rtol, least=SMALLEST_RTOL)
         _positive("atol", self.atol)
         _localization(self.localization, self.preconditioner)
@@ -260,13 +278,24 @@ def _bandwidth(
     raise OptionsError(name, got=_short(value), wanted=wanted)
 
 
-def _positive(name: str, value: object, least: float = SMALLEST) -> None:
+def _positive(
+    name: str,
+    value: object,
+    least: float = SMALLEST,
+    words: tuple[str, ...] = (),
+) -> None:
     if not _is_number(value) or not least <= value <= LARGEST:  # type: ignore[operator]
+        limit = f"a positive number from {least:g} to {LARGEST:g}"
         raise OptionsError(
             name,
             got=_short(value),
-            wanted=f"a positive number from {least:g} to {LARGEST:g}",
+            wanted=" or ".join([limit, *map(repr, words)]),
         )
+
+
+def _share(name: str, value: object) -> None:
+    if not _is_number(value) or not 0 <= value <= 1:  # type: ignore[operator]
+        raise OptionsError(name, got=_short(value), wanted="a number from 0 to 1")
 
 
 def _localization(value: object, preconditioner: str) -> None:

@@ -43,6 +43,9 @@ class Pairs:
         failed: which members were left out and why.
         status: one code per measurement of the caller.
         n_members: size of the caller's ensemble.
+        noise: the part of ``simulated`` that :func:`perturb` added, ``(N, dy)``;
+            ``None`` where the simulated measurements came with their noise.
+        error: its standard deviations, ``(dy,)``.
     """
 
     states: Array
@@ -54,6 +57,8 @@ class Pairs:
     failed: tuple[dict[str, Any], ...]
     status: tuple[str, ...]
     n_members: int
+    noise: Array | None = None
+    error: Array | None = None
 
 
 def screen(
@@ -131,8 +136,10 @@ def perturb(
     # Drawn for every member and measurement of the caller, then selected: the draw
     # of one member does not depend on which others failed or were not observed.
     noise = rng.standard_normal((pairs.n_members, len(pairs.status)))
-    noise = noise[np.ix_(pairs.used, pairs.columns)]
-    return replace(pairs, simulated=pairs.simulated + deviations * noise)
+    noise = deviations * noise[np.ix_(pairs.used, pairs.columns)]
+    return replace(
+        pairs, simulated=pairs.simulated + noise, noise=noise, error=deviations
+    )
 
 
 def error_deviations(pairs: Pairs, measurement_error: float | Sequence[float]) -> Array:
@@ -167,6 +174,8 @@ def without_constants(pairs: Pairs) -> Pairs:
         observation=pairs.observation[varied],
         columns=pairs.columns[varied],
         status=tuple(status),
+        noise=None if pairs.noise is None else pairs.noise[:, varied],
+        error=None if pairs.error is None else pairs.error[varied],
     )
 
 

@@ -25,7 +25,7 @@ from ccdm_engine.mixture import Mixture
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
-from ccdm_engine.preconditioning import Regression
+from ccdm_engine.regression import Regression
 from ccdm_engine.scaling import Frame, fit_frame
 
 Array = npt.NDArray[np.float64]
@@ -251,6 +251,6 @@ def _shrinks(candidate: Candidate, options: AnalysisOptions) -> Sequence[bool]:
     if options.scaling == "none":
         # Shrinkage is defined in coordinates of unit spread.
         return (False,)
-    # Members that are only moved keep the spread they have, no kernel adds to it:
-    # judged by a density of that spread, a regression that overfits shows it.
-    return (True,) if candidate.is_shift else (True, False)
+    # A regression promises residuals of the right spread: kernels must not add to it
+    # at every cycle. Where kernels alone stand for the modes they may be wider.
+    return (True, False) if candidate.regression.name == "none" else (True,)

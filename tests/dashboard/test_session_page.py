@@ -47,7 +47,7 @@ def test_pictures_hold_every_cycle(
         fan = panel(page, FAN)
         expect(fan.locator("svg.chart")).to_be_visible()
         assert fan.locator(".plot .dot").count() == len(seen) < len(cycles)
-        expect(fan.locator("svg.chart")).to_contain_text("convection x [m/s]")
+        expect(fan.locator("svg.chart")).to_contain_text("convection x [dimensionless]")
         timings = panel(page, "Timings").locator(".plot .bar.main")
         assert timings.count() == len(cycles)
         for title in ("Spread", "Innovation", "Rank histogram", "Weights",
@@ -144,7 +144,9 @@ def test_the_measurement_is_chosen_and_pointing_reads_values(
         page = found.open(f"#/sessions/{cycled.session.id}")
         page.get_by_label("Measurement", exact=True).select_option("temperature z")
         fan = panel(page, FAN)
-        expect(fan.locator("svg.chart")).to_contain_text("temperature z [K]")
+        expect(fan.locator("svg.chart")).to_contain_text(
+            "temperature z [dimensionless]"
+        )
         plot = fan.locator(".plot")
         value = fan.locator(".value").first
         latest = value.text_content()
@@ -247,3 +249,32 @@ def test_cycles_further_back_are_loaded_when_asked_for(
         page.get_by_role("button", name="Load earlier").click()
         expect(slider).to_have_attribute("min", "1")
         expect(page.get_by_role("button", name="Load earlier")).to_be_hidden()
+
+
+def test_names_are_text_however_long_and_whatever_they_hold(
+    watch: Watch, client: Client
+) -> None:
+    title = "<img src=x onerror=alert(1)> " + 20 * "a-rather-long-title-"
+    names = {"states": ["<b>" + 39 * "state"], "measurements": 20 * ["y" * 200]}
+    units = {"measurements": [f"<i>unit {j}</i>" for j in range(20)]}
+    session = client.create_session(
+        state_dim=1,
+        measurement_dim=20,
+        names=names,
+        metadata={"title": title, "units": units},
+    )
+    states = np.random.default_rng(5).standard_normal((9, 1))
+    session.cycle(
+        states, states + np.zeros(20), [0.0] * 20, options={"measurement_error": 1.0}
+    )
+    with watch() as found:
+        page = found.open(f"#/sessions/{session.id}")
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        expect(panel(page, FAN).locator("svg.chart")).to_contain_text("<i>unit 0</i>")
+        expect(page.get_by_role("application")).to_be_visible()
+        assert not page.locator("main img, main b, main i").count()
+        for width in (1280, 400):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(200)
+            overflow = "document.documentElement.scrollWidth - innerWidth"
+            assert page.evaluate(overflow) <= 0

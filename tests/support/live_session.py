@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 STEP, STEPS = 0.01, 10
 ERROR = np.array([2.0, 2.0])
 NAMES = {"states": ["x", "y", "z"], "measurements": ["convection x", "temperature z"]}
-UNITS = {"measurements": ["m/s", "K"]}
+UNITS = {"measurements": "dimensionless"}
 
 
 class LiveSession:

@@ -65,6 +65,8 @@ function askForKey(error) {
   const form = h("form", { class: "card narrow" },
     h("h1", {}, "API key"),
     h("p", { id: "key-help" }, "This service asks for a key. It is kept in a cookie that no page can read, until the browser is closed."),
+    // For those who let their browser keep keys: it wants to know whose.
+    h("input", { type: "text", autocomplete: "username", value: "api-key", hidden: true, "aria-hidden": "true" }),
     h("label", { for: "key" }, "Key"), field, message,
     h("button", { type: "submit", class: "primary" }, "Continue"));
   form.addEventListener("submit", async (event) => {

@@ -20,7 +20,7 @@ export function showResult(root, answer, forecast) {
   const which = h("select", { id: "state-a" }, names.slice(0, 1000).map((name, j) => h("option", { value: j }, name)));
   const other = h("select", { id: "state-b" }, names.slice(0, 1000).map((name, j) => h("option", { value: j, selected: j === 1 }, name)));
   const panels = [new Panel({
-    title: "One state", about: "Forecast and analysis, as shares of the samples.",
+    title: "One state", about: "Forecast and analysis, as shares of the samples.", height: 260,
     build: () => marginal(column(before, which), column(samples, which), names[which.value]),
   })];
   if (dx > 1) {
@@ -137,10 +137,10 @@ function summary(before, after, names) {
   const shown = names.slice(0, MOST_ROWS);
   const of = (rows, j) => tell(rows.map((row) => row[j]).filter(Number.isFinite));
   const made = table("Mean and standard deviation of each state",
-    ["State", "Forecast: mean ± deviation", "Analysis: mean ± deviation"],
+    ["State", "Forecast", "Analysis"],
     shown.map((name, j) => [name, of(before, j), of(after, j)]));
   made.classList.add("summary");
-  return [made, names.length > MOST_ROWS ? h("p", { class: "note pad" }, `The first ${MOST_ROWS} of ${names.length} states.`) : null];
+  return [h("h3", { class: "pad" }, "Mean ± standard deviation"), made, names.length > MOST_ROWS ? h("p", { class: "note pad" }, `The first ${MOST_ROWS} of ${names.length} states.`) : null];
 }
 
 function save(name, content, type) {

@@ -43,10 +43,10 @@ class SessionPage {
       h("p", {}, "It appears here when the simulator sends ", h("code", {}, `PUT …/cycles/1`), "."));
     this.#controls();
     this.warnings = warningsCard((k) => this.select(k));
-    this.detail = h("section", { class: "card detail", "aria-label": "Selected cycle" });
+    this.detail = h("section", { class: "card detail wide", "aria-label": "Selected cycle" });
     this.heat = new HeatMap(history, page.signal);
     this.panels = this.#panels();
-    this.grid = h("div", { class: "cards" }, this.panels.map((panel) => panel.root), this.heat.root);
+    this.grid = h("div", { class: "cards" }, this.panels.map((panel) => panel.root), this.detail, this.heat.root);
   }
 
   #panels() {
@@ -97,7 +97,7 @@ class SessionPage {
       h("div", { class: "heading" },
         h("div", {}, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Sessions")), h("h1", {}, title)),
         this.status),
-      this.about, this.waiting, this.controls, this.warnings.root, this.detail, this.grid);
+      this.about, this.waiting, this.controls, this.warnings.root, this.grid);
     this.draw();
     follow(this.history.id, {
       refresh: () => this.#refresh(),
@@ -162,7 +162,7 @@ class SessionPage {
     const { history } = this;
     const none = history.cycles.length === 0;
     this.waiting.hidden = !none;
-    for (const part of [this.controls, this.detail, this.grid]) part.hidden = none;
+    for (const part of [this.controls, this.grid]) part.hidden = none;
     this.#describe();
     this.warnings.update(history.cycles);
     if (none) return;

@@ -1,0 +1,186 @@
+"""Regressions of one set of variables on another, over the ensemble.
+
+With ``m(y)`` a regression of states on measurements, the residual ``e = x - m(y)``
+varies less with ``y`` than ``x`` does. A member's contribution moves along it::
+
+    x_i  ->  x_i + m(y*) - m(y_i)
+
+In the sample that a regression was fitted to, residuals are too small: with leverage
+``l_i`` their variance is ``(1 - l_i)`` times the noise's. :meth:`Regression.unbiased`
+divides by the root of it (MacKinnon and White 1985, HC2); :attr:`held_out_residuals`
+divides by all of it, which is what refitting without the member would leave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import cdist
+
+Array = npt.NDArray[np.float64]
+
+# Singular values below this share of the largest are treated as zero.
+RANK_TOLERANCE = 1e-10
+# Grids of the kernel ridge regression: lengths in units of the measurements' spread
+# (times sqrt(dy)), ridges in units of the residual variance.
+KERNEL_LENGTHS = np.array([0.5, 1.0, 2.0])
+KERNEL_RIDGES = (0.3, 1.0, 3.0, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A regression of states on measurements, evaluated where it is needed.
+
+    Attributes:
+        name: which regression this is.
+        residuals: ``e_i = x_i - m(y_i)``, ``(N, dx)``, with ``m`` of mean zero.
+        target: ``m(y*)``, ``(dx,)``.
+        leverage: ``dm(y_i)/dx_i``, ``(N, 1)`` or ``(N, dx)``: how much of a member's
+            own state is in its own prediction. ``e_i / (1 - leverage_i)`` is the
+            residual that the regression without member i would have left.
+        own: residuals of the members' measurements as they are, ``(N, dx)``, where
+            ``residuals`` are those of measurements with more noise.
+    """
+
+    name: str
+    residuals: Array
+    target: Array
+    leverage: Array
+    own: Array | None = None
+
+    @property
+    def shifted(self) -> Array:
+        """Members moved along the regression, ``x_i + m(y*) - m(y_i)``, (N, dx)."""
+        return self.residuals + self.target
+
+    def unbiased(self) -> Regression:
+        """The same with residuals of the variance that the noise has."""
+        share = 1.0 - 1.0 / self.residuals.shape[0]  # the mean's own
+        keep = np.maximum(share - self.leverage, 1.0 - share) / share
+        mean = self.residuals.mean(axis=0)
+        gaps = (self.residuals - mean) / np.sqrt(keep)
+        gaps -= gaps.mean(axis=0)
+        own = self.residuals if self.own is None else self.own
+        return replace(self, residuals=gaps + mean, own=own)
+
+    @property
+    def held_out_residuals(self) -> Array:
+        """Residual of each member under the regression without it, (N, dx)."""
+        # A member that determines its own prediction says nothing about error.
+        keep = np.maximum(1.0 - self.leverage, 1.0 / self.leverage.shape[0])
+        own = self.residuals if self.own is None else self.own
+        mean = own.mean(axis=0)
+        return np.asarray(mean + (own - mean) / keep)
+
+
+def none(states: Array, simulated: Array, observation: Array) -> Regression:
+    """No regression: ``m = 0``, the method of the paper."""
+    members, dimension = states.shape
+    return Regression("none", states, np.zeros(dimension), np.zeros((members, 1)))
+
+
+def linear(states: Array, simulated: Array, observation: Array) -> Regression:
+    """Plain least squares, minimum norm where it is not unique.
+
+    Args:
+        states: ``x_i``, ``(N, dx)``.
+        simulated: ``y_i``, ``(N, dy)``.
+        observation: ``y*``, ``(dy,)``.
+    """
+    gaps, target_gap = standardized(simulated, observation)
+    u, values, vt = np.linalg.svd(gaps, full_matrices=False)
+    rank = int(np.sum(values > RANK_TOLERANCE * values[0])) if values.size else 0
+    u, values, vt = u[:, :rank], values[:rank], vt[:rank]
+    deviations = states - states.mean(axis=0)
+    loadings = u.T @ deviations
+    return Regression(
+        "linear",
+        states - u @ loadings,
+        ((vt @ target_gap) / values) @ loadings,
+        np.sum(u**2, axis=1, keepdims=True),
+    )
+
+
+def weighted(
+    states: Array,
+    simulated: Array,
+    noisier: Array,
+    observation: Array,
+    weights: Array,
+) -> Regression:
+    """Least squares near the observation, from measurements with more noise.
+
+    Args:
+        states: ``x_i``, ``(N, dx)``.
+        simulated: ``y_i``, ``(N, dy)``, with the noise they have.
+        noisier: the same with the noise of a weaker observation, ``(N, dy)``.
+        observation: ``y*``, ``(dy,)``.
+        weights: of the members, summing to 1, ``(N,)``.
+    """
+    mean, middle = weights @ noisier, weights @ states
+    gaps = noisier - mean
+    roots = np.sqrt(weights)[:, None]
+    u, values, vt = np.linalg.svd(roots * gaps, full_matrices=False)
+    kept = values > RANK_TOLERANCE * values[0]
+    u, values, vt = u[:, kept], values[kept], vt[kept]
+    gain = (vt.T / values) @ (u.T @ (roots * (states - middle)))
+    return Regression(
+        "linear",
+        states - gaps @ gain,
+        (observation - mean) @ gain,
+        np.sum(u**2, axis=1, keepdims=True) + weights[:, None],
+        own=states - (simulated - mean) @ gain,
+    )
+
+
+def kernel(states: Array, simulated: Array, observation: Array) -> Regression:
+    """Kernel ridge regression on top of the linear one.
+
+    ``m(y) = K y + sum_i a_i k(y, y_i)`` with a Gaussian kernel of length l and ridge
+    r, both chosen by the closed-form leave-one-out error over a small grid that
+    contains "no kernel part". Nonlinear regression adjustment: Blum and Francois
+    (2010). Cost: one eigendecomposition, ``O(N^3)``, per length.
+    """
+    base = linear(states, simulated, observation)
+    gaps, target_gap = standardized(simulated, observation)
+    scale = states.std(axis=0, ddof=1)
+    residuals = base.residuals - base.residuals.mean(axis=0)
+    unit = residuals / np.where(scale > 0, scale, 1.0)
+    distance = cdist(gaps, gaps, "sqeuclidean")
+    least = float(np.mean((unit / (1 - np.minimum(base.leverage, 0.99))) ** 2))
+    best: tuple[float, Array, Array] | None = None
+    for length in KERNEL_LENGTHS * np.sqrt(gaps.shape[1]):
+        values, vectors = np.linalg.eigh(np.exp(-distance / (2 * length**2)))
+        loadings = vectors.T @ unit
+        for ridge in KERNEL_RIDGES:
+            filter_ = np.maximum(values, 0.0) / (np.maximum(values, 0.0) + ridge)
+            own = np.sum(vectors**2 * filter_, axis=1, keepdims=True)
+            left = unit - vectors @ (filter_[:, None] * loadings)
+            total = np.minimum(own + base.leverage, 0.99)
+            error = float(np.mean((left / (1 - total)) ** 2))
+            if error < least:
+                least = error
+                fade = vectors / (np.maximum(values, 0.0) + ridge)
+                near = np.exp(
+                    -np.sum((gaps - target_gap) ** 2, axis=1) / (2 * length**2)
+                )
+                best = (error, (vectors * filter_) @ vectors.T, near @ fade @ vectors.T)
+    if best is None:
+        return Regression("kernel", base.residuals, base.target, base.leverage)
+    _, smoother, weights = best
+    own = np.diag(smoother)[:, None]
+    return Regression(
+        "kernel",
+        base.residuals - smoother @ residuals,
+        base.target + weights @ residuals,
+        np.minimum(base.leverage + own * (1 - base.leverage), 1.0),
+    )
+
+
+def standardized(simulated: Array, observation: Array) -> tuple[Array, Array]:
+    """Measurements and observation from their mean, in units of their spread."""
+    mean = simulated.mean(axis=0)
+    spread = simulated.std(axis=0, ddof=1)
+    return (simulated - mean) / spread, (observation - mean) / spread

@@ -45,9 +45,8 @@ PAGE = """\
 # Settings
 
 Every setting is an environment variable, read once when the service starts. `ccdm
-serve` has options for the first three; under Docker Compose they go into `.env`, and
-the service's `environment` has to pass them on. `ccdm settings` shows what holds where
-it is called.
+serve` has options for the first three; under Docker Compose all of them go into `.env`.
+`ccdm settings` shows what holds where it is called.
 
 This page is made from the code: `ccdm settings --markdown > docs/configuration.md`.
 A value in seconds may have decimals; sizes are in bytes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from jsonschema import Draft201909Validator, ValidationError
+
+from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 Compose = dict[str, Any]
@@ -76,3 +79,33 @@ def test_the_example_environment_names_every_variable() -> None:
     example = (ROOT / ".env.example").read_text().splitlines()
     named = {line.partition("=")[0] for line in example if "=" in line[:40]}
     assert used == {name for name in named if not name.startswith("#")}
+
+
+def test_the_proxy_waits_longer_than_the_service() -> None:
+    """So that it is the service that refuses, with a reason."""
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+
+    def seconds(name: str) -> list[float]:
+        return [float(x) for x in re.findall(rf"\b{name}\s+([\d.]+)s;", text)]
+
+    field = Settings.model_fields
+    assert min(seconds("client_body_timeout")) > field["body_seconds"].default
+    assert min(seconds("client_header_timeout")) >= field["head_seconds"].default
+    assert min(seconds("send_timeout")) > field["stall_seconds"].default
+    assert max(seconds("proxy_read_timeout")) > field["deadline_seconds"].default
+    assert min(seconds("proxy_read_timeout")) > 2 * field["heartbeat_seconds"].default
+    # The proxy lets go of an idle connection before the service does.
+    assert max(seconds("keepalive_timeout")) < field["keep_alive_seconds"].default
+    body = int(re.findall(r"client_max_body_size\s+(\d+)m;", text)[0])
+    assert body * 2**20 > field["max_body_bytes"].default
+    heads = re.findall(r"large_client_header_buffers (\d+) (\d+)k;", text)[0]
+    assert int(heads[0]) * int(heads[1]) * 1024 >= field["max_head_bytes"].default
+
+
+def test_containers_get_more_time_than_the_service_takes_to_stop(
+    compose: Compose,
+) -> None:
+    grace = float(compose["services"]["ccdm"]["stop_grace_period"].rstrip("s"))
+    field = Settings.model_fields
+    takes = field["drain_seconds"].default + field["shutdown_seconds"].default
+    assert grace > takes + 5

@@ -11,7 +11,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test examples accuracy lint format lock image clean
+.PHONY: help demo serve test examples accuracy reliability lint format lock image clean
 
 VENV := .venv
 BUILD := requirements-build.lock pyproject.toml scripts/setup.sh
@@ -47,6 +47,10 @@ bench: $(VENV)/.ready-dev  ## measure speed, write docs/performance.md
 
 accuracy: $(VENV)/.ready-dev  ## measure accuracy, write docs/accuracy.md (resumable)
 	@$(VENV)/bin/python -m benchmarks.accuracy $(ARGS)
+
+reliability: $(VENV)/.ready-dev  ## break it on purpose for hours, write docs/reliability.md
+	@scripts/redis_server.sh > /dev/null
+	@OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python -m reliability $(ARGS)
 
 lint: $(VENV)/.ready-dev  ## style and types
 	@$(VENV)/bin/ruff check .

@@ -20,7 +20,7 @@ import argparse  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from benchmarks.accuracy import report  # noqa: E402
-from benchmarks.accuracy.runs import Runs, make, make_reference  # noqa: E402
+from benchmarks.accuracy.runs import EngineChanged, Runs, make, make_reference  # noqa: E402
 from benchmarks.accuracy.summary import Sheet  # noqa: E402
 from benchmarks.accuracy.tables import TABLES  # noqa: E402
 from service.cli.output import console  # noqa: E402
@@ -52,7 +52,10 @@ def main(arguments: list[str] | None = None) -> None:
         table = TABLES[name]
         sheet = Sheet(table, runs, given.seeds or table.seeds, given.cycles)
         if not given.report:
-            _fill(sheet, given.workers)
+            try:
+                _fill(sheet, given.workers)
+            except EngineChanged as error:
+                parser.exit(1, f"{error}\n")
         if name == "short":
             print(report.markdown(sheet))
         else:

@@ -26,6 +26,10 @@ from service.cli.study.work import Task, perform, prepare
 Record = dict[str, Any]
 
 
+class EngineChanged(RuntimeError):
+    """The engine was changed under a measurement."""
+
+
 class Key(NamedTuple):
     """Which run, whatever the engine."""
 
@@ -38,9 +42,16 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run to make, and whether it is measured against a reference."""
+    """A run to make.
+
+    Attributes:
+        key: which.
+        code: digest of the engine that is to make it.
+        reference: folder of reference posteriors; ``None`` leaves W2 out.
+    """
 
     key: Key
+    code: str
     reference: Path | None = None
 
     @property
@@ -82,7 +93,13 @@ def versions() -> dict[str, str]:
 
 
 def make(job: Job) -> Record:
-    """Make a run; figures that are no numbers become null."""
+    """Make a run; figures that are no numbers become null.
+
+    Raises:
+        EngineChanged: when the files of the engine are no longer what they were.
+    """
+    if engine_code() != job.code:
+        raise EngineChanged("the engine was changed meanwhile; start again")
     row = perform(job.task).row
     figures = {
         name: None if isinstance(value, float) and not np.isfinite(value) else value
@@ -117,7 +134,7 @@ class Runs:
     def is_done(self, job: Job) -> bool:
         """Whether the engine as it is has made this run, its W2 included."""
         found = self._latest.get(job.key)
-        if found is None or found["code"] != engine_code():
+        if found is None or found["code"] != job.code:
             return False
         measured = job.reference is None or found["w2"] is not None
         return measured or bool(found["failure"])

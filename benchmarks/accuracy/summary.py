@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.accuracy.plan import Contender, Grid, Row, Score, Table
-from benchmarks.accuracy.runs import Job, Key, Record, Runs
+from benchmarks.accuracy.runs import Job, Key, Record, Runs, engine_code
 from service.cli.study.tables import Interval, interval
 
 
@@ -46,7 +47,7 @@ class Sheet:
             methods = contender.methods
             if contender.grid is not None:
                 tuning = [
-                    (seed, Job(self.key(row, method, seed)))
+                    (seed, self._job(row, method, seed))
                     for method in contender.grid.methods
                     for seed in range(min(contender.grid.seeds, self.seeds))
                 ]
@@ -56,7 +57,12 @@ class Sheet:
                 methods = (best,) if made and best else ()
             for method in methods:
                 for seed in range(self.seeds):
-                    yield seed, Job(self.key(row, method, seed), reference)
+                    yield seed, self._job(row, method, seed, reference)
+
+    def _job(
+        self, row: Row, method: str, seed: int, reference: Path | None = None
+    ) -> Job:
+        return Job(self.key(row, method, seed), engine_code(), reference)
 
     def key(self, row: Row, method: str, seed: int) -> Key:
         """Which run of a row."""
@@ -64,18 +70,21 @@ class Sheet:
         return Key(row.setting, method, row.members, seed, cycles)
 
     def tuned(self, row: Row, grid: Grid) -> str | None:
-        """The method of the grid with the lowest CRPS against the truth."""
-        means = {}
-        for method in grid.methods:
-            keys = [
-                self.key(row, method, seed)
-                for seed in range(min(grid.seeds, self.seeds))
-            ]
-            found = [self.runs.get(key) for key in keys]
-            scores = [figure(record, "crps") for record in found]
-            if not any(math.isnan(score) for score in scores):
-                means[method] = float(np.mean(scores))
-        return min(means, key=means.__getitem__) if means else None
+        """The method of a whole grid with the lowest CRPS against the truth."""
+        seeds = range(min(grid.seeds, self.seeds))
+        means = {
+            method: float(
+                np.mean(
+                    [
+                        figure(self.runs.get(self.key(row, method, seed)), "crps")
+                        for seed in seeds
+                    ]
+                )
+            )
+            for method in grid.methods
+        }
+        whole = not any(math.isnan(mean) for mean in means.values())
+        return min(means, key=means.__getitem__) if whole else None
 
     def records(self, row: Row, method: str) -> dict[int, Record]:
         """The runs on file of a method, by seed."""
@@ -123,6 +132,8 @@ def cell(sheet: Sheet, row: Row, contender: Contender, score: Score) -> Cell | N
 
 def _cell(records: dict[int, Record], method: str, score: Score) -> Cell:
     scores = {seed: figure(record, score) for seed, record in records.items()}
+    # Runs that picked a bandwidth were not all measured against the reference.
+    records = {s: r for s, r in records.items() if not math.isnan(scores[s])}
     return Cell(
         method,
         {seed: value for seed, value in scores.items() if math.isfinite(value)},

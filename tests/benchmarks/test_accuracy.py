@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from benchmarks.accuracy import report
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.plan import Contender, Grid, Row, Table, Target
-from benchmarks.accuracy.runs import Runs, engine_code
+from benchmarks.accuracy.runs import EngineChanged, Runs, engine_code, make
 from benchmarks.accuracy.summary import Sheet, cell, paired
 from benchmarks.accuracy.tables import SHORT, TABLES
 from ccdm_engine.twin.experiments import find
@@ -98,9 +99,12 @@ def test_the_truth_picks_from_the_grid_and_the_winner_is_run_on_all_seeds(sheet)
     assert [job.key.seed for job in jobs] == sorted(job.key.seed for job in jobs)
     narrow, wide = GRID.methods
     for seed in (0, 1):
+        assert sheet.tuned(ROW, GRID) is None, "the grid is not whole"
         sheet.runs.keep(record(narrow, seed, 1.0 + seed))
         sheet.runs.keep(record(wide, seed, 1.2))
     assert sheet.tuned(ROW, GRID) == wide
+    assert cell(sheet, ROW, ROW.contenders[2], "crps").seeds == 2
+    assert cell(sheet, ROW, ROW.contenders[2], "w2") is None, "not measured yet"
     left = [j.key for j in sheet.waiting() if j.key.method == wide]
     assert [key.seed for key in left] == [2]
 
@@ -164,3 +168,10 @@ def test_every_table_can_be_run(table):
                 assert "radius" not in method or setting.period is not None
         if "w2" in row.scores:
             assert setting.process_noise > 0, "a particle filter is the reference"
+
+
+def test_an_engine_that_changes_under_a_measurement_stops_it(sheet):
+    job = next(job for job in sheet.waiting() if job.key.method == "enkf")
+    with pytest.raises(EngineChanged):
+        make(replace(job, code="another"))
+    assert make(job)["code"] == engine_code()

@@ -41,7 +41,7 @@ class UmBridgeRoute(Route):
 
     def shape(self, status: int, kind: str, message: str) -> Response:
         """An error of a model."""
-        name = "".join(word.capitalize() for word in kind.split("-"))
+        name = "".join(word[:1].upper() + word[1:] for word in kind.split("-"))
         content = {"error": {"type": name, "message": message}}
         return Response(orjson.dumps(content), status, media_type=JSON)
 

@@ -25,9 +25,8 @@ COPY service/ service/
 RUN set -eu; \
     /opt/pip/bin/pip wheel --no-index --no-deps --no-build-isolation \
         --wheel-dir /wheels .; \
-    cd /wheels; \
-    sha256sum ccdm-*.whl \
-        | sed -E 's|^([0-9a-f]+) +(.*)$|/wheels/\2 --hash=sha256:\1|' > /build/ccdm.lock
+    sha256sum /wheels/ccdm-*.whl > sums; \
+    sed -E 's|^([0-9a-f]+) +(.*)$|\2 --hash=sha256:\1|' sums > ccdm.lock
 
 # ---- install: an environment without pip, from those wheels alone
 FROM wheels AS install

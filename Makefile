@@ -11,7 +11,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test examples accuracy reliability lint format lock image clean
+.PHONY: help demo serve test examples accuracy reliability lint format lock audit image clean
 
 VENV := .venv
 BUILD := requirements-build.lock pyproject.toml scripts/setup.sh
@@ -63,6 +63,9 @@ format: $(VENV)/.ready-dev  ## bring the code into the project's style
 
 lock: $(VENV)/.ready-dev  ## pin the newest dependencies, with hashes
 	@scripts/lock.sh
+
+audit: $(VENV)/.ready-dev  ## known weaknesses of the packages, lint of the Dockerfile
+	@scripts/audit.sh
 
 image:  ## build and try the container image, without a Docker engine
 	@scripts/check_image.sh $(ARGS)

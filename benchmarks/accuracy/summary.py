@@ -13,6 +13,8 @@ from benchmarks.accuracy.plan import Contender, Grid, Row, Score, Table
 from benchmarks.accuracy.runs import Job, Key, Record, Runs, engine_code
 from service.cli.study.tables import Interval, interval
 
+FIRST_SEEDS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
@@ -33,8 +35,8 @@ class Sheet:
     def waiting(self) -> list[Job]:
         """Jobs to make now, seed by seed; none when the table is whole.
 
-        Bandwidths that the truth is to pick come first as a grid, then, when that is
-        made, as their winner.
+        Bandwidths that the truth is to pick come as a grid, after the first seeds of
+        all else, then, when that is made, as their winner.
         """
         places = enumerate(self.table.rows)
         needed = [(seed, i, job) for i, row in places for seed, job in self._jobs(row)]
@@ -51,7 +53,7 @@ class Sheet:
                     for method in contender.grid.methods
                     for seed in range(min(contender.grid.seeds, self.seeds))
                 ]
-                yield from tuning
+                yield from ((seed + FIRST_SEEDS, job) for seed, job in tuning)
                 made = all(self.runs.is_done(job) for _, job in tuning)
                 best = self.tuned(row, contender.grid)
                 methods = (best,) if made and best else ()

@@ -96,7 +96,8 @@ def test_the_truth_picks_from_the_grid_and_the_winner_is_run_on_all_seeds(sheet)
     jobs = sheet.waiting()
     grid = [job for job in jobs if "scaling=none" in job.key.method]
     assert sorted({job.key.seed for job in grid}) == [0, 1]
-    assert [job.key.seed for job in jobs] == sorted(job.key.seed for job in jobs)
+    others = [job.key.seed for job in jobs if job not in grid]
+    assert others == sorted(others)
     narrow, wide = GRID.methods
     for seed in (0, 1):
         assert sheet.tuned(ROW, GRID) is None, "the grid is not whole"

@@ -25,7 +25,7 @@ RANK_BINS = 20
 # W2 is measured on so many cycles, evenly spread after the burn-in.
 TRANSPORT_CYCLES = 20
 REFERENCE_PARTICLES = 100_000
-REFERENCE_KEPT = 2000
+REFERENCE_KEPT = 1000
 # Ensembles shown against the reference: the last so many of the transport cycles.
 SHOWN = 3
 

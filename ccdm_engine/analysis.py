@@ -32,8 +32,9 @@ class ChosenModel:
     ``measurement_kernel`` says in which units ``measurement_bandwidth`` is:
     ``"pairs"`` in those of the simulated measurements' spread (the caller's with
     ``scaling="none"``), ``"noise"`` in those of the measurement noise.
-    Scores are mean held-out log densities per member near the observation (nats);
-    ``None`` where nothing had to be chosen.
+    ``unbiased`` says whether the regression's residuals were divided by
+    ``sqrt(1 - leverage)``. Scores are mean held-out log densities per member near the
+    observation (nats); ``None`` where nothing had to be chosen.
     """
 
     preconditioner: str
@@ -43,6 +44,7 @@ class ChosenModel:
     measurement_kernel: str
     max_bandwidth: float
     shrink: bool
+    unbiased: bool = False
     score: float | None = None
     gaussian_score: float | None = None
 
@@ -103,8 +105,8 @@ class Diagnostics:
         warnings: what a person should know, with advice.
         predicted: what the ensemble predicted of the measurements and where ``y*``
             lies in it; ``None`` when nothing was assimilated, and from baselines.
-        forecast_inflation: factor by which ``inflation="adaptive"`` widened the
-            forecast.
+        forecast_inflation: factor on the forecast's deviations that
+            ``inflation="adaptive"`` has learned, to be handed on to the next cycle.
     """
 
     status: str

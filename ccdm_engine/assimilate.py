@@ -5,9 +5,10 @@
     screen     what takes part: members that ran, measurements that were observed
     perturb    noise-free simulated measurements get the declared error
     normalize  convenient units, constants set aside
+    widen      the forecast, if inflation is adaptive
     choose     regression, frame, bandwidths, by held-out likelihood or as fixed
     sample     from p(x | y*) = sum_i w_i N(x; c_i, h_x^2 A A^T), or shift the members
-    inflate    if asked to
+    inflate    and relax, if asked to
     describe   how it came about
 
 Binder, Dasgupta and Oberai (2026), arXiv 2603.21291, with the extensions that each
@@ -24,8 +25,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import diagnostics, inflation
-from ccdm_engine.analysis import Analysis
+from ccdm_engine import diagnostics, inflation, noise
+from ccdm_engine.analysis import Analysis, Diagnostics
 from ccdm_engine.errors import (
     NonFiniteError,
     NumericalError,
@@ -59,6 +60,7 @@ def assimilate(
     options: AnalysisOptions | Mapping[str, Any] | None = None,
     seed: int | None = None,
     latents: npt.ArrayLike | None = None,
+    previous: Diagnostics | Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> Analysis:
     """Analysis samples from p(x | y*), knowing nothing but the ensemble of pairs.
@@ -74,6 +76,8 @@ def assimilate(
         seed: non-negative integer below 2**63; ``None`` draws one and reports it.
         latents: standard normal draws ``(n_samples, dx)`` to use instead of the
             seed's own, for common random numbers.
+        previous: diagnostics of the cycle before (``Diagnostics`` or its dictionary),
+            from which ``inflation="adaptive"`` goes on; nothing else looks at it.
         threads: among how many the sampling of large ensembles is shared; the result
             is the same for any number.
 
@@ -108,23 +112,48 @@ def assimilate(
     n_samples = _n_samples(pairs, options)
     draws = _latents(latents, n_samples, pairs.states.shape[1], seed)
     normal = normalize(pairs, options.scaling)
+    learned = inflation.carried(previous) if options.inflation == "adaptive" else 1.0
     if pairs.columns.size == 0 or normal.is_constant:
         samples = _unchanged(pairs, n_samples, options)
-        return Analysis(samples, diagnostics.unchanged(pairs, samples, options, seed))
+        facts = diagnostics.unchanged(pairs, samples, options, seed)
+        return Analysis(samples, replace(facts, forecast_inflation=learned))
     with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
+        forecast, factors = _widened(normal.pairs, options, learned)
         choice, result = _analyse(
-            normal.pairs, options, normal.varied(draws), seed, threads
+            forecast, options, normal.varied(draws), seed, threads
         )
         del draws  # in many variables each array counts
-        inflated = inflation.multiplicative(result.samples, options.inflation)
-        samples = normal.restore(inflated)
+        samples = normal.restore(_relaxed(result, normal.pairs, options))
     if not np.isfinite(samples).all():
         raise _breakdown("samples that are not finite")
     choice = choice.in_units(normal.exponents)
-    return Analysis(
-        samples,
-        diagnostics.describe(pairs, choice, result.sampled, samples, options, seed),
-    )
+    facts = diagnostics.describe(pairs, choice, result.sampled, samples, options, seed)
+    return Analysis(samples, diagnostics.with_inflation(facts, factors))
+
+
+def _widened(
+    pairs: Pairs, options: AnalysisOptions, learned: float
+) -> tuple[Pairs, inflation.Adapted]:
+    """The forecast to go on with, and the factors by which it was widened."""
+    if options.inflation != "adaptive":
+        return pairs, inflation.Adapted(1.0, 1.0)
+    parts = noise.apart(pairs)
+    factors = inflation.adapt(pairs, parts, learned)
+    return inflation.widened(pairs, parts, factors.applied), factors
+
+
+def _relaxed(result: _Result, forecast: Pairs, options: AnalysisOptions) -> Array:
+    """The analysis after inflation and relaxation, if any is asked for."""
+    samples, before = result.samples, forecast.states
+    if not isinstance(options.inflation, str):
+        samples = inflation.multiplicative(samples, options.inflation)
+    share = options.relaxation_to_perturbations
+    places = _places(forecast, samples.shape[0], options)
+    if share and result.sampled is None and np.all(places >= 0):
+        samples = inflation.to_perturbations(samples, before[places], share)
+    else:  # there is no member to go back to, but there is its spread
+        samples = inflation.to_spread(samples, before, share)
+    return inflation.to_spread(samples, before, options.relaxation_to_spread)
 
 
 def _analyse(

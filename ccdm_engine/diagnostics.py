@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
+from ccdm_engine.inflation import Adapted
 from ccdm_engine.mixture import effective_sample_size
 from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
@@ -60,6 +62,7 @@ def describe(
         measurement_kernel=model.candidate.near.kind,
         max_bandwidth=sampled.max_bandwidth if sampled else model.state_bandwidth,
         shrink=model.shrink,
+        unbiased=model.regression.is_unbiased,
         score=model.score,
         gaussian_score=gaussian,
     )
@@ -124,6 +127,22 @@ def _common(
         "version": __version__,
         "predicted": predicted(pairs, seed),
     }
+
+
+def with_inflation(facts: Diagnostics, factors: Adapted) -> Diagnostics:
+    """The facts with what adaptive inflation did to the forecast."""
+    warnings = facts.warnings
+    if factors.applied > factors.learned:
+        warnings += (
+            Advice(
+                "ensemble-widened",
+                "The innovations are larger than chance allows: the forecast was "
+                f"widened {factors.applied:.3g} times.",
+                "Once, nothing: that is how a lost ensemble is caught again. At many "
+                "cycles: add process noise, or check the declared measurement error.",
+            ),
+        )
+    return replace(facts, forecast_inflation=factors.learned, warnings=warnings)
 
 
 def root_mean_variance(ensemble: Array) -> float:

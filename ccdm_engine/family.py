@@ -222,8 +222,9 @@ def _tempered(
         if parts.curved or not closed:
             yield Candidate(plain, prior, kernels, h_y)
         if closed and h_y > 1.0:
-            rest = _rest(pairs, parts, h_y, np.exp(weights.given_observation))
-            rest = rest if options.unbiased is False else rest.unbiased()
+            shares = np.exp(weights.given_observation)
+            rest = _rest(pairs, parts, h_y, shares)
+            rest = rest if options.unbiased is False else rest.unbiased(shares)
             yield Candidate(rest, _prior(rest, pairs, options), kernels, h_y)
 
 

@@ -21,19 +21,22 @@ One acts on the forecast, before the analysis:
 
     whose variance is about ``2 sum ((lambda^2 s + r) / v)^2 / (sum s / v)^2``. A
     scalar Kalman filter averages it over cycles (Li, Kalnay and Miyoshi 2009;
-    Miyoshi 2011). A collapsed ensemble far from the measurements gives a huge
-    estimate, and is widened within a few cycles.
+    Miyoshi 2011). Innovations that chance would show once in a thousand cycles mean
+    that the ensemble has collapsed or lost the truth: it is widened at once until
+    they are credible, which is not handed on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import fdtri
 
+from ccdm_engine.analysis import Diagnostics
 from ccdm_engine.errors import OptionsError
 from ccdm_engine.noise import Noise
 from ccdm_engine.pairs import Pairs
@@ -44,7 +47,11 @@ Array = npt.NDArray[np.float64]
 # tenth follows within some tens of cycles).
 DRIFT = 0.1**2
 # An ensemble is not made narrower, nor wider than this at once.
-LEAST, MOST = 1.0, 1e4
+MOST = 1e2
+INCREDIBLE = 1e-3
+# Share of a measurement's variance that is taken to come from the states at least:
+# in a collapsed ensemble it drowns in the noise.
+LEAST_SIGNAL = 0.01
 CARRIED = "forecast_inflation"
 
 
@@ -96,56 +103,78 @@ def to_spread(samples: Array, forecast: Array, share: float) -> Array:
     return np.asarray(mean + factor * (samples - mean))
 
 
-def carried(carry: Mapping[str, Any] | None) -> float:
-    """``lambda^2`` as the cycle before left it; 1 at the start.
+def carried(previous: Diagnostics | Mapping[str, Any] | None) -> float:
+    """``lambda`` as the cycle before left it; 1 at the start.
 
     Raises:
-        OptionsError: for a carry that no analysis has returned.
+        OptionsError: for what cannot be the diagnostics of an analysis.
     """
-    if not carry:
-        return 1.0
-    value = carry.get(CARRIED)
+    if isinstance(previous, Diagnostics):
+        return previous.forecast_inflation
+    value = 1.0 if previous is None else previous.get(CARRIED, 1.0)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise OptionsError("carry", got=repr(carry)[:60], wanted="Analysis.carry")
-    if not LEAST <= value <= MOST:
+        value = float("nan")
+    if not 1.0 <= value <= MOST:
         raise OptionsError(
-            "carry", got=f"{CARRIED} = {value}", wanted=f"{LEAST:g} to {MOST:g}"
+            "previous",
+            got=f"a forecast_inflation of {previous and previous.get(CARRIED)!r:.40}",
+            wanted=f"the diagnostics of the cycle before: a number from 1 to {MOST:g}",
         )
     return float(value)
 
 
-def adapt(pairs: Pairs, parts: Noise, before: float) -> float:
-    """``lambda^2`` after the innovations of this cycle.
+class Adapted(NamedTuple):
+    """Factors on the deviations of the forecast.
+
+    Attributes:
+        learned: ``lambda``, to be handed on to the next cycle.
+        applied: the same, or more where the innovations call for it at once.
+    """
+
+    learned: float
+    applied: float
+
+
+def adapt(pairs: Pairs, parts: Noise, before: float) -> Adapted:
+    """``lambda`` after the innovations of this cycle.
 
     Args:
         pairs: at least one measurement.
         parts: its measurements taken apart.
-        before: ``lambda^2`` of the cycle before.
+        before: ``lambda`` as the cycle before learned it.
     """
     total = np.var(pairs.simulated, axis=0, ddof=1)
-    noise = np.minimum(np.diag(parts.covariance), total) / total
-    signal = 1.0 - noise
-    gap = (pairs.observation - pairs.simulated.mean(axis=0)) ** 2 / total
-    weight = float(np.sum(signal))
-    if weight <= 0.0:
-        return before
-    estimate = float(np.sum(gap - noise)) / weight
-    doubt = 2.0 * float(np.sum((before * signal + noise) ** 2)) / weight**2
-    after = before + DRIFT / (DRIFT + doubt) * (estimate - before)
-    return min(max(after, LEAST), MOST)
+    noise = np.minimum(np.diag(parts.covariance) / total, 1.0 - LEAST_SIGNAL)
+    signal, square = 1.0 - noise, before**2
+    expected = square * signal + noise
+    gaps = (pairs.observation - pairs.simulated.mean(axis=0)) ** 2 / total
+    seen, weight = float(np.sum(gaps)), float(np.sum(signal))
+    # Ratio of seen to expected that chance exceeds once in a thousand cycles.
+    members, measurements = pairs.simulated.shape
+    limit = float(fdtri(measurements, members - 1, 1.0 - INCREDIBLE))
+    credible = min(seen, limit * float(np.sum(expected)))
+    estimate = (credible - float(np.sum(noise))) / weight
+    doubt = 2.0 * float(np.sum(expected**2)) / weight**2
+    learned = square + DRIFT / (DRIFT + doubt) * (estimate - square)
+    applied = max(learned, (seen / limit - float(np.sum(noise))) / weight)
+    return Adapted(_factor(learned), _factor(applied))
 
 
-def widened(pairs: Pairs, parts: Noise, square: float) -> Pairs:
+def _factor(square: float) -> float:
+    return float(np.sqrt(min(max(square, 1.0), MOST**2)))
+
+
+def widened(pairs: Pairs, parts: Noise, factor: float) -> Pairs:
     """Forecast and noise-free measurements widened, noise as it is.
 
     Args:
         pairs: the forecast.
         parts: its measurements taken apart.
-        square: ``lambda^2``; 1 returns the pairs untouched.
+        factor: as applied; 1 returns the pairs untouched.
     """
-    if square == 1.0:
+    if factor == 1.0:
         return pairs
-    more = np.sqrt(square) - 1.0
+    more = factor - 1.0
     fitted = parts.fitted - parts.fitted.mean(axis=0)
     return replace(
         pairs,

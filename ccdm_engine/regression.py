@@ -41,7 +41,8 @@ class Regression:
             own state is in its own prediction. ``e_i / (1 - leverage_i)`` is the
             residual that the regression without member i would have left.
         own: residuals of the members' measurements as they are, ``(N, dx)``, where
-            ``residuals`` are those of measurements with more noise.
+            ``residuals`` are those of measurements with more noise, or unbiased.
+        is_unbiased: whether ``residuals`` have the variance that the noise has.
     """
 
     name: str
@@ -49,21 +50,27 @@ class Regression:
     target: Array
     leverage: Array
     own: Array | None = None
+    is_unbiased: bool = False
 
     @property
     def shifted(self) -> Array:
         """Members moved along the regression, ``x_i + m(y*) - m(y_i)``, (N, dx)."""
         return self.residuals + self.target
 
-    def unbiased(self) -> Regression:
-        """The same with residuals of the variance that the noise has."""
-        share = 1.0 - 1.0 / self.residuals.shape[0]  # the mean's own
+    def unbiased(self, weights: Array | None = None) -> Regression:
+        """The same with residuals of the variance that the noise has.
+
+        Args:
+            weights: of the members in the fit, summing to 1, ``(N,)``; the mean of
+                the residuals under them stays as it is.
+        """
+        share = 1.0 - 1.0 / self.residuals.shape[0]  # less the mean's own
         keep = np.maximum(share - self.leverage, 1.0 - share) / share
-        mean = self.residuals.mean(axis=0)
+        mean = np.average(self.residuals, axis=0, weights=weights)
         gaps = (self.residuals - mean) / np.sqrt(keep)
-        gaps -= gaps.mean(axis=0)
+        gaps += mean - np.average(gaps, axis=0, weights=weights)
         own = self.residuals if self.own is None else self.own
-        return replace(self, residuals=gaps + mean, own=own)
+        return replace(self, residuals=gaps, own=own, is_unbiased=True)
 
     @property
     def held_out_residuals(self) -> Array:

@@ -33,9 +33,9 @@ from ccdm_engine.baselines.frame import (
     Outcome,
     analyse,
     declared_error,
+    inflated,
     require_error,
 )
-from ccdm_engine.inflation import multiplicative
 from ccdm_engine.localization import Localization
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs, error_deviations, perturb, without_constants
@@ -161,7 +161,7 @@ def _gain(
 
 
 def _outcome(pairs: Pairs, shift: Array, options: AnalysisOptions) -> Outcome:
-    moved = multiplicative(pairs.states + shift, options.inflation)
+    moved = inflated(pairs.states + shift, options)
     return Outcome(moved, float(pairs.used.size))
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ccdm_engine.analysis import Analysis, Diagnostics
 from ccdm_engine.diagnostics import root_mean_variance
 from ccdm_engine.errors import OptionsError
+from ccdm_engine.inflation import multiplicative
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs, screen
 from ccdm_engine.streams import EXTRA, stream
@@ -38,6 +39,19 @@ class Outcome:
 
 # Screened pairs, options and the seed of the analysis.
 Update = Callable[[Pairs, AnalysisOptions, int], Outcome]
+
+
+def inflated(samples: Array, options: AnalysisOptions) -> Array:
+    """The analysis with its deviations inflated by a fixed factor.
+
+    Raises:
+        OptionsError: for adaptive inflation, which the baselines do not have.
+    """
+    if isinstance(options.inflation, str):
+        raise OptionsError(
+            "inflation", got=repr(options.inflation), wanted="a number for a baseline"
+        )
+    return multiplicative(samples, options.inflation)
 
 
 def analyse(

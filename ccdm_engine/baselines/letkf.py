@@ -28,8 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.analysis import Analysis
-from ccdm_engine.baselines.frame import Outcome, analyse, require_error
-from ccdm_engine.inflation import multiplicative
+from ccdm_engine.baselines.frame import Outcome, analyse, inflated, require_error
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs, error_deviations
 from ccdm_engine.streams import SAMPLER, stream
@@ -89,7 +88,7 @@ def _update(pairs: Pairs, options: AnalysisOptions, seed: int) -> Outcome:
         taper = options.localization.taper_xy(pairs.columns)
         shift, shrunk = _locally_transformed(anomalies, scaled, innovation, taper)
     turned = rotated(shrunk, stream(seed, SAMPLER))
-    samples = multiplicative(mean + shift + turned, options.inflation)
+    samples = inflated(mean + shift + turned, options)
     return Outcome(samples, float(pairs.used.size))
 
 

@@ -27,8 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.analysis import Analysis
-from ccdm_engine.baselines.frame import Outcome, analyse, require_error
-from ccdm_engine.inflation import multiplicative
+from ccdm_engine.baselines.frame import Outcome, analyse, inflated, require_error
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs, error_deviations
 from ccdm_engine.streams import SAMPLER, stream
@@ -164,7 +163,7 @@ def _resampled(
 
 
 def _outcome(samples: Array, weights: Array, options: AnalysisOptions) -> Outcome:
-    moved = multiplicative(samples, options.inflation)
+    moved = inflated(samples, options)
     return Outcome(moved, effective_size(weights), per_member=False)
 
 

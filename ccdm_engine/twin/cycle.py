@@ -180,6 +180,7 @@ def steps(
     process = _stream(seed, _PROCESS, members)
     errors = _stream(seed, _MEASUREMENT, members)
     now = clock if clock is not None else _no_clock
+    memory: dict[str, Any] = {}
     for k in range(truth.shape[0]):
         forecast = _moved(experiment, ensemble, experiment.process_noise, process)
         simulated = experiment.observe(forecast)
@@ -193,9 +194,13 @@ def steps(
             observations[k],
             options=options,
             seed=_method_seed(seed, members, k),
+            **memory,
         )
         seconds = now() - started
         ensemble = analysis.samples
+        # Methods without a memory of their own are not asked to have one.
+        if options.inflation == "adaptive":
+            memory = {"previous": analysis.diagnostics}
         yield Step(
             k + 1,
             truth[k],

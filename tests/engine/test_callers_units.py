@@ -100,9 +100,15 @@ def test_powers_of_two_in_all_units_change_nothing_at_all(
     assert np.isfinite(there).all()
 
 
-@pytest.mark.parametrize("exponent", [-100, -30, 30, 100])
-def test_automatic_bandwidths_follow_the_callers_units(exponent: int) -> None:
-    """Candidates are multiples of the spread, although distances are not scaled."""
+@pytest.mark.parametrize("preconditioner", ["auto", "linear"])
+@pytest.mark.parametrize("exponent", [-90, -30, 30, 90])
+def test_automatic_bandwidths_follow_the_callers_units(
+    exponent: int, preconditioner: str
+) -> None:
+    """Candidates are multiples of the spread, although distances are not scaled.
+
+    Kernels in units of the noise have no other unit.
+    """
     rng = np.random.default_rng(18)
     states = np.concatenate([cluster() - 3, cluster() + 3])
     simulated = np.abs(states[:, :1]) + 0.3 * rng.standard_normal((60, 1))
@@ -112,7 +118,7 @@ def test_automatic_bandwidths_follow_the_callers_units(exponent: int) -> None:
             states * u,
             simulated * u,
             [3.0 * u],
-            options=AnalysisOptions(scaling="none"),
+            options={"scaling": "none", "preconditioner": preconditioner},
             seed=1,
         ).diagnostics.model
         for u in (1.0, unit)
@@ -121,7 +127,8 @@ def test_automatic_bandwidths_follow_the_callers_units(exponent: int) -> None:
     assert here is not None and there is not None
     assert there.preconditioner == here.preconditioner
     assert there.state_bandwidth / unit == pytest.approx(here.state_bandwidth)
-    assert there.measurement_bandwidth / unit == pytest.approx(
+    own = unit if here.measurement_kernel == "pairs" else 1.0
+    assert there.measurement_bandwidth / own == pytest.approx(
         here.measurement_bandwidth
     )
 

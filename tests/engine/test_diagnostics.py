@@ -101,6 +101,7 @@ def test_the_reported_model_reproduces_the_analysis() -> None:
                 options=AnalysisOptions(
                     preconditioner=model.preconditioner,  # type: ignore[arg-type]
                     measurement_bandwidth=model.measurement_bandwidth,
+                    unbiased=model.unbiased,
                 ),
                 seed=4,
             )

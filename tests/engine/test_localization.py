@@ -104,7 +104,7 @@ def test_a_huge_radius_is_the_plain_linear_update() -> None:
         states,
         simulated,
         observation,
-        options=around(1e9, measurement_bandwidth=np.inf),
+        options=around(1e9, measurement_bandwidth=np.inf, preconditioner="linear"),
         seed=1,
     )
     assert np.max(np.abs(found.samples - expected)) < 1e-9
@@ -114,7 +114,7 @@ def test_a_huge_radius_is_the_plain_linear_update() -> None:
 
 def test_the_localized_update_is_the_localized_enkf() -> None:
     states, simulated, observation = ring_pairs()
-    options = around(4.0, measurement_bandwidth=np.inf)
+    options = around(4.0, measurement_bandwidth=np.inf, preconditioner="linear")
     ours = assimilate(states, simulated, observation, options=options, seed=1).samples
     theirs = enkf(states, simulated, observation, options=options, seed=1).samples
     assert np.max(np.abs(ours - theirs)) < 1e-9

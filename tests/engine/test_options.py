@@ -30,6 +30,9 @@ WRONG: dict[str, list[Any]] = {
     "measurement_bandwidth": [*BANDWIDTH_WORDS, *BAD_NUMBERS, "silverman"],
     "max_bandwidth": [*BANDWIDTH_WORDS, *BAD_NUMBERS, math.inf, "silverman"],
     "shrink": ["yes", None, 0, 1, 0.5, []],
+    "relaxation_to_spread": [-0.1, 1.1, math.nan, None, "0.5", True],
+    "relaxation_to_perturbations": [-0.1, 1.1, math.inf, None, [0.5], False],
+    "unbiased": ["yes", None, 0, 1, 0.5],
     "inflation": [*BAD_NUMBERS, math.inf, None, "1.1", True, [1.1], "auto"],
     "localization": [1.0, "auto", {"radius": 2.0}, [], True],
     "measurement_error": [

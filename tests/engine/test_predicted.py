@@ -1,4 +1,4 @@
-"""What was predicted of the measurements is recomputed here from what the caller has."""
+"""What was predicted of the measurements is recomputed from what the caller has."""
 
 from __future__ import annotations
 

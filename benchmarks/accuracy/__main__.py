@@ -49,8 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     names = ["short"] if given.short else given.table or whole
     runs = Runs(given.out)
     for name in names:
-        table = TABLES[name]
-        sheet = Sheet(table, runs, given.seeds or table.seeds, given.cycles)
+        sheet = Sheet(TABLES[name], runs, _seeds(name, given), given.cycles)
         if not given.report:
             try:
                 _fill(sheet, given.workers)
@@ -60,6 +59,13 @@ def main(arguments: list[str] | None = None) -> None:
             print(report.markdown(sheet))
         else:
             report.write(given.page, sheet)
+    if names != ["short"]:
+        sheets = [Sheet(TABLES[n], runs, _seeds(n, given), given.cycles) for n in whole]
+        report.write_runs(given.page.with_suffix(".csv"), sheets)
+
+
+def _seeds(name: str, given: argparse.Namespace) -> int:
+    return given.seeds or TABLES[name].seeds
 
 
 def _fill(sheet: Sheet, workers: int) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.accuracy.plan import Row, Score, Target
+from benchmarks.accuracy.plan import Grid, Row, Score, Target
 from benchmarks.accuracy.runs import Record, engine_code
 from benchmarks.accuracy.summary import Cell, Sheet, cell, paired
 from ccdm_engine.version import __version__
@@ -15,6 +16,12 @@ from service.cli.study.tables import Interval
 
 NAMES = {"rmse": "RMSE", "crps": "CRPS", "w2": "W2"}
 Cells = dict[str, Cell | None]
+NO_GRID = Grid((), ())
+COLUMNS = (
+    *("setting", "method", "members", "seed", "cycles", "rmse", "spread", "crps"),
+    *("energy", "w2", "reference_ess", "rank_chi_square", "rank_bins", "ms", "lost"),
+    *("failure", "code"),
+)
 
 
 def write(page: Path, sheet: Sheet) -> None:
@@ -31,6 +38,31 @@ def write(page: Path, sheet: Sheet) -> None:
     before, rest = text.split(begin)
     _, after = rest.split(end)
     page.write_text(f"{before}{begin}\n{markdown(sheet)}\n{end}{after}")
+
+
+def write_runs(path: Path, sheets: Sequence[Sheet]) -> None:
+    """Every run behind the tables, one line each, in a stable order."""
+    found = {
+        tuple(str(record[name]) for name in COLUMNS[:5]): record
+        for sheet in sheets
+        for row in sheet.table.rows
+        for contender in row.contenders
+        for method in (*contender.methods, *(contender.grid or NO_GRID).methods)
+        for record in sheet.records(row, method).values()
+    }
+    ordered = sorted(
+        found.values(),
+        key=lambda r: (r["setting"], r["members"], r["method"], r["cycles"], r["seed"]),
+    )
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for record in ordered:
+            writer.writerow([_short(record.get(name)) for name in COLUMNS])
+
+
+def _short(value: object) -> object:
+    return f"{value:.5g}" if isinstance(value, float) else value
 
 
 def markdown(sheet: Sheet) -> str:

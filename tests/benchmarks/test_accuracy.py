@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from dataclasses import replace
@@ -169,6 +170,22 @@ def test_every_table_can_be_run(table):
                 assert "radius" not in method or setting.period is not None
         if "w2" in row.scores:
             assert setting.process_noise > 0, "a particle filter is the reference"
+
+
+def test_every_run_behind_a_table_is_written(sheet, tmp_path):
+    for seed in (1, 0):
+        sheet.runs.keep(record("enkf", seed, 1 / 3))
+    sheet.runs.keep(record(GRID.methods[0], 0, 1.0, failure="broke", lost=1))
+    sheet.runs.keep(record("letkf", 0, 1.0))
+    report.write_runs(tmp_path / "runs.csv", [sheet])
+    with (tmp_path / "runs.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert [(r["method"], r["seed"]) for r in found] == [
+        (GRID.methods[0], "0"),
+        ("enkf", "0"),
+        ("enkf", "1"),
+    ]
+    assert (found[0]["failure"], found[1]["crps"]) == ("broke", "0.33333")
 
 
 def test_an_engine_that_changes_under_a_measurement_stops_it(sheet):

@@ -47,6 +47,7 @@ def fill(page: Path, part: str, text: str) -> None:
         whole += f"\n{begin}\n{end}\n"
     before, _, rest = whole.partition(begin)
     after = rest.partition(end)[2]
+    page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(f"{before}{begin}\n{text.strip()}\n{end}{after}")
 
 

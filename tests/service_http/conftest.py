@@ -7,7 +7,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.support.redis import own_redis
 from tests.support.servers import PATIENCE, Server, serving
+
+__all__ = ["own_redis"]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,109 @@
+"""What a request costs, counted: round trips to the store and copies of bodies."""
+
+from __future__ import annotations
+
+import inspect
+import tracemalloc
+from pathlib import Path
+
+import anyio.to_thread
+import httpx
+import numpy as np
+import pytest
+
+from service.app import build_app
+from service.media.answers import encode_answer
+from service.media.bodies import decode_body
+from service.media.multipart import encode_multipart
+from service.media.npy import encode_npy
+from service.media.types import JSON, NPY, RAW, parse_media_type
+from service.settings import Settings
+from tests.service_http.bodies import ensemble, new_session
+from tests.support.proxy import Proxy
+from tests.support.redis import RedisServer
+from tests.support.servers import PATIENCE, Server
+
+MOST_ROUND_TRIPS = 4
+NAMES = ("forecast_states", "simulated_measurements", "observation")
+
+
+def multipart(arrays: dict[str, np.ndarray]) -> tuple[str, bytes]:
+    return encode_multipart(
+        [(k, "application/octet-stream", encode_npy(v)) for k, v in arrays.items()]
+    )
+
+
+async def test_a_cycle_over_http_costs_few_round_trips_to_redis(
+    own_redis: RedisServer, tmp_path: Path
+) -> None:
+    """Every one of a hundred members' arrays included, whatever the form."""
+    kind, body = multipart(ensemble(100, 40, 20))
+    async with Proxy(own_redis.port) as proxy:
+        server = Server(tmp_path, STORE_URL=proxy.url, KEEP_ANALYSES="2")
+        await anyio.to_thread.run_sync(server.start)
+        try:
+            fields = {"state_dim": 40, "measurement_dim": 20}
+            with httpx.Client(base_url=server.url, timeout=PATIENCE) as http:
+                session = await anyio.to_thread.run_sync(
+                    lambda: new_session(http, **fields)
+                )
+
+                def put(k: int) -> int:
+                    answer = http.put(
+                        f"/v1/sessions/{session}/cycles/{k}",
+                        content=body,
+                        headers={"Content-Type": kind, "Accept": NPY},
+                    )
+                    return answer.status_code
+
+                assert await anyio.to_thread.run_sync(put, 1) == 201
+                for k in range(2, 7):
+                    before = proxy.round_trips
+                    assert await anyio.to_thread.run_sync(put, k) == 201
+                    trips = proxy.round_trips - before
+                    assert 0 < trips <= MOST_ROUND_TRIPS, trips
+        finally:
+            await anyio.to_thread.run_sync(server.stop)
+
+
+def peak(call: object) -> int:
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        assert callable(call)
+        call()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_multipart_body_is_decoded_with_one_copy() -> None:
+    """The arrays themselves: at most one copy to float64, none of the whole body."""
+    arrays = ensemble(1000, 500, 20)
+    kind, body = multipart(arrays)
+    media = parse_media_type(kind)
+    held = peak(lambda: decode_body(media, body, NAMES))
+    assert held < 2.2 * len(body)
+
+
+@pytest.mark.parametrize(("media_type", "times"), [(NPY, 2.1), (RAW, 1.1), (JSON, 8.0)])
+def test_answers_are_encoded_with_few_copies(media_type: str, times: float) -> None:
+    samples = np.random.default_rng(0).standard_normal((1000, 500))
+    held = peak(
+        lambda: encode_answer(media_type, samples, name="analysis_samples", facts={})
+    )
+    assert held < times * samples.nbytes
+
+
+def test_no_dependency_of_an_endpoint_goes_through_a_thread(tmp_path: Path) -> None:
+    """A plain function would: four hops between threads for every request, once."""
+    app = build_app(Settings(store_url=f"sqlite:///{tmp_path}/sessions.sqlite"))
+    seen = 0
+    for route in app.routes:
+        for dependency in getattr(
+            getattr(route, "dependant", None), "dependencies", []
+        ):
+            assert inspect.iscoroutinefunction(dependency.call), dependency.call
+            seen += 1
+    assert seen > 10

@@ -7,6 +7,7 @@ Each part writes ``results/<part>.json`` and ``.csv``; the tables of
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from reliability import parts, report
 def main() -> int:
     """Run what was asked for; 1 when a promise was not kept."""
     arguments = _arguments()
+    # So that what was started ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     chosen = arguments.parts or list(parts.PARTS)
     kept = True
     for name in chosen:

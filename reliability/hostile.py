@@ -27,9 +27,6 @@ SETTINGS = {
     "MAX_BODY_BYTES": str(16 * MB),
     "MAX_HELD_BYTES": str(64 * MB),
     "MAX_MEMORY_BYTES": str(256 * MB),
-    "BODY_SECONDS": "3",
-    "HEAD_SECONDS": "3",
-    "STALL_SECONDS": "3",
 }
 HELD = 64 * MB
 
@@ -148,7 +145,7 @@ class Bystander:
 
 
 def run_hostile(
-    folder: Path, times: int, attacks: Iterable[Attack] = ATTACKS
+    folder: Path, times: int, attacks: Iterable[Attack] = ATTACKS, seconds: float = 3.0
 ) -> list[Hostile]:
     """Each attack in turn against one service, so that what one leaves is seen.
 
@@ -156,9 +153,12 @@ def run_hostile(
         folder: for its store and log.
         times: how often what an attack sends is repeated.
         attacks: which.
+        seconds: that the service waits for a head, a body, or a reader.
     """
     rows = []
-    with ServiceProcess(folder, settings=SETTINGS) as service:
+    waits = ("BODY_SECONDS", "HEAD_SECONDS", "STALL_SECONDS")
+    settings = SETTINGS | {name: str(seconds) for name in waits}
+    with ServiceProcess(folder, settings=settings) as service:
         with Bystander(service):
             time.sleep(1.0)
         idle = service.resident_bytes()[service.pid]

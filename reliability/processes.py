@@ -14,7 +14,7 @@ from types import TracebackType
 
 import httpx
 
-from service.cli.demo.processes import free_port, stop, tail
+from service.cli.demo.processes import free_port, tail
 from tests.support.servers import ROOT
 
 PATIENCE = 60.0
@@ -66,9 +66,9 @@ class ServiceProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Without a farewell: nobody is left to be answered, and nothing is to be kept.
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            stop(self._process)
+            self.kill()
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it answers."""

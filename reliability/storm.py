@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reliability.ledger import DIMS, OPTIONS, Account, Row, audit
+from reliability.ledger import DIMS, OPTIONS, READING, Account, Row, audit
 from service.client import (
     Client,
     ClientError,
@@ -16,6 +16,7 @@ from service.client import (
     RetryPolicy,
     ServiceError,
     Session,
+    SessionInfo,
 )
 
 PATIENT = RetryPolicy(give_up_after=10, first_delay=0.05, longest_delay=0.5)
@@ -110,6 +111,9 @@ class Storm:
 
         url = self._urls[account.number % len(self._urls)]
         try:
+            # With time enough: what is disturbed are cycles.
+            with Client(url, retry=READING, api_key=self._api_key) as client:
+                info = self._created(client, account)
             with Client(
                 url,
                 retry=PATIENT,
@@ -117,18 +121,18 @@ class Storm:
                 timeout=self._timeout,
                 api_key=self._api_key,
             ) as client:
-                session = self._created(client, account)
+                session = Session(client, info)
                 while not self._done.is_set():
                     self._cycle(session, account)
         except BaseException as error:
             self._broken.append(error)
 
-    def _created(self, client: Client, account: Account) -> Session:
+    def _created(self, client: Client, account: Account) -> SessionInfo:
         session = client.create_session(
             **DIMS, options=OPTIONS, seed=account.number, keep_analyses=1000
         )
         account.session_id, account.seed = session.id, account.number
-        return session
+        return session.info
 
     def _cycle(self, session: Session, account: Account) -> None:
         """One cycle; after an error the same again, as the documentation says."""

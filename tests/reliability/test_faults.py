@@ -15,11 +15,9 @@ from reliability.storm import SHORT, Storm
 # One of each family; the stores' own tests have more of theirs.
 CHOSEN = (
     "service_killed",
-    "worker_killed",
     "byte_flipped",
     "redis_killed",
     "redis_replies_cut",
-    "answers_lost",
     "client_leaves_before_answer",
 )
 

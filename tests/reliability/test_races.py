@@ -10,7 +10,7 @@ from reliability.parts import stored
 from reliability.processes import ServiceProcess
 from reliability.races import race
 
-ROUNDS = 4
+ROUNDS = 2
 
 
 @pytest.mark.slow

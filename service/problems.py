@@ -173,6 +173,7 @@ def problem_response(
         "instance": scope["path"],
         "request_id": state.get("request_id", ""),
         "errors": [item._asdict() for item in errors],
+        "remedy": kind.remedy,
         **(members or {}),
     }
     return Response(orjson.dumps(problem), kind.status, headers, PROBLEM)
@@ -236,11 +237,12 @@ def _http_error(request: Request, error: Exception) -> Response:
     if slug is None:
         return _plain_problem(request, error)
     if error.status_code == 404:
-        return problem_response(request.scope, slug, TYPES[slug].meaning)
+        detail = f"{TYPES[slug].meaning[:-1]}; those for data begin with /v1/."
+        return problem_response(request.scope, slug, detail)
     # Routing names the methods of one route; a path may have several.
     methods = allowed_methods(request.app, request.url.path)
     allowed = ", ".join(methods) or (error.headers or {}).get("Allow", "")
-    detail = f"Allowed here: {allowed}."
+    detail = f"Got {request.method}, wanted one of {allowed}."
     return problem_response(request.scope, slug, detail, headers={"Allow": allowed})
 
 

@@ -17,9 +17,7 @@ from wntr.epanet.util import EN
 FILE = Path(wntr.__file__).parent / "library" / "networks" / "Net3.inp"
 METRES = 0.70307  # of water column, per psi
 # Demand of each hour over its mean: a night, a morning peak, an evening peak.
-DAY = np.interp(
-    np.arange(24), [0, 4, 8, 13, 19, 24], [0.6, 0.5, 1.4, 1.0, 1.5, 0.6]
-)
+DAY = np.interp(np.arange(24), [0, 4, 8, 13, 19, 24], [0.6, 0.5, 1.4, 1.0, 1.5, 0.6])
 # Pipes by diameter in inches: each class aged alike.
 CLASSES = ((0, 10), (10, 12), (12, 18), (18, 99))
 
@@ -39,8 +37,8 @@ class Network:
              model.get_node(p.end_node_name).coordinates)
             for _, p in model.pipes()
         ]  # fmt: skip
-        # What is usual in the mean of a day, gallons per minute; the file's patterns are
-        # replaced by DAY.
+        # What is usual in the mean of a day, gallons per minute; DAY replaces the
+        # patterns of the file.
         self._nodes = [self._epanet.ENgetnodeindex(n) for n in self.junctions]
         self.usual = self._node_values(EN.BASEDEMAND)
         for node in self._nodes:

@@ -117,11 +117,11 @@ def assimilate(
         typer.Argument(
             metavar="FILES...",
             help="Forecast states, simulated measurements and observation, each .npy, "
-            ".npz or .csv; or one .npz that holds all three by these names.",
+            ".npz, .nc or .csv; or one .npz or .nc that holds all three by name.",
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help=".npy, .npz or .csv to write.")
+        Path, typer.Option("--output", "-o", help=".npy, .npz, .nc or .csv to write.")
     ] = Path("analysis.npy"),
     option: Annotated[
         list[str] | None,

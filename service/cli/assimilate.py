@@ -62,7 +62,7 @@ def assimilate_files(job: Job) -> None:
     arrays = read_triple(job.files)
     options = _options(job)
     done = _by_service(job, arrays, options) if job.url else _here(job, arrays, options)
-    write_samples(job.output, done.samples, done.diagnostics)
+    write_samples(job.output, done.samples, done.diagnostics, job.files[0])
     if job.diagnostics is not None:
         _write_diagnostics(job.diagnostics, done)
     _show(job, done)

@@ -1,4 +1,4 @@
-"""Arrays from files and into files: npy, npz and CSV."""
+"""Arrays from files and into files: npy, npz, CSV and, as an extra, NetCDF."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from service.cli.netcdf import SUFFIX, read_netcdf, write_netcdf
 from service.cli.output import USAGE, CommandError
 
 Array = npt.NDArray[np.float64]
@@ -25,8 +26,10 @@ MISSING = ("", "nan", "na", "null", "none")
 
 
 def read_triple(files: list[Path]) -> dict[str, Array]:
-    """The three arrays of an analysis, from three files or one npz."""
-    if len(files) == 1 and files[0].suffix == ".npz":
+    """The three arrays of an analysis, from three files, one npz or one NetCDF."""
+    if len(files) == 1 and files[0].suffix == SUFFIX:
+        arrays = {name: read_netcdf(files[0], name, alone=False) for name in NAMES}
+    elif len(files) == 1 and files[0].suffix == ".npz":
         arrays = {name: _from_npz(files[0], name, alone=False) for name in NAMES}
     elif len(files) == 3:
         arrays = {
@@ -35,7 +38,7 @@ def read_triple(files: list[Path]) -> dict[str, Array]:
     else:
         raise CommandError(
             f"got {len(files)} file(s), wanted three (forecast states, simulated "
-            "measurements, observation) or one .npz that holds all three",
+            "measurements, observation) or one .npz or .nc that holds all three",
             USAGE,
         )
     # A column or a row of a table is a vector of measurements all the same.
@@ -46,31 +49,45 @@ def read_triple(files: list[Path]) -> dict[str, Array]:
 
 def check_output(file: Path) -> None:
     """Refuse what cannot be written before the work is done."""
-    if file.suffix not in (".npy", ".npz", ".csv"):
-        raise CommandError(f"{file}: output is .npy, .npz or .csv", USAGE)
+    if file.suffix not in (".npy", ".npz", ".csv", SUFFIX):
+        raise CommandError(f"{file}: output is .npy, .npz, .csv or .nc", USAGE)
     if not file.absolute().parent.is_dir():
         raise CommandError(f"{file}: there is no folder {file.parent}", USAGE)
 
 
-def write_samples(file: Path, samples: Array, diagnostics: Mapping[str, Any]) -> None:
-    """Write samples ``(n_samples, dx)``; an npz holds the diagnostics too."""
+def write_samples(
+    file: Path, samples: Array, diagnostics: Mapping[str, Any], like: Path
+) -> None:
+    """Write samples ``(n_samples, dx)``; npz and NetCDF hold the diagnostics too.
+
+    ``like`` is the file of the states, whose dimensions and coordinates NetCDF keeps.
+    """
     # A file that is there is whole: written beside, then put in its place.
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as stream:
-            if file.suffix == ".npy":
-                np.save(stream, samples)
-            elif file.suffix == ".npz":
-                facts = json.dumps(dict(diagnostics))
-                np.savez(stream, analysis_samples=samples, diagnostics=facts)
-            else:
-                header = ",".join(f"x{i}" for i in range(samples.shape[1]))
-                rows = (",".join(map(repr, row)) for row in samples.tolist())
-                stream.write("\n".join([header, *rows, ""]).encode())
+        if file.suffix == SUFFIX:
+            write_netcdf(beside, samples, diagnostics, like)
+        else:
+            _write_plain(beside, file.suffix, samples, diagnostics)
         beside.replace(file)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise CommandError(f"{file}: cannot be written ({error.strerror})") from error
+
+
+def _write_plain(
+    file: Path, kind: str, samples: Array, diagnostics: Mapping[str, Any]
+) -> None:
+    with file.open("wb") as stream:
+        if kind == ".npy":
+            np.save(stream, samples)
+        elif kind == ".npz":
+            facts = json.dumps(dict(diagnostics))
+            np.savez(stream, analysis_samples=samples, diagnostics=facts)
+        else:
+            header = ",".join(f"x{i}" for i in range(samples.shape[1]))
+            rows = (",".join(map(repr, row)) for row in samples.tolist())
+            stream.write("\n".join([header, *rows, ""]).encode())
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
@@ -89,12 +106,14 @@ def read_json_object(file: Path) -> dict[str, Any]:
 def _read(file: Path, name: str) -> Array:
     if file.suffix == ".npz":
         return _from_npz(file, name, alone=True)
+    if file.suffix == SUFFIX:
+        return read_netcdf(file, name, alone=True)
     if file.suffix == ".npy":
         return _numbers(_load(file), file)
     if file.suffix in SEPARATORS:
         return _from_table(file)
     raise CommandError(
-        f"{file}: the name should end in .npy, .npz, .csv, .tsv or .txt", USAGE
+        f"{file}: the name should end in .npy, .npz, .nc, .csv, .tsv or .txt", USAGE
     )
 
 

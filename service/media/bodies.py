@@ -108,8 +108,9 @@ def decode_object(body: Buffer, pointer: str = "") -> dict[str, Any]:
         _require_bearable(body)
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        place = FieldError(pointer, "json", str(error))
-        raise InvalidJsonError(f"This is not JSON: {error}.", place) from None
+        hint = _json_hint(bytes(body), error.pos)
+        place = FieldError(pointer, "json", f"{error}{hint}")
+        raise InvalidJsonError(f"This is not JSON: {error}.{hint}", place) from None
     if type(value) is not dict:
         message = "wanted an object"
         raise InvalidJsonError(
@@ -152,6 +153,14 @@ def _count_names(value: Any) -> int:
     if type(value) is list and value and type(value[0]) in (dict, list):
         return sum(map(_count_names, value))
     return 0
+
+
+def _json_hint(text: bytes, place: int) -> str:
+    """What to do about the commonest thing that is no JSON."""
+    found = re.match(rb"-?(NaN|Infinity|inf|nan)\b", text[place : place + 10])
+    if found is None:
+        return ""
+    return f" {found[0].decode()} is no JSON: send null where a number is missing."
 
 
 def _require_bearable(body: Buffer) -> None:

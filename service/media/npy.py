@@ -94,7 +94,8 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 def _header(view: memoryview, pointer: str) -> tuple[str, int]:
     """The header's text, and where the numbers start."""
     if bytes(view[:6]) != MAGIC:
-        raise invalid_array(pointer, "npy", "this is not an npy file")
+        message = "this is not an npy file, as numpy.save writes it"
+        raise invalid_array(pointer, "npy", message)
     if len(view) < 12:
         raise _cut_short(pointer)
     major = view[6]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
@@ -12,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from service.errors import InvalidParametersError, refused
 from service.media.errors import FieldError, TooLargeError
 from service.openapi import query_names
+from service.schemas.analyses import ARRAYS
 from service.schemas.base import field_errors
 from service.settings import Settings
 
@@ -33,7 +35,16 @@ def validated(model: type[Model], params: Mapping[str, Any], root: str = "") -> 
     try:
         return model.model_validate(params)
     except ValidationError as error:
-        raise refused(field_errors(error, params, root)) from None
+        raise refused(field_errors(error, params, root, _names(model))) from None
+
+
+@lru_cache
+def _names(model: type[BaseModel]) -> frozenset[str]:
+    """Every name that may occur in a body, arrays included."""
+    schema = model.model_json_schema()
+    objects = [schema, *schema.get("$defs", {}).values()]
+    inside = (name for item in objects for name in item.get("properties", ()))
+    return frozenset((*inside, *ARRAYS, "initial_ensemble"))
 
 
 def check_options_limits(options: Mapping[str, Any], settings: Settings) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 from typing import Annotated, Any
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from service.media.errors import FieldError
@@ -52,7 +54,9 @@ def array_schema(
 MOST = 50
 
 
-def field_errors(error: ValidationError, value: Any, root: str) -> list[FieldError]:
+def field_errors(
+    error: ValidationError, value: Any, root: str, known: Collection[str] = ()
+) -> list[FieldError]:
     """Pydantic's findings with pointers, without the input.
 
     A union reports every branch that did not fit: these are told together, since to
@@ -62,12 +66,19 @@ def field_errors(error: ValidationError, value: Any, root: str) -> list[FieldErr
         error: what pydantic raised.
         value: what it was given, to tell places from names of branches.
         root: pointer of that value in the request.
+        known: names among which one that is unknown may have been meant.
     """
     found: dict[str, tuple[str, list[str]]] = {}
-    for item in islice(error.errors(include_input=False, include_url=False), MOST):
+    for item in islice(error.errors(include_url=False), MOST):
         place = root + _pointer(item["loc"], value)
         messages = found.setdefault(place, (_code(item["type"]), []))[1]
         message = _plain(item["msg"])
+        if item["type"] == "extra_forbidden":
+            message += _meant(str(item["loc"][-1]), known)
+        elif not messages and message.startswith(_WANTED):
+            message = f"got {_shown(item['input'])}, {message}"
+        if messages and message.startswith(_WANTED):
+            message = message.removeprefix(_WANTED)
         if message not in messages:
             messages.append(message)
     return [
@@ -99,11 +110,32 @@ def _pointer(location: Iterable[str | int], value: Any) -> str:
     return pointer(*steps)[:MAX_POINTER]
 
 
+_WANTED = "wanted "
+_LONGEST_SHOWN = 40
+
+
+def _shown(value: Any) -> str:
+    """What came, where it is short; arrays are never echoed."""
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
+        value = value[:_LONGEST_SHOWN] + "..."
+    return orjson.dumps(value, default=str).decode()
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name[:_LONGEST_SHOWN], known, n=1)
+    return f"; perhaps {close[0]} was meant" if close else ""
+
+
 def _plain(message: str) -> str:
     """Pydantic's words in JSON's, as the end of a sentence."""
     message = re.sub(r"a valid dictionary( or instance of \w+)?", "an object", message)
     message = message.replace("a valid list", "an array")
     message = message.replace("Extra inputs are not permitted", "there is no such name")
+    message = message.replace("Input should be ", _WANTED)
     return message[:1].lower() + message[1:]
 
 

@@ -25,3 +25,4 @@ class ProblemDetails(BaseModel):
     instance: str = Field(description="Path of the request.")
     request_id: str = Field(description="Names the request in the service's log.")
     errors: list[ProblemError] = Field(default_factory=list)
+    remedy: str = Field("", description="What helps against this kind of problem.")

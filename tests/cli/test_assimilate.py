@@ -160,7 +160,7 @@ def test_mistakes_are_told_in_a_sentence(
             2,
             "simulated_measurements: got",
         ),
-        ((*good, "-o", "out.xlsx"), 2, "output is .npy, .npz or .csv"),
+        ((*good, "-o", "out.xlsx"), 2, "output is .npy, .npz, .csv or .nc"),
         ((*good, "-o", "no/where.npy"), 2, "there is no folder"),
         ((*good, "--option", "sampler"), 2, "wanted NAME=VALUE"),
         (

@@ -68,9 +68,7 @@ def test_the_example_reaches_its_score(
 
 
 @pytest.mark.parametrize("language", ["python", "shell"])
-def test_a_refusal_ends_the_example_and_is_shown(
-    language: str, tmp_path: Path
-) -> None:
+def test_a_refusal_ends_the_example_and_is_shown(language: str, tmp_path: Path) -> None:
     """A key that the service does not know."""
     with serving(tmp_path, API_KEYS="t:the-right-key-of-this-test") as closed:
         environment = {"CCDM_API_KEY": "another"}
@@ -96,7 +94,9 @@ def test_the_run_of_all_says_what_was_not_run(server: Server, tmp_path: Path) ->
     )
     assert done.returncode == 0
     assert "reached their score: none" in done.stdout
-    assert re.search(r"not run:\n +c: gcc is missing \(Debian.*\n +julia: ", done.stdout)
+    assert re.search(
+        r"not run:\n +c: gcc is missing \(Debian.*\n +julia: ", done.stdout
+    )
 
 
 def test_all_examples_are_short_and_have_a_command() -> None:

@@ -1,0 +1,128 @@
+"""NetCDF files, by xarray: an extra, imported when such a file is met.
+
+Members are the first dimension of states and of simulated measurements. Whatever
+dimensions follow, a grid say, are one after the other the variables of the analysis,
+and come back as they were, with their coordinates.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdm_engine.version import __version__
+from service.cli.output import FAILED, USAGE, CommandError
+
+if TYPE_CHECKING:
+    import xarray
+
+Array = npt.NDArray[np.float64]
+SUFFIX = ".nc"
+STATES, OBSERVATION, SAMPLES = "forecast_states", "observation", "analysis_samples"
+
+
+def read_netcdf(file: Path, name: str, *, alone: bool) -> Array:
+    """An array of a NetCDF file: ``(N, size)``, and ``(size,)`` for the observation.
+
+    Args:
+        file: to read.
+        name: of the variable.
+        alone: whether the file's only variable will do, whatever its name.
+    """
+    with _opened(file) as held:
+        found = _variable(held, file, name, alone)
+        values = found.values
+    if values.dtype.kind not in "fiu":
+        raise CommandError(f"{file}: holds {values.dtype}, wanted real numbers", USAGE)
+    flat = values.astype(np.float64)
+    if name == OBSERVATION:
+        return flat.reshape(-1)
+    if flat.ndim == 0:
+        raise CommandError(f"{file}: {name} is one number, wanted members", USAGE)
+    return flat.reshape(len(flat), -1)
+
+
+def write_netcdf(
+    file: Path, samples: Array, diagnostics: Mapping[str, Any], like: Path
+) -> None:
+    """Samples on the dimensions and coordinates of the forecast states.
+
+    Args:
+        file: to write.
+        samples: ``(n_samples, dx)``.
+        diagnostics: kept as JSON among the attributes.
+        like: the file that the states came from, of any kind.
+    """
+    xarray = _xarray()
+    dims: tuple[Any, ...] = ("member", "state")
+    sizes: tuple[int, ...] = samples.shape[1:]
+    coordinates: dict[Any, Any] = {}
+    attributes: dict[Any, Any] = {}
+    if like.suffix == SUFFIX:
+        with _opened(like) as held:
+            states = _variable(held, like, STATES, alone=True).load()
+        member, *others = states.dims
+        dims, sizes = (member, *others), states.shape[1:] or (1,)
+        dims = dims if others else (member, "state")
+        attributes = dict(states.attrs)
+        # What belongs to members is not known of samples: they may be more or fewer.
+        coordinates = {
+            name: values
+            for name, values in states.coords.items()
+            if member not in values.dims
+        }
+    array = xarray.DataArray(
+        samples.reshape(len(samples), *sizes),
+        dims=dims,
+        coords=coordinates,
+        name=SAMPLES,
+        attrs=attributes,
+    )
+    dataset = array.to_dataset()
+    dataset.attrs = {
+        "source": f"ccdm {__version__}",
+        "diagnostics": json.dumps(dict(diagnostics)),
+    }
+    dataset.to_netcdf(file, engine="h5netcdf")
+
+
+def _opened(file: Path) -> xarray.Dataset:
+    found = _xarray()
+    try:
+        # h5netcdf reads what is written today, SciPy the classic format.
+        opened: xarray.Dataset = found.open_dataset(file)
+    except FileNotFoundError as error:
+        raise CommandError(f"{file}: there is no such file", USAGE) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise CommandError(f"{file}: cannot be read as NetCDF", USAGE) from error
+    return opened
+
+
+def _variable(
+    held: xarray.Dataset, file: Path, name: str, alone: bool
+) -> xarray.DataArray:
+    names = [str(found) for found in held.data_vars]
+    if alone and len(names) == 1:
+        name = names[0]
+    if name not in names:
+        listed = ", ".join(names) or "nothing"
+        raise CommandError(
+            f"{file}: there is no {name} in it; it holds {listed}", USAGE
+        )
+    return held[name]
+
+
+def _xarray() -> Any:
+    try:
+        import h5netcdf  # noqa: F401, the writer
+        import xarray
+    except ImportError as error:
+        raise CommandError(
+            "NetCDF needs the extra netcdf: pip install 'ccdm[netcdf]'", FAILED
+        ) from error
+    return xarray

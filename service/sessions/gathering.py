@@ -70,10 +70,12 @@ class Gathering:
             MembersMissing: when too few have arrived, after waiting.
         """
         end = time.monotonic() + observed.wait
-        mark = gathered_mark(observed.observation, observed.options, observed.coupling)
         while True:
             session = await self._reading.session(observed.tenant, observed.sid)
-            check_vector("observation", observed.observation, session.measurement_dim)
+            observation = check_vector(
+                "observation", observed.observation, session.measurement_dim
+            )
+            mark = gathered_mark(observation, observed.options, observed.coupling)
             done = await self._cycling.finished(
                 observed.tenant, session, observed.cycle, mark
             )

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.media.bodies import encode_body
 from tests.coupling.conftest import SETTINGS, Pair
 from tests.coupling.sessions import (
     MEMBERS,
@@ -57,6 +58,11 @@ def test_the_cycle_is_replayed_and_the_members_make_room(both: Both) -> None:
     assert (done.status_code, again.status_code) == (201, 200)
     assert again.headers["ccdm-replayed"] == "true"
     assert again.content == done.content
+    # A row in npy is the same observation.
+    content_type, body = encode_body({"observation": [OBSERVATION]}, {})
+    headers = {"Content-Type": content_type}
+    row = second.put(f"{path}/cycles/1", content=body, headers=headers)
+    assert (row.status_code, row.content) == (200, done.content)
     other = observe(first, path, 1, observation=[1.0, 1.0])
     assert (other.status_code, other.json()["type"]) == (
         409,

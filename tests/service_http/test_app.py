@@ -105,6 +105,7 @@ def test_answers_are_as_documented(
     sid = new_session(http, metadata={"a": 1}, names={"states": ["a", "b"]})
     path = f"/v1/sessions/{sid}"
     put = http.put(f"{path}/cycles/1", json=content())
+    member = document["components"]["schemas"]["MemberRequest"]["examples"][0]
     answers = {
         "CycleAnswer": put,
         "SessionView": http.get(path),
@@ -112,6 +113,8 @@ def test_answers_are_as_documented(
         "CycleView": http.get(f"{path}/cycles/1"),
         "CycleList": http.get(f"{path}/cycles"),
         "AnalysisDownload": http.get(f"{path}/cycles/1/analysis"),
+        "MemberAnswer": http.put(f"{path}/cycles/2/members/0", json=member),
+        "MemberList": http.get(f"{path}/cycles/2/members"),
         "AnalysisAnswer": http.post("/v1/analyses", json=content()),
         "ProblemDetails": http.get("/v1/sessions/none"),
         "Readiness": http.get("/readyz"),

@@ -156,6 +156,7 @@ def _connection_limits(app: FastAPI) -> ConnectionLimits:
     settings: Settings = app.state.settings
     return ConnectionLimits(
         settings.head_seconds,
+        settings.body_seconds,
         settings.stall_seconds,
         settings.max_connections,
         app.state.metrics.connection_refused,

@@ -7,7 +7,7 @@ every connection has one at every moment:
 waiting for a first request  ``head_seconds``, then it is closed
 in a request's head          ``head_seconds`` from its first byte, then 408
 in a request's body          the application's own ``body_seconds``, then 408
-answered, body unfinished    ``LINGER_SECONDS``, then it is closed
+answered, body unfinished    ``body_seconds`` once more, then it is closed
 answer not taken             ``stall_seconds`` without progress, then it is cut
 idle between requests        ``keep_alive_seconds`` (uvicorn's own), then closed
 ==========================  ====================================================
@@ -33,8 +33,6 @@ from service.problems import problem_response
 
 # Name of the limits in the state that the application's lifespan hands to the server.
 STATE = "connection_limits"
-# For a client that was refused early to read why, while it still sends.
-LINGER_SECONDS = 5.0
 _HOSTS = {
     "Missing mandatory Host: header": "The request has no Host header.",
     "Found multiple Host: headers": "The request has more than one Host header.",
@@ -55,6 +53,7 @@ class ConnectionLimits:
     """
 
     head_seconds: float = 20.0
+    body_seconds: float = 60.0
     stall_seconds: float = 30.0
     max_connections: int = 1000
     refused: Callable[[str], None] = _nobody
@@ -106,7 +105,9 @@ class BoundedProtocol(H11Protocol):
         self.idle_since = self.loop.time()
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY and self._linger_timer is None:
-            self._linger_timer = self.loop.call_later(LINGER_SECONDS, self._give_up)
+            # Many clients read why they were refused only when they have sent it all.
+            seconds = self.limits.body_seconds
+            self._linger_timer = self.loop.call_later(seconds, self._give_up)
         self._watch_head()
 
     def pause_writing(self) -> None:
@@ -133,11 +134,18 @@ class BoundedProtocol(H11Protocol):
 
     def _watch_head(self) -> None:
         """A head has to end in time, and a new connection has to begin with one."""
-        if self.conn.their_state is not h11.IDLE:
+        state = self.conn.their_state
+        if state is not h11.SEND_BODY and self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+        if state is not h11.IDLE:
             if self._head_timer is not None:
                 self._head_timer.cancel()
                 self._head_timer = None
-        elif self._head_timer is None and (self.cycle is None or self._has_bytes()):
+        elif self._head_timer is None and (
+            # Else uvicorn's own timer for idle connections runs.
+            self._has_bytes() or self.timeout_keep_alive_task is None
+        ):
             seconds = self.limits.head_seconds
             self._head_timer = self.loop.call_later(seconds, self._head_is_late)
 

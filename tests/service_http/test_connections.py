@@ -12,6 +12,7 @@ import pytest
 
 from service.media.bodies import encode_body
 from tests.service_http.bodies import ensemble
+from tests.service_http.heavy import HEAVY
 from tests.service_http.test_limits import connected
 from tests.support.servers import PATIENCE, Server, serving
 
@@ -44,6 +45,16 @@ def everything(connection: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return b"".join(pieces)
+
+
+def answered(connection: socket.socket) -> bytes:
+    """One answer, of a connection that goes on."""
+    answer = b""
+    while b"\r\n\r\n" not in answer or not answer.endswith(b"}"):
+        piece = connection.recv(4096)
+        assert piece, answer
+        answer += piece
+    return answer
 
 
 def problem(answer: bytes) -> tuple[int, str]:
@@ -145,6 +156,29 @@ def test_an_answer_that_is_not_taken_is_cut(hasty: Server) -> None:
         time.sleep(2.0)
         rest = everything(connection)
     assert len(rest) < 4000 * 2000 * 8
+
+
+def test_after_a_body_nobody_read_the_connection_is_as_good_as_before(
+    hasty: Server,
+) -> None:
+    unread = (
+        b"GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
+    )
+    headers = b"Content-Type: %s\r\nContent-Length: %d\r\nCcdm-Timeout: 1.5\r\n\r\n"
+    heavy = POST + headers % (HEAVY[0].encode(), len(HEAVY[1])) + HEAVY[1]
+    with connected(hasty) as connection:
+        connection.sendall(unread)
+        assert problem(answered(connection)) == (404, "not-found")
+        connection.sendall(b"x" * 10)
+        # Longer than the rest of that body might have taken to come.
+        connection.sendall(heavy)
+        assert problem(answered(connection)) == (504, "deadline-exceeded")
+    with connected(hasty) as connection:
+        connection.sendall(unread)
+        assert problem(answered(connection)) == (404, "not-found")
+        connection.sendall(b"x" * 10)
+        while connection.recv(4096):
+            pass
 
 
 def test_a_body_nobody_reads_does_not_hold_the_connection(hasty: Server) -> None:

@@ -11,7 +11,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test examples accuracy reliability lint format lock audit image clean
+.PHONY: help demo serve test examples bench accuracy reliability lint format lock audit image clean
 
 VENV := .venv
 BUILD := requirements-build.lock pyproject.toml scripts/setup.sh

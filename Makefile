@@ -39,6 +39,10 @@ test: $(VENV)/.ready-dev  ## run all tests, against a real Redis server too
 examples: $(VENV)/.ready-demo  ## couple a simulator in each language at hand
 	@examples/run_all.sh $(ARGS)
 
+# As root on Debian; elsewhere it says what is missing.
+example-tools:
+	@scripts/example_tools.sh
+
 example-%: $(VENV)/.ready-demo
 	@examples/$*/run.sh
 

@@ -48,7 +48,10 @@ def list_sessions(place: Place, *, as_json: bool) -> None:
         _write_json([session_view(session) for session in sessions])
         return
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in ("session", "cycle", "members", "dx", "dy", "updated", "expires in"):
+    # Ids are there to be copied: whatever else is cut short, they are not.
+    longest = max((len(session.id) for session in sessions), default=0)
+    table.add_column("session", no_wrap=True, min_width=longest)
+    for column in ("cycle", "members", "dx", "dy", "updated", "expires in"):
         table.add_column(column, no_wrap=True)
     now = time.time()
     for session in sessions:

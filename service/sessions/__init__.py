@@ -26,6 +26,7 @@ from service.sessions.models import (
     SessionSpec,
 )
 from service.stores.errors import (
+    QuotaExceeded,
     SessionGone,
     SessionNotFound,
     StoreCorrupt,
@@ -50,6 +51,7 @@ __all__ = [
     "MemberNotFound",
     "MembersMissing",
     "MembersOverfull",
+    "QuotaExceeded",
     "Session",
     "SessionError",
     "SessionGone",

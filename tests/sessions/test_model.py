@@ -50,7 +50,7 @@ def main() -> None:
     _walk("sqlite:", walks)
     with (
         tempfile.TemporaryDirectory() as folder,
-        RedisServer(Path(folder) / "redis") as server,
+        RedisServer(Path(folder) / "redis", appendonly="yes") as server,
     ):
         _walk(server.url, walks)
     print(f"{walks} walks over each store follow the model")

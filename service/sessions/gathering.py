@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from service.sessions.watching import Watching, state_of
 _ITEM_BYTES = 8
 # Payloads read from the store at once.
 _TOGETHER = 64
+# Ensembles that one process holds together for their analysis.
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Gathering:
         self._cycling = cycling
         self._watching = watching
         self._clock = clock
+        self._assembling = asyncio.Semaphore(_AT_ONCE)
 
     async def put(self, observed: Observed) -> CycleResult:
         """Assimilate what has arrived, or answer again when that has happened.
@@ -81,16 +85,16 @@ class Gathering:
             )
             if done is not None:
                 return done
-            request = await self._assembled(observed, session, mark, end)
-            if request is not None:
-                done = await self._cycling.put(request)
-                self._watching.nudge(observed.tenant, observed.sid)
+            roll = await self._complete(observed, session, end)
+            if roll is not None:
+                done = await self._analysed(observed, session, roll, mark)
+            if done is not None:
                 return done
 
-    async def _assembled(
-        self, observed: Observed, session: Session, mark: str, end: float
-    ) -> Request | None:
-        """The whole request; ``None`` after a wait, when it is time to look again."""
+    async def _complete(
+        self, observed: Observed, session: Session, end: float
+    ) -> Roll | None:
+        """Who has arrived; ``None`` after a wait, when it is time to look again."""
         key = (observed.tenant, observed.sid)
         # Seen before the members are counted: who comes in between wakes the wait.
         seen = state_of(await self._watching.moved(*key, None, 0.0))
@@ -100,14 +104,30 @@ class Gathering:
         roll = Roll.call(session, arrived, coupling)
         objection = roll.objection(self._clock())
         if objection is None:
-            return await self._request(observed, session, roll, mark)
+            return roll
         left = end - time.monotonic()
         if left <= 0 or self._watching.stopping:
+            if (await self._reading.session(*key)).version != session.version:
+                # Members go when their cycle is finished: perhaps it just was.
+                return None
             raise objection
         deadline = (roll.deadline or 0.0) - self._clock()
         pause = min(left, deadline) if deadline > 0 else left
         await self._watching.moved(*key, seen, pause)
         return None
+
+    async def _analysed(
+        self, observed: Observed, session: Session, roll: Roll, mark: str
+    ) -> CycleResult | None:
+        """The cycle with these members; ``None`` when one is no longer there."""
+        # No limit on bodies counts what comes out of the store.
+        async with self._assembling:
+            request = await self._request(observed, session, roll, mark)
+            if request is None:
+                return None
+            done = await self._cycling.put(request)
+        self._watching.nudge(observed.tenant, observed.sid)
+        return done
 
     async def _request(
         self, observed: Observed, session: Session, roll: Roll, mark: str

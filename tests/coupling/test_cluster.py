@@ -16,8 +16,7 @@ def test_twenty_workers_of_which_three_crash(tmp_path: Path) -> None:
     script = ROOT / "examples" / "cluster" / "cluster.py"
     with serving(tmp_path) as server:
         done = subprocess.run(
-            [sys.executable, str(script), server.url, "--cycles", "8"]
-            + ["--deadline", "4"],
+            [sys.executable, str(script), server.url, "--cycles=8", "--deadline=4"],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -116,6 +116,19 @@ async def test_members_that_race_their_cycle_are_in_it_or_late(
         assert list(await store.parts("t", sid)) == []
 
 
+async def test_coordinators_that_do_not_wait_hear_of_the_same_cycle(
+    sessions: Sessions, open_another: OpenStore, clock: Clock
+) -> None:
+    other = Sessions(await open_another(), SmallAnalysis(), clock)
+    sid = (await begun(sessions, members=6)).id
+    for k in range(1, 11):
+        await put(sessions, sid, *range(6), k=k)
+        results = await asyncio.gather(
+            *(each.gathering.put(observed(sid, k=k)) for each in (sessions, other) * 3)
+        )
+        assert [result.replayed for result in results].count(False) == 1
+
+
 async def test_waiting_ends_with_the_last_member(
     sessions: Sessions, open_another: OpenStore, clock: Clock
 ) -> None:

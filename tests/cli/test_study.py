@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,3 +237,47 @@ def test_the_settings_are_listed(capsys):
     out = capsys.readouterr().out
     assert "L63_03" in out
     assert find("sakov2008").name in out
+
+
+def test_workers_leave_when_their_parent_is_killed(tmp_path):
+    program = tmp_path / "waits.py"
+    program.write_text(
+        """
+import os, sys, time
+from service.cli.study.pool import finished
+
+def sleeper(path):
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+
+if __name__ == "__main__":
+    list(finished(sleeper, sys.argv[1:], 2, title="", name=str))
+"""
+    )
+    marks = [tmp_path / "first", tmp_path / "second"]
+    parent = subprocess.Popen([sys.executable, program, *marks])
+    try:
+        wait_for(lambda: all(mark.exists() and mark.read_text() for mark in marks))
+    finally:
+        parent.kill()
+        parent.wait()
+    workers = [int(mark.read_text()) for mark in marks]
+    wait_for(lambda: not any(map(is_running, workers)))
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not just waiting to be buried."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return fields[0] != "Z"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until it holds, or fail."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import TypeVar
@@ -63,7 +66,8 @@ def _made(
         return
     # Spawned, not forked: BLAS has been loaded here and does not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, max(1, len(items))), context) as pool:
+    count = min(workers, max(1, len(items)))
+    with ProcessPoolExecutor(count, context, _watch, (os.getpid(),)) as pool:
         futures = {pool.submit(function, item): item for item in items}
         try:
             for future in as_completed(futures):
@@ -71,3 +75,14 @@ def _made(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _watch(parent: int) -> None:
+    """Leave when the parent has gone: a killed parent tells its workers nothing."""
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

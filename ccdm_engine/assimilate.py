@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import diagnostics, inflation, noise
-from ccdm_engine.analysis import Analysis, Diagnostics
+from ccdm_engine.analysis import Analysis
 from ccdm_engine.errors import (
     NonFiniteError,
     NumericalError,
@@ -60,7 +60,6 @@ def assimilate(
     options: AnalysisOptions | Mapping[str, Any] | None = None,
     seed: int | None = None,
     latents: npt.ArrayLike | None = None,
-    previous: Diagnostics | Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> Analysis:
     """Analysis samples from p(x | y*), knowing nothing but the ensemble of pairs.
@@ -76,8 +75,6 @@ def assimilate(
         seed: non-negative integer below 2**63; ``None`` draws one and reports it.
         latents: standard normal draws ``(n_samples, dx)`` to use instead of the
             seed's own, for common random numbers.
-        previous: diagnostics of the cycle before (``Diagnostics`` or its dictionary),
-            from which ``inflation="adaptive"`` goes on; nothing else looks at it.
         threads: among how many the sampling of large ensembles is shared; the result
             is the same for any number.
 
@@ -112,13 +109,14 @@ def assimilate(
     n_samples = _n_samples(pairs, options)
     draws = _latents(latents, n_samples, pairs.states.shape[1], seed)
     normal = normalize(pairs, options.scaling)
-    learned = inflation.carried(previous) if options.inflation == "adaptive" else 1.0
     if pairs.columns.size == 0 or normal.is_constant:
         samples = _unchanged(pairs, n_samples, options)
         facts = diagnostics.unchanged(pairs, samples, options, seed)
-        return Analysis(samples, replace(facts, forecast_inflation=learned))
+        if options.inflation == "adaptive":
+            facts = replace(facts, forecast_inflation=options.learned_inflation)
+        return Analysis(samples, facts)
     with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
-        forecast, factors = _widened(normal.pairs, options, learned)
+        forecast, factors = _widened(normal.pairs, options)
         choice, result = _analyse(
             forecast, options, normal.varied(draws), seed, threads
         )
@@ -132,13 +130,13 @@ def assimilate(
 
 
 def _widened(
-    pairs: Pairs, options: AnalysisOptions, learned: float
+    pairs: Pairs, options: AnalysisOptions
 ) -> tuple[Pairs, inflation.Adapted]:
     """The forecast to go on with, and the factors by which it was widened."""
     if options.inflation != "adaptive":
         return pairs, inflation.Adapted(1.0, 1.0)
     parts = noise.apart(pairs)
-    factors = inflation.adapt(pairs, parts, learned)
+    factors = inflation.adapt(pairs, parts, options.learned_inflation)
     return inflation.widened(pairs, parts, factors.applied), factors
 
 

@@ -28,17 +28,15 @@ One acts on the forecast, before the analysis:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtri
 
-from ccdm_engine.analysis import Diagnostics
-from ccdm_engine.errors import OptionsError
 from ccdm_engine.noise import Noise
+from ccdm_engine.options import MOST_INFLATION
 from ccdm_engine.pairs import Pairs
 
 Array = npt.NDArray[np.float64]
@@ -47,12 +45,11 @@ Array = npt.NDArray[np.float64]
 # tenth follows within some tens of cycles).
 DRIFT = 0.1**2
 # An ensemble is not made narrower, nor wider than this at once.
-MOST = 1e2
+MOST = MOST_INFLATION
 INCREDIBLE = 1e-3
 # Share of a measurement's variance that is taken to come from the states at least:
 # in a collapsed ensemble it drowns in the noise.
 LEAST_SIGNAL = 0.01
-CARRIED = "forecast_inflation"
 
 
 def multiplicative(samples: Array, factor: float) -> Array:
@@ -101,26 +98,6 @@ def to_spread(samples: Array, forecast: Array, share: float) -> Array:
     wanted = (1.0 - share) * spread + share * before
     factor = np.divide(wanted, spread, out=np.ones_like(spread), where=spread > 0)
     return np.asarray(mean + factor * (samples - mean))
-
-
-def carried(previous: Diagnostics | Mapping[str, Any] | None) -> float:
-    """``lambda`` as the cycle before left it; 1 at the start.
-
-    Raises:
-        OptionsError: for what cannot be the diagnostics of an analysis.
-    """
-    if isinstance(previous, Diagnostics):
-        return previous.forecast_inflation
-    value = 1.0 if previous is None else previous.get(CARRIED, 1.0)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        value = float("nan")
-    if not 1.0 <= value <= MOST:
-        raise OptionsError(
-            "previous",
-            got=f"a forecast_inflation of {previous and previous.get(CARRIED)!r:.40}",
-            wanted=f"the diagnostics of the cycle before: a number from 1 to {MOST:g}",
-        )
-    return float(value)
 
 
 class Adapted(NamedTuple):

@@ -24,6 +24,8 @@ Scaling = Literal["auto", "none", "standardize", "whiten"]
 Preconditioner = Literal["auto", "none", "linear", "shrunk", "kernel"]
 # Bandwidths and factors beyond these can only be mistakes, and their squares overflow.
 SMALLEST, LARGEST = 1e-100, 1e100
+# Adaptive inflation widens a forecast by this much at most.
+MOST_INFLATION = 1e2
 # An adaptive step cannot be more accurate than the arithmetic.
 SMALLEST_RTOL = 1e-13
 
@@ -61,7 +63,9 @@ class AnalysisOptions:
             ``"auto"`` chooses by held-out likelihood.
         inflation: factor on the analysis deviations from their mean; 1 is exact.
             ``"adaptive"`` widens the forecast instead, by a factor that follows the
-            innovations from cycle to cycle: hand ``Analysis.carry`` to the next one.
+            innovations from cycle to cycle.
+        learned_inflation: where ``"adaptive"`` goes on from, 1 to 100: the
+            ``forecast_inflation`` in the diagnostics of the cycle before.
         relaxation_to_spread: share of the forecast's spread that is restored in each
             variable (RTPS), 0 to 1.
         relaxation_to_perturbations: share of each member's forecast deviation that is
@@ -98,6 +102,7 @@ class AnalysisOptions:
     max_bandwidth: float | Literal["auto"] = "auto"
     shrink: bool | Literal["auto"] = "auto"
     inflation: float | Literal["adaptive"] = 1.0
+    learned_inflation: float = 1.0
     relaxation_to_spread: float = 0.0
     relaxation_to_perturbations: float = 0.0
     unbiased: bool | Literal["auto"] = "auto"
@@ -138,6 +143,7 @@ class AnalysisOptions:
         _flag("moment_matched", self.moment_matched)
         if self.inflation != "adaptive":
             _positive("inflation", self.inflation, words=("adaptive",))
+        _learned(self.learned_inflation)
         _share("relaxation_to_spread", self.relaxation_to_spread)
         _share("relaxation_to_perturbations", self.relaxation_to_perturbations)
         _flag("unbiased", self.unbiased, words=("auto",))
@@ -290,6 +296,15 @@ def _positive(
             name,
             got=_short(value),
             wanted=" or ".join([limit, *map(repr, words)]),
+        )
+
+
+def _learned(value: object) -> None:
+    if not _is_number(value) or not 1 <= value <= MOST_INFLATION:  # type: ignore[operator]
+        raise OptionsError(
+            "learned_inflation",
+            got=_short(value),
+            wanted=f"a number from 1 to {MOST_INFLATION:g}",
         )
 
 

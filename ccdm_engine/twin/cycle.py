@@ -180,7 +180,6 @@ def steps(
     process = _stream(seed, _PROCESS, members)
     errors = _stream(seed, _MEASUREMENT, members)
     now = clock if clock is not None else _no_clock
-    memory: dict[str, Any] = {}
     for k in range(truth.shape[0]):
         forecast = _moved(experiment, ensemble, experiment.process_noise, process)
         simulated = experiment.observe(forecast)
@@ -194,13 +193,11 @@ def steps(
             observations[k],
             options=options,
             seed=_method_seed(seed, members, k),
-            **memory,
         )
         seconds = now() - started
         ensemble = analysis.samples
-        # Methods without a memory of their own are not asked to have one.
-        if options.inflation == "adaptive":
-            memory = {"previous": analysis.diagnostics}
+        learned = analysis.diagnostics.forecast_inflation
+        options = replace(options, learned_inflation=learned)
         yield Step(
             k + 1,
             truth[k],

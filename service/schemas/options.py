@@ -15,6 +15,7 @@ from service.schemas.base import Incoming
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Deviation = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Places = list[float] | list[list[float]]
 
 
@@ -75,8 +76,29 @@ class Options(Incoming):
     shrink: bool | Literal["auto"] = Field(
         "auto", description="Shrink kernel centres so that kernels add no variance."
     )
-    inflation: Positive = Field(
-        1.0, description="Factor on the analysis deviations; 1 changes nothing."
+    inflation: Positive | Literal["adaptive"] = Field(
+        1.0,
+        description="Factor on the analysis deviations; 1 changes nothing. `adaptive` "
+        "widens the forecast by a factor that follows the innovations from cycle to "
+        "cycle; a session remembers it.",
+    )
+    learned_inflation: Positive = Field(
+        1.0,
+        description="Where `adaptive` goes on from, 1 to 100: `forecast_inflation` in "
+        "the diagnostics of the cycle before. Sessions fill it in.",
+    )
+    relaxation_to_spread: Share = Field(
+        0.0, description="Share of the forecast's spread that is restored (RTPS)."
+    )
+    relaxation_to_perturbations: Share = Field(
+        0.0,
+        description="Share of each member's forecast deviation that is restored "
+        "(RTPP); of the spread where members are sampled anew.",
+    )
+    unbiased: bool | Literal["auto"] = Field(
+        "auto",
+        description="Divide the residuals of the regression by `sqrt(1 - leverage)`; "
+        "`auto` does so where the engine chooses the preconditioner.",
     )
     localization: LocalizationOptions | None = Field(
         None, description="Where states and measurements live, for tapering."

@@ -184,7 +184,7 @@ class Cycling:
         self, session: Session, request: Request, mark: str, timings: _Timings
     ) -> CycleResult:
         seed = cycle_seed(session.seed, request.cycle)
-        options = session.options | request.options
+        options = await self._options(session, request, timings)
         result = await self._compute(request, options, seed, timings)
         for _ in range(_ATTEMPTS):
             async with timings.phase("store"):
@@ -199,10 +199,23 @@ class Cycling:
                 done = await self._finished(session, request, mark)
             if done is not None:
                 return done
-            if options != session.options | request.options:
-                options = session.options | request.options
+            changed = await self._options(session, request, timings)
+            if options != changed:
+                options = changed
                 result = await self._compute(request, options, seed, timings)
         raise StoreUnavailable("too many changes to one session at once", 1.0)
+
+    async def _options(
+        self, session: Session, request: Request, timings: _Timings
+    ) -> Document:
+        """Options of the session and the request, and what cycles have learned."""
+        options = session.options | request.options
+        if options.get("inflation") != "adaptive" or session.cycle == 0:
+            return options
+        async with timings.phase("store"):
+            before = await self._reading.cycle(request.tenant, session, session.cycle)
+        learned = before.diagnostics.get("forecast_inflation", 1.0)
+        return {"learned_inflation": learned} | options
 
     async def _compute(
         self, request: Request, options: Document, seed: int, timings: _Timings

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ccdm_engine import AnalysisOptions, OptionsError, assimilate, inflation, noise
+from ccdm_engine import AnalysisOptions, assimilate, inflation, noise
 from ccdm_engine.pairs import screen
 from ccdm_engine.twin import cycle, experiments
-from tests.engine.ensembles import Triple, gaussian
+from tests.engine.ensembles import gaussian
 
 SHIFT: dict[str, Any] = {"preconditioner": "linear", "measurement_bandwidth": "inf"}
 
@@ -110,39 +111,21 @@ def test_a_collapsed_ensemble_far_away_is_widened_at_once() -> None:
 
 def test_the_factor_is_handed_on() -> None:
     triple = gaussian()
-    options = {"inflation": "adaptive"}
-    narrow = Triple(
-        triple.states,
-        triple.simulated,
-        triple.observation + 2.0 * triple.simulated.std(axis=0),
-    )
-    first = assimilate(*narrow, options=options, seed=1).diagnostics
-    assert first.forecast_inflation > 1.0
-    second, by_name, alone = (
-        assimilate(*narrow, options=options, seed=1, previous=before)
-        for before in (first, first.to_dict(), None)
-    )
-    assert second.diagnostics.forecast_inflation != first.forecast_inflation
-    assert second.diagnostics.forecast_inflation > 1.0
-    assert by_name.samples.tobytes() == second.samples.tobytes()
-    assert alone.samples.tobytes() != second.samples.tobytes()
+    options = AnalysisOptions(inflation="adaptive")
+    away = triple.observation + 2.0 * triple.simulated.std(axis=0)
+    arrays = (triple.states, triple.simulated, away)
+    first = assimilate(*arrays, options=options, seed=1).diagnostics.forecast_inflation
+    assert first > 1.0
+    on = dataclasses.replace(options, learned_inflation=1.5)
+    second = assimilate(*arrays, options=on, seed=1)
+    assert second.diagnostics.forecast_inflation > first
     unseen = np.full_like(triple.observation, np.nan)
-    kept = assimilate(
-        triple.states, triple.simulated, unseen, options=options, previous=first
-    )
-    assert kept.diagnostics.forecast_inflation == first.forecast_inflation
-    fixed = assimilate(*narrow, seed=1, previous=first).diagnostics
-    assert fixed.forecast_inflation == 1.0
-
-
-@pytest.mark.parametrize("value", ["1.5", True, 0.5, 1e9, float("nan")])
-def test_what_no_analysis_has_returned_is_refused(value: object) -> None:
-    with pytest.raises(OptionsError, match="previous"):
-        assimilate(
-            *gaussian(),
-            options={"inflation": "adaptive"},
-            previous={"forecast_inflation": value},
-        )
+    kept = assimilate(triple.states, triple.simulated, unseen, options=on)
+    assert kept.diagnostics.forecast_inflation == 1.5
+    fixed = dataclasses.replace(on, inflation=1.0)
+    plain = assimilate(*arrays, options=fixed, seed=1)
+    assert plain.diagnostics.forecast_inflation == 1.0
+    assert plain.samples.tobytes() == assimilate(*arrays, seed=1).samples.tobytes()
 
 
 @pytest.mark.slow

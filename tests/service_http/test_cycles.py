@@ -11,6 +11,7 @@ import pytest
 from service.media.npy import decode_npy
 from tests.service_http.bodies import (
     JSON,
+    OBSERVATION,
     STATES,
     form,
     json_bytes,
@@ -19,6 +20,7 @@ from tests.service_http.bodies import (
 from tests.support.servers import PATIENCE, Server
 
 NPY = {"Accept": "application/x-npy"}
+STARTING_OVER = {"learned_inflation": 1.0}
 
 
 @pytest.fixture
@@ -224,3 +226,22 @@ def test_an_analysis_that_fails_stores_nothing(
     assert http.get(f"{path}/2").status_code == 404
     assert http.get(f"{path}/2/analysis").status_code == 404
     assert put(http, path, 2).status_code == 201
+
+
+def test_a_session_remembers_what_adaptive_inflation_learned(
+    http: httpx.Client,
+) -> None:
+    """The second cycle goes on from the first; a cycle's own options come first."""
+    sid = new_session(http, options={"inflation": "adaptive"})
+    path = f"/v1/sessions/{sid}/cycles"
+    away = [value + 2.0 for value in OBSERVATION]
+    first, second, third = (
+        put(http, path, k, observation=away, **changes).json()["diagnostics"]
+        for k, changes in ((1, {}), (2, {}), (3, {"options": STARTING_OVER}))
+    )
+    learned = first["forecast_inflation"]
+    assert learned > 1.0
+    assert first["manifest"]["options"]["learned_inflation"] == 1.0
+    assert second["manifest"]["options"]["learned_inflation"] == learned
+    assert third["manifest"]["options"]["learned_inflation"] == 1.0
+    assert third["forecast_inflation"] == learned

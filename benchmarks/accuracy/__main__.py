@@ -36,6 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     whole = [name for name in TABLES if name != "short"]
     parser.add_argument("--table", action="append", choices=list(TABLES))
+    parser.add_argument("--setting", action="append", help="run only its rows")
     parser.add_argument("--seeds", type=int, help="instead of the table's own number")
     parser.add_argument("--cycles", type=int, help="in every run, burn-in included")
     parser.add_argument("--workers", type=int, default=2, help="processes")
@@ -49,7 +50,13 @@ def main(arguments: list[str] | None = None) -> None:
     names = ["short"] if given.short else given.table or whole
     runs = Runs(given.out)
     for name in names:
-        sheet = Sheet(TABLES[name], runs, _seeds(name, given), given.cycles)
+        sheet = Sheet(
+            TABLES[name],
+            runs,
+            _seeds(name, given),
+            given.cycles,
+            frozenset(given.setting or ()),
+        )
         if not given.report:
             try:
                 _fill(sheet, given.workers)

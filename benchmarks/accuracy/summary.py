@@ -25,20 +25,29 @@ class Sheet:
         runs: what is on file.
         seeds: from 0 up to this.
         cycles: of every run; ``None`` for what each row says.
+        settings: whose rows are run; empty for all.
     """
 
     table: Table
     runs: Runs
     seeds: int
     cycles: int | None = None
+    settings: frozenset[str] = frozenset()
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows to be run."""
+        chosen = self.settings
+        return [r for r in self.table.rows if not chosen or r.setting in chosen]
 
     def waiting(self) -> list[Job]:
         """Jobs to make now, seed by seed; none when the table is whole.
 
-        Bandwidths that the truth is to pick come as a grid, after the first seeds of
-        all else, then, when that is made, as their winner.
+        Those that the table's claim is about go one seed ahead. Bandwidths that the
+        truth is to pick come as a grid, after the first seeds of all else, then, when
+        that is made, as their winner.
         """
-        places = enumerate(self.table.rows)
+        places = enumerate(self.rows)
         needed = [(seed, i, job) for i, row in places for seed, job in self._jobs(row)]
         ordered = [job for _, _, job in sorted(needed, key=lambda item: item[:2])]
         return [job for job in dict.fromkeys(ordered) if not self.runs.is_done(job)]
@@ -58,8 +67,9 @@ class Sheet:
                 best = self.tuned(row, contender.grid)
                 methods = (best,) if made and best else ()
             for method in methods:
+                behind = contender.label not in self.table.claim
                 for seed in range(self.seeds):
-                    yield seed, self._job(row, method, seed, reference)
+                    yield seed + behind, self._job(row, method, seed, reference)
 
     def _job(
         self, row: Row, method: str, seed: int, reference: Path | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +120,10 @@ def _variable(
 
 def _xarray() -> Any:
     try:
-        import h5netcdf  # noqa: F401, the writer
         import xarray
+
+        # The writer, which xarray itself misses only when it has to write.
+        import_module("h5netcdf")
     except ImportError as error:
         raise CommandError(
             "NetCDF needs the extra netcdf: pip install 'ccdm[netcdf]'", FAILED

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PATIENCE_MS = 20_000
+PATIENCE_MS = 45_000
 # How Chromium's console reports requests that failed, whatever the reason.
 FAILED = "Failed to load resource"
 expect.set_options(timeout=PATIENCE_MS)

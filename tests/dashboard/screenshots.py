@@ -61,7 +61,9 @@ def keep(page: Page, path: Path, top: int) -> None:
     with Image.open(path) as whole:
         bottom = whole.height if whole.width > 500 else 2200
         part = whole.convert("RGB").crop((0, top, whole.width, bottom))
-        few = part.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few = part.quantize(
+            COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+        )
         few.save(path, optimize=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -13,6 +14,7 @@ from service.client import Client, RetryPolicy
 from tests.dashboard.browser import FAILED, watched
 from tests.dashboard.conftest import Watch
 from tests.support.live_session import LiveSession
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.slow
 
@@ -121,6 +123,23 @@ def test_a_deleted_session_is_said_to_have_ended(watch: Watch, client: Client) -
         live.session.delete()
         expect_status(page, "Ended")
         expect_cycle(page, 2)
+
+
+def test_members_that_come_one_by_one_are_counted(
+    watch: Watch, server: Server, client: Client
+) -> None:
+    live = LiveSession(client)
+    live.history(1)
+    path = f"{server.url}/v1/sessions/{live.session.id}/cycles/2/members"
+    member = {"forecast_state": [1, 2, 3], "simulated_measurement": [1, 2]}
+    with watch() as found:
+        page = found.open(f"#/sessions/{live.session.id}")
+        expect_status(page, "Live")
+        for i in (0, 1):
+            httpx.put(f"{path}/{i}", json=member).raise_for_status()
+        expect(page.locator(".about-session")).to_contain_text(
+            "Waiting for the next cycle2 members"
+        )
 
 
 def test_leaving_a_session_ends_its_stream(watch: Watch, client: Client) -> None:

@@ -212,7 +212,7 @@ def test_large_sessions_are_not_downloaded(
         )
         page = found.open(f"#/sessions/{session.id}")
         heat = panel(page, "Analysis ensemble")
-        expect(heat).to_contain_text("8 members, every 250th of 30,000 states")
+        expect(heat).to_contain_text("8 members, one in 250 of 30,000 states")
         page.wait_for_load_state("load")
         asked = [url for url in found.requests if "/analysis" in url]
         assert all("members=0:8&states=0:30000:250" in url for url in asked) and asked

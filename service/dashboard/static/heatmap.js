@@ -52,8 +52,7 @@ export class HeatMap {
         h("p", { class: "about" }, "One column per member, one row per state. Stripes across a row are shared by few members; two colours side by side are two groups.")),
       h("div", { class: "row" }, h("label", { for: `${id}-mode` }, "Colour by"), this.mode, this.legend),
       this.message, this.frame, this.read, this.note);
-    this.rows = null;
-    this.cell = null;
+    Object.assign(this, { rows: null, cell: null, shown: null, loading: null, wanted: null });
     new ResizeObserver(() => this.#paint()).observe(this.frame);
     document.addEventListener("ccdm-theme", () => this.#paint(), { signal });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#paint(), { signal });
@@ -64,10 +63,12 @@ export class HeatMap {
 
   /** Show the analysis of a cycle, if its samples are kept. */
   async show(k) {
-    if (this.shown === k || this.loading === k) return;
+    this.wanted = k;
+    // One at a time; of those that were wanted meanwhile, the last.
+    if (this.loading !== null || this.shown === k) return;
     const view = this.history.view;
     if (k < view.oldest_kept || (k === 0 && !view.members)) {
-      return this.#blank(k, `The samples of cycle ${count(k)} are no longer kept; those from cycle ${count(view.oldest_kept)} on are.`);
+      return this.#blank(`The samples of cycle ${count(k)} are no longer kept; those from cycle ${count(view.oldest_kept)} on are.`);
     }
     const part = partOf(this.history.at(k)?.n_samples ?? view.members, view.state_dim);
     this.loading = k;
@@ -75,19 +76,19 @@ export class HeatMap {
       const found = await call(
         `${session(this.history.id)}/cycles/${k}/analysis?members=0:${part.members}&states=0:${view.state_dim}:${part.step}`,
         { signal: this.signal });
-      if (this.loading !== k) return;
       Object.assign(this, { rows: found.analysis_samples, part, shown: k, cell: null });
       this.message.textContent = "";
       this.#paint();
     } catch (error) {
-      if (this.loading === k && !this.signal.aborted) this.#blank(k, error.message);
+      if (!this.signal.aborted) this.#blank(error.message);
     } finally {
-      if (this.loading === k) this.loading = null;
+      this.loading = null;
     }
+    if (this.wanted !== k && !this.signal.aborted) this.show(this.wanted);
   }
 
-  #blank(k, text) {
-    Object.assign(this, { rows: null, shown: null, loading: null });
+  #blank(text) {
+    Object.assign(this, { rows: null, shown: null });
     this.message.textContent = text;
     this.#paint();
   }
@@ -130,7 +131,7 @@ export class HeatMap {
     const members = this.history.at(this.shown)?.n_samples ?? view.members;
     const some = [
       part.members < members ? `the first ${part.members} of ${plural(members, "member")}` : plural(members, "member"),
-      part.step > 1 ? `every ${part.step}th of ${plural(view.state_dim, "state")}` : plural(view.state_dim, "state"),
+      part.step > 1 ? `one in ${part.step} of ${plural(view.state_dim, "state")}` : plural(view.state_dim, "state"),
     ];
     this.note.textContent = `Cycle ${count(this.shown)}: ${some.join(", ")}.`;
   }

@@ -73,8 +73,7 @@ export class History {
     }
     const fresh = await this.#read(known, this.view.cycle);
     this.cycles.push(...fresh);
-    const staged = (view) => view?.members_staged?.length ?? 0;
-    return fresh.length > 0 || before?.version !== this.view.version || staged(before) !== staged(this.view);
+    return fresh.length > 0 || before?.version !== this.view.version;
   }
 
   /** One window further back. */

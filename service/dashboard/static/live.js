@@ -10,12 +10,21 @@ const POLL = 3000;
 const GLANCE = 30_000;
 const KINDS = ["session", "member", "warning", "cycle", "gone"];
 
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
+}
+
 /**
  * @param id of the session
  * @param refresh fetches what is new; resolves to false when the session has ended
+ * @param heard is given each event: its kind and what it says
  * @param told is given "live", "polling" or "waiting" (the service does not answer)
  */
-export function follow(id, { refresh, told, signal }) {
+export function follow(id, { refresh, heard, told, signal }) {
   let source = null;
   let failures = 0;
   let reconnect = 0;
@@ -55,7 +64,13 @@ export function follow(id, { refresh, told, signal }) {
       news();
       schedulePoll();
     });
-    for (const kind of KINDS) source.addEventListener(kind, news);
+    for (const kind of KINDS) {
+      source.addEventListener(kind, (event) => {
+        heard(kind, parsed(event.data));
+        // Members do not change a session before their cycle does.
+        if (kind !== "member") news();
+      });
+    }
     source.addEventListener("error", () => {
       source.close();
       const wait = Math.min(LONGEST, FIRST * 2 ** failures);

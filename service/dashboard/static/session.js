@@ -36,6 +36,7 @@ class SessionPage {
     this.history = history;
     this.selected = null;
     this.measurement = null;
+    this.staged = new Set();
     this.status = h("span", { class: "pill", role: "status" });
     this.about = h("div", { class: "card about-session" });
     this.waiting = h("section", { class: "card empty", hidden: true },
@@ -101,6 +102,7 @@ class SessionPage {
     this.draw();
     follow(this.history.id, {
       refresh: () => this.#refresh(),
+      heard: (kind, event) => this.#heard(kind, event),
       told: (how) => this.tell(how),
       signal: this.page.signal,
     });
@@ -112,6 +114,15 @@ class SessionPage {
     this.status.dataset.how = how;
     this.status.textContent = text;
     this.status.title = title;
+  }
+
+  /** Keep count of members that came one by one, for a cycle not yet finished. */
+  #heard(kind, event) {
+    if (kind === "session") this.staged = new Set(event.members_staged ?? []);
+    else if (kind === "member") this.staged.add(event.member);
+    else if (kind === "cycle") this.staged.clear();
+    else return;
+    this.#describe();
   }
 
   async #refresh() {
@@ -205,7 +216,7 @@ class SessionPage {
       ["Members", count(view.members)],
       ["States", count(view.state_dim)],
       ["Measurements", count(view.measurement_dim)],
-      ["Waiting for the next cycle", view.members_staged?.length ? plural(view.members_staged.length, "member") : null],
+      ["Waiting for the next cycle", this.staged.size ? plural(this.staged.size, "member") : null],
       ["Last change", h("time", { datetime: view.updated_at, title: moment(view.updated_at) }, relative(view.updated_at))],
       ["Expires", h("time", { datetime: view.expires_at, title: moment(view.expires_at) }, relative(view.expires_at))],
       ["Session", h("code", {}, view.id)],

@@ -113,7 +113,8 @@ class Compute:
         async with anyio.create_task_group() as group:
             for _ in range(min(WARM_WORKERS, self._settings.max_running)):
                 limit = self._settings.max_memory_bytes
-                group.start_soon(self.in_process, warm_up, limit)
+                # Whatever time it takes: nobody waits, and requests find them ready.
+                group.start_soon(self._in_worker, self._helpers, warm_up, limit)
 
     async def analyse(
         self,

@@ -89,7 +89,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             ).status_code
             != 400
         ):
-            time.sleep(0.1)
+            time.sleep(1.0)
         yield running
 
 

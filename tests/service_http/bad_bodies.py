@@ -153,14 +153,26 @@ NOT_JSON = [
     not_json("byte order mark", b"\xef\xbb\xbf" + json_bytes()),
     not_json("lone surrogate", b'{"a":"\\ud800"}'),
     not_json("trailing text", json_bytes() + b"{}"),
-    not_json("a name twice", b'{"observation": [1], ' + json_bytes()[1:],
-             "/observation"),
-    not_json("a name twice, once escaped",
-             b'{"observatio\\u006e": [1], ' + json_bytes()[1:], "/observation"),
-    not_json("an option twice",
-             b'{"options": {"steps": 1, "steps" : 2}, ' + json_bytes()[1:], "/steps"),
-    Bad("more numbers than 64 MiB of npy", 413, "too-large", None,
-        b'{"observation":[' + b"0," * (2**23 + 1) + b"0]}"),
+    not_json(
+        "a name twice", b'{"observation": [1], ' + json_bytes()[1:], "/observation"
+    ),
+    not_json(
+        "a name twice, once escaped",
+        b'{"observatio\\u006e": [1], ' + json_bytes()[1:],
+        "/observation",
+    ),
+    not_json(
+        "an option twice",
+        b'{"options": {"steps": 1, "steps" : 2}, ' + json_bytes()[1:],
+        "/steps",
+    ),
+    Bad(
+        "more numbers than 64 MiB of npy",
+        413,
+        "too-large",
+        None,
+        b'{"observation":[' + b"0," * (2**23 + 1) + b"0]}",
+    ),
 ]
 OPTIONS = [
     option("foo", 1),

@@ -140,6 +140,7 @@ def test_where_all_are_busy_more_are_refused(hasty: Server) -> None:
     assert httpx.get(f"{hasty.url}/livez", timeout=PATIENCE).status_code == 200
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_not_taken_is_cut(hasty: Server) -> None:
     content_type, body = encode_body(
         ensemble(50, 2000, 1), {"options": {"n_samples": 4000, "sampler": "exact"}}

@@ -187,15 +187,20 @@ class MemberLate(SessionError):
         current_cycle: the last finished cycle.
     """
 
-    def __init__(self, cycle: int, member: int, current_cycle: int) -> None:
+    def __init__(
+        self, cycle: int, member: int, current_cycle: int, *, dropped: bool = False
+    ) -> None:
         self.cycle = cycle
         self.member = member
         self.current_cycle = current_cycle
-        super().__init__(
+        text = (
             f"Cycle {cycle} is finished without this member {member}; the session "
             f"stands at cycle {current_cycle}. Forecast from its analysis and send "
             f"the member for cycle {current_cycle + 1}."
         )
+        if dropped:
+            text = f"Cycle {cycle} is finished; its members stay as they are."
+        super().__init__(text)
 
 
 class MemberNotFound(SessionError):

@@ -168,7 +168,7 @@ class Members:
         """
         session = await self._reading.session(tenant, sid)
         if k <= session.cycle:
-            raise MemberLate(k, index, session.cycle)
+            raise MemberLate(k, index, session.cycle, dropped=True)
         _check_turn(session, k)
         if not await self._store.drop_part(tenant, sid, f"member/{k}/{index}"):
             raise MemberNotFound(k, index)

@@ -24,7 +24,8 @@ def main() -> int:
     for name in chosen:
         print(f"-- {name}", flush=True)
         rows = parts.PARTS[name](arguments)
-        report.write(arguments.results, name, rows)
+        beside = "fault" if name == "faults" and arguments.fault else ""
+        report.write(arguments.results, name, rows, beside=beside, note=arguments.note)
         kept &= all(parts.kept(row) for row in rows)
     report.make_page(arguments.results, arguments.page)
     return 0 if kept else 1
@@ -39,6 +40,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=20_000, help="of schemathesis")
     parser.add_argument("--rounds", type=int, default=1000, help="of races")
     parser.add_argument("--fault", action="append", help="one of them only; repeat")
+    parser.add_argument("--note", default="", help="put under the tables")
     parser.add_argument("--short", action="store_true", help="as in the tests")
     parser.add_argument("--results", type=Path, default=root / "reliability/results")
     parser.add_argument("--page", type=Path, default=root / "docs/reliability.md")

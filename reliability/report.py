@@ -19,11 +19,31 @@ class _Figures(Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
-def write(folder: Path, name: str, rows: Sequence[_Figures]) -> None:
-    """``<name>.json`` and ``<name>.csv``."""
+def write(
+    folder: Path,
+    name: str,
+    rows: Sequence[_Figures],
+    *,
+    beside: str = "",
+    note: str = "",
+) -> None:
+    """``<name>.json`` and ``<name>.csv``.
+
+    Args:
+        folder: where.
+        name: of the part.
+        rows: its figures.
+        beside: a column; rows of an earlier run that have something else there stay.
+        note: for the reader of the table, how this run differs from the usual one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     plain = [row.to_dict() for row in rows]
-    whole = {"made": _circumstances(), "rows": plain}
+    earlier = folder / f"{name}.json"
+    if beside and earlier.exists():
+        fresh = {row[beside]: row for row in plain}
+        kept = json.loads(earlier.read_text())["rows"]
+        plain = [fresh.pop(row[beside], row) for row in kept] + list(fresh.values())
+    whole = {"made": _circumstances() | {"note": note}, "rows": plain}
     (folder / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
     with (folder / f"{name}.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, list(plain[0]), lineterminator="\n")
@@ -64,7 +84,7 @@ def _footnote(name: str, whole: dict[str, Any]) -> str:
     return (
         f"`python -m reliability {name}`, ended {made['ended']}, {made['cpus']} "
         f"processors with a load of {made['load_average_15_minutes']} (15 minutes), "
-        f"Python {made['python']}, {made['system']}."
+        f"Python {made['python']}, {made['system']}. {made.get('note', '')}".rstrip()
     )
 
 

@@ -17,6 +17,7 @@ from service.client import (
     ServiceError,
     Session,
     SessionInfo,
+    UnavailableError,
 )
 
 PATIENT = RetryPolicy(give_up_after=10, first_delay=0.05, longest_delay=0.5)
@@ -128,9 +129,15 @@ class Storm:
             self._broken.append(error)
 
     def _created(self, client: Client, account: Account) -> SessionInfo:
-        session = client.create_session(
-            **DIMS, options=OPTIONS, seed=account.number, keep_analyses=1000
-        )
+        fields = {**DIMS, "options": OPTIONS, "keep_analyses": 1000}
+        while True:
+            try:
+                session = client.create_session(**fields, seed=account.number)
+                break
+            except UnavailableError:
+                # A creation is not repeated by the client itself. One that was made
+                # after all is a session that nobody uses.
+                self._done.wait(1.0)
         account.session_id, account.seed = session.id, account.number
         return session.info
 

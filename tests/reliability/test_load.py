@@ -37,6 +37,14 @@ def test_the_page_is_made_of_the_results(tmp_path: Path) -> None:
     assert "Killed" in (tmp_path / "faults.csv").read_text()
     report.make_page(tmp_path, page)
     assert page.read_text() == text
+    again = [Row("Killed | often", "sqlite", calls=9), Row("New", "redis")]
+    report.write(tmp_path, "faults", again[1:], beside="fault")
+    report.write(tmp_path, "faults", again[:1], beside="fault")
+    rows = json.loads((tmp_path / "faults.json").read_text())["rows"]
+    assert [(row["fault"], row["calls"]) for row in rows] == [
+        ("Killed | often", 9),
+        ("New", 0),
+    ]
 
 
 def test_a_broken_promise_is_told() -> None:

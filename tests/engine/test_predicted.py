@@ -12,6 +12,14 @@ from ccdm_engine.predicted import LEVELS, MOST_DESCRIBED
 from ccdm_engine.scores import rank_histogram
 from tests.engine.ensembles import Triple, gaussian
 
+# Bandwidths that are given need no search.
+QUICK: dict[str, Any] = {
+    "preconditioner": "none",
+    "state_bandwidth": 0.4,
+    "measurement_bandwidth": 0.5,
+    "sampler": "exact",
+}
+
 
 def predicted(triple: Triple, seed: int = 3, **fields: Any) -> Predicted:
     facts = assimilate(*triple, options=AnalysisOptions(**fields), seed=seed)
@@ -69,8 +77,8 @@ def test_ties_are_broken_evenly_and_reproducibly() -> None:
     states = np.random.default_rng(7).standard_normal((9, 1))
     simulated = np.repeat([[0.0], [1.0], [2.0]], 3, axis=0)
     triple = Triple(states, simulated, np.array([1.0]))
-    found = [predicted(triple, seed).rank[0] for seed in range(400)]
-    assert found == [predicted(triple, seed).rank[0] for seed in range(400)]
+    found = [predicted(triple, seed, **QUICK).rank[0] for seed in range(400)]
+    assert found == [predicted(triple, seed, **QUICK).rank[0] for seed in range(400)]
     counts = np.bincount(found, minlength=10)
     assert counts[3:7].sum() == 400
     # Chi-square with 3 degrees of freedom exceeds 21.1 once in 10 000 times.
@@ -87,7 +95,7 @@ def test_ranks_of_a_calibrated_ensemble_are_flat_and_of_a_narrow_one_are_not() -
         for row in draws:
             simulated = width * row[:9, None]
             triple = Triple(row[:9, None] + 0.0, simulated, row[9:])
-            found += predicted(triple, preconditioner="none").rank
+            found += predicted(triple, **QUICK).rank
         p_values.append(rank_histogram(found, 9).p_value)
     assert p_values[0] > 1e-3 > p_values[1]
 

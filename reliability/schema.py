@@ -112,6 +112,7 @@ def _one_run(
         raise RuntimeError(f"schemathesis did not run:\n{text[-4000:]}")
     total.runs += 1
     total.cases += int(found[1])
+    print(f"run {total.runs}: {found[0].strip()} cases", flush=True)
     total.failures += int(found[2] or 0)
     operations = re.search(r"Operations:\s+(\d+) selected", text)
     total.operations = int(operations[1]) if operations else 0

@@ -199,6 +199,13 @@ SHORT = Table(
     (
         Row("L63_02", 30, (DEFAULTS, Contender(PAIRS, ("enkf",))), 60, ("rmse",)),
         Row("L63_03", 50, (DEFAULTS, Contender(PAIRS, ("enkf",))), 60, ("crps",)),
+        Row(
+            "L96_01",
+            100,
+            (DEFAULTS, Contender(PAIRS, _inflated("enkf", 1.05, 1.1))),
+            60,
+            ("rmse",),
+        ),
     ),
     (OURS, PAIRS),
     seeds=4,

@@ -89,7 +89,8 @@ def markdown(sheet: Sheet) -> str:
     for row, score, cells in lines:
         texts = [f"{row.setting} {row.note}".strip(), str(row.members), NAMES[score]]
         texts += [_extent(sheet, row, cells), *(_shown(cells.get(h)) for h in heads)]
-        texts += [_difference(cells, sheet.table.claim), _calibration(cells.get(ours))]
+        texts += [_difference(cells, sheet.table.claim)]
+        texts += [_calibration(cells.get(ours)) if score == "rmse" else ""]
         if aimed:
             target = row.target(score)
             texts += [_wanted(target), _verdict(target, cells, ours)]

@@ -122,8 +122,9 @@ def _xarray() -> Any:
     try:
         import xarray
 
-        # The writer, which xarray itself misses only when it has to write.
+        # The writer and what it writes by, which xarray misses only when it writes.
         import_module("h5netcdf")
+        import_module("h5py")
     except ImportError as error:
         raise CommandError(
             "NetCDF needs the extra netcdf: pip install 'ccdm[netcdf]'", FAILED

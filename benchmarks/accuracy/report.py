@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.accuracy.floor import floor
 from benchmarks.accuracy.plan import Grid, Row, Score, Target
 from benchmarks.accuracy.runs import Record, engine_code
 from benchmarks.accuracy.summary import Cell, Sheet, cell, paired
@@ -81,9 +82,11 @@ def markdown(sheet: Sheet) -> str:
         if any(cells.get(head) is not None for _, _, cells in lines)
     ]
     aimed = any(row.target(score) for row, score, _ in lines)
+    far = any(score == "w2" for _, score, _ in lines)
     ours, theirs = sheet.table.claim
     names = ["Setting", "N", "Score", "Seeds × cycles", *heads]
     names += [f"{ours} less {theirs}", "Spread/RMSE"]
+    names += ["Draws of the reference"] if far else []
     names += ["Target", "Reached"] if aimed else []
     out = [_line(names), _line(["---"] * len(names))]
     for row, score, cells in lines:
@@ -91,6 +94,8 @@ def markdown(sheet: Sheet) -> str:
         texts += [_extent(sheet, row, cells), *(_shown(cells.get(h)) for h in heads)]
         texts += [_difference(cells, sheet.table.claim)]
         texts += [_calibration(cells.get(ours)) if score == "rmse" else ""]
+        if far:
+            texts.append(_floor(sheet, row) if score == "w2" else "")
         if aimed:
             target = row.target(score)
             texts += [_wanted(target), _verdict(target, cells, ours)]
@@ -130,6 +135,11 @@ def _tuning(method: str) -> str:
     if inflation:
         return inflation.group(1)
     return "plain" if method.startswith("sir_plain") else ""
+
+
+def _floor(sheet: Sheet, row: Row) -> str:
+    cycles, folder = sheet.key(row, "", 0).cycles, sheet.runs.references
+    return str(floor(folder, row.setting, cycles, row.members, sheet.seeds))
 
 
 def _difference(cells: Cells, claim: tuple[str, str]) -> str:

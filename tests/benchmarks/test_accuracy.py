@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.accuracy import report
 from benchmarks.accuracy.__main__ import main
+from benchmarks.accuracy.floor import floor
 from benchmarks.accuracy.plan import Contender, Grid, Row, Table, Target
 from benchmarks.accuracy.runs import EngineChanged, Runs, engine_code, make
 from benchmarks.accuracy.summary import Sheet, cell, paired
@@ -127,7 +129,8 @@ def test_runs_are_made_once_and_a_line_cut_short_is_made_again(tmp_path):
     main(arguments)
     path = tmp_path / "runs.jsonl"
     lines = path.read_text().splitlines()
-    assert len(lines) == sum(len(row.contenders) for row in SHORT.rows)
+    methods = [m for row in SHORT.rows for c in row.contenders for m in c.methods]
+    assert len(lines) == len(methods)
     assert {json.loads(line)["code"] for line in lines} == {engine_code()}
     main(arguments)
     assert path.read_text().splitlines() == lines
@@ -187,6 +190,17 @@ def test_every_run_behind_a_table_is_written(sheet, tmp_path):
         ("enkf", "1"),
     ]
     assert (found[0]["failure"], found[1]["crps"]) == ("broke", "0.33333")
+
+
+def test_even_draws_of_the_reference_are_some_way_off(tmp_path):
+    # Means of n draws of N(0, s^2) differ by chance: W2 is that at least.
+    draws = np.random.default_rng(0).normal(0, 3, (20, 400, 1)).astype(np.float32)
+    np.savez(tmp_path / "made-0-20.npz", samples=draws, effective=np.ones(20))
+    few, many = (floor(tmp_path, "made", 20, n, 5).mean for n in (10, 200))
+    assert 3 * math.sqrt(2 / math.pi / 10) < few < 3
+    assert many < few / 2
+    assert math.isnan(floor(tmp_path, "made", 20, 201, 5).mean), "too many"
+    assert math.isnan(floor(tmp_path, "other", 20, 10, 5).mean), "no reference"
 
 
 def test_an_engine_that_changes_under_a_measurement_stops_it(sheet):

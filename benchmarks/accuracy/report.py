@@ -123,6 +123,8 @@ def _shown(found: Cell | None) -> str:
     text = str(found.interval) if found.by_seed else "broke down"
     tuning = _tuning(found.method)
     lost = f", {found.lost} of {found.seeds} lost" if found.lost else ""
+    broke = found.seeds - len(found.by_seed)
+    lost += f", {broke} of them broke down" if broke and found.by_seed else ""
     return text + (f" ({tuning})" if tuning else "") + lost
 
 

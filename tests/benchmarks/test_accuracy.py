@@ -92,7 +92,7 @@ def test_a_tuning_that_loses_seeds_comes_last_and_is_counted(sheet):
     sheet.runs.keep(record("ccdm", 1, 2.0))
     found = cell(sheet, ROW, OURS, "crps")
     assert (found.seeds, found.lost, found.interval.mean) == (2, 1, 2.0)
-    assert "2.000, 1 of 2 lost" in report.markdown(sheet)
+    assert "2.000, 1 of 2 lost, 1 of them broke down |" in report.markdown(sheet)
 
 
 def test_the_truth_picks_from_the_grid_and_the_winner_is_run_on_all_seeds(sheet):

@@ -129,9 +129,7 @@ def assimilate(
     return Analysis(samples, diagnostics.with_inflation(facts, factors))
 
 
-def _widened(
-    pairs: Pairs, options: AnalysisOptions
-) -> tuple[Pairs, inflation.Adapted]:
+def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.Adapted]:
     """The forecast to go on with, and the factors by which it was widened."""
     if options.inflation != "adaptive":
         return pairs, inflation.Adapted(1.0, 1.0)

@@ -27,6 +27,11 @@ SETTINGS = {"API_KEYS": ",".join(f"{name}:{key}" for name, key in KEYS.items())}
 PATIENCE = 60.0
 _UNLIKE = ("x-request-id", "server-timing", "date")
 _REQUEST = re.compile(rb'"request_id":"[^"]*"')
+_QUERIES = {
+    "analysis": [{"members": "0:2"}, {"wait": "1"}],
+    "cycles": [{"after": "1"}],
+    "events": [{"last_event_id": "0.0"}],
+}
 # Characters of ids, as the service makes them.
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -187,7 +192,8 @@ def _variant(method: str, template: str, draw: random.Random) -> dict[str, Any]:
     ):
         if draw.random() < 0.15:
             headers[name] = draw.choice(choices)
-    query = draw.choice([{}, {"members": "0:2"}, {"wait": "1"}, {"after": "1"}])
+    queries = _QUERIES.get(template.rpartition("/")[2], [])
+    query = draw.choice([{}, {}, {"unread": "1"}, *queries])
     body, kind = b"", ""
     if method in ("PUT", "PATCH", "POST"):
         body, kind = draw.choice(_bodies(method, template))

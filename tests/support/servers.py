@@ -68,7 +68,9 @@ class Server:
             assert self._process is not None
             if self._process.poll() is not None:
                 raise RuntimeError(f"the service ended:\n{self.log.read_text()}")
-            found = re.search(r"Listening on +(http://[\d.]+:\d+)", self.log.read_text())
+            found = re.search(
+                r"Listening on +(http://[\d.]+:\d+)", self.log.read_text()
+            )
             if found:
                 self.url = found[1]
                 httpx.get(f"{self.url}/livez", timeout=PATIENCE).raise_for_status()

@@ -170,7 +170,9 @@ def figure(record: Record | None, score: Score) -> float:
     return math.nan if value is None else float(value)
 
 
-def paired(ours: Cell, theirs: Cell) -> Interval:
-    """Mean of ours less theirs over the seeds that both brought to the end."""
+def paired(ours: Cell, theirs: Cell, factor: float = 1.0) -> Interval:
+    """Mean of ours less theirs (times a factor), over the seeds that both finished."""
     common = sorted(ours.by_seed.keys() & theirs.by_seed.keys())
-    return interval([ours.by_seed[seed] - theirs.by_seed[seed] for seed in common])
+    return interval(
+        [ours.by_seed[seed] - factor * theirs.by_seed[seed] for seed in common]
+    )

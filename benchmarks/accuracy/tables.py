@@ -1,7 +1,8 @@
 """The tables there are, and what is compared in each.
 
-Of several tunings of a baseline the one with the lowest score *on the runs shown* is
-taken, which flatters it. CCDM has one setting, its defaults.
+Of two inflations of the EnKF that sees pairs the one with the lower score *on the runs
+shown* is taken, which flatters it; filters that know R have one, that of published
+tunings. CCDM has one setting, its defaults.
 """
 
 from __future__ import annotations

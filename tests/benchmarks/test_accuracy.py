@@ -95,6 +95,26 @@ def test_a_tuning_that_loses_seeds_comes_last_and_is_counted(sheet):
     assert "2.000, 1 of 2 lost, 1 of them broke down |" in report.markdown(sheet)
 
 
+def test_a_verdict_is_paired_and_wants_every_rival(sheet):
+    target = Target(rivals=("theirs",), within=0.1, of="tuned")
+    row = replace(ROW, targets=(("crps", target),))
+    table = replace(sheet, table=replace(TABLE, rows=(row,)))
+    for seed in (0, 1, 2):
+        sheet.runs.keep(record("ccdm", seed, 10.0 * seed + 1))
+        sheet.runs.keep(record("enkf", seed, 10.0 * seed + 2 + 0.1 * seed))
+    text = report.markdown(table)
+    assert "| tuned: not run |" in text, "below the rival seed by seed"
+    for seed in (0, 1, 2):
+        for method in GRID.methods:
+            sheet.runs.keep(record(method, seed, 10.0 * seed + 1))
+    assert report.markdown(table).splitlines()[2].endswith("| yes |")
+    sheet.runs.keep(record("enkf", 2, 20.5))
+    assert "| not told apart from theirs |" in report.markdown(table)
+    for seed in (0, 1, 2):
+        sheet.runs.keep(record("enkf", seed, 10.0 * seed + 0.5))
+    assert "| above theirs |" in report.markdown(table)
+
+
 def test_the_truth_picks_from_the_grid_and_the_winner_is_run_on_all_seeds(sheet):
     jobs = sheet.waiting()
     grid = [job for job in jobs if "scaling=none" in job.key.method]

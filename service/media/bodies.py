@@ -70,7 +70,10 @@ MOST_NAMES, MOST_LISTS = 10_000, 2_000_000
 # A number takes up to a hundred bytes while it is parsed; as many as these are 64 MiB
 # of npy. Written with the digits of a double they are 160 MB of JSON.
 MOST_NUMBERS = 8 * 2**20
-_NAME = re.compile(rb'"(?:[^"\\]|\\.)*"(\s*:)?', re.DOTALL)
+# Parameters without the arrays: the longest are coordinates and names of a large state.
+PARAMS_BYTES = 8 * 2**20
+# Possessive: no way back is kept, which takes a hundred bytes for each of a string.
+_NAME = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?', re.DOTALL)
 
 
 def decode_body(
@@ -202,5 +205,14 @@ def _from_multipart(
     arrays = {
         name: decode_npy(parts[name], f"/{name}") for name in names if name in parts
     }
-    params = decode_object(parts[PARAMS], f"/{PARAMS}") if PARAMS in parts else {}
-    return ArrayBody(arrays, params)
+    return ArrayBody(arrays, _params(parts[PARAMS]) if PARAMS in parts else {})
+
+
+def _params(part: Buffer) -> dict[str, Any]:
+    if len(part) > PARAMS_BYTES:
+        raise TooLargeError(
+            f"The part {PARAMS} has {len(part)} bytes; {PARAMS_BYTES} are allowed.",
+            "params_bytes",
+            PARAMS_BYTES,
+        )
+    return decode_object(part, f"/{PARAMS}")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import orjson
 import pytest
 
-from service.media.bodies import decode_object
-from service.media.errors import InvalidJsonError
+from service.media.bodies import PARAMS, PARAMS_BYTES, decode_body, decode_object
+from service.media.errors import InvalidJsonError, TooLargeError
+from service.media.multipart import encode_multipart
+from service.media.types import MULTIPART, content_type
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,23 @@ def test_depth_and_digits_do_no_harm() -> None:
     assert len(decode_object(deep)["c"]) == 1
     digits = b'{"a": [1, {"b": ' + b"9" * 300 + b".0}]}"
     assert decode_object(digits)["a"][0] == 1
+
+
+@pytest.mark.parametrize("piece", [b"x", b"\\n", b"\\nx"])
+def test_one_long_string_takes_no_more_than_a_few_times_its_size(piece: bytes) -> None:
+    body = b'{"a": "' + piece * (2 * 2**20 // len(piece)) + b'"}'
+    tracemalloc.start()
+    try:
+        decode_object(body)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 20 * len(body)
+
+
+def test_parameters_beside_arrays_have_a_limit_of_their_own() -> None:
+    text = b'{"a": "' + b"x" * PARAMS_BYTES + b'"}'
+    kind, body = encode_multipart([(PARAMS, "application/json", text)])
+    with pytest.raises(TooLargeError) as caught:
+        decode_body(content_type(kind, (MULTIPART,)), body, ())
+    assert (caught.value.name, caught.value.limit) == ("params_bytes", PARAMS_BYTES)

@@ -32,6 +32,7 @@ from service.errors import (
     UnauthorizedError,
     UnknownHostError,
 )
+from service.rates import Rates
 from service.settings import LOOPBACK_HOSTS, Settings, data_folder
 
 READ, WRITE, ADMIN = "read", "write", "admin"
@@ -39,6 +40,9 @@ SCOPES = frozenset({READ, WRITE, ADMIN})
 # Of keys that name none.
 USUAL_SCOPES = frozenset({READ, WRITE})
 DEFAULT_TENANT = "default"
+# Keys that are not known, from anybody, in each process.
+GUESSES_PER_SECOND, GUESSES_AT_ONCE = 10, 100
+_GUESSES = "unknown keys a second are looked at."
 _NO_KEY = "Send an API key: Authorization: Bearer <key>, or X-API-Key: <key>."
 _UNKNOWN_KEY = "This API key is not known."
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -66,6 +70,7 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         self.keys = tuple(parse_key(entry) for entry in _entries(settings))
+        self._guesses = Rates(GUESSES_PER_SECOND, GUESSES_AT_ONCE, what=_GUESSES)
         self._any_host = "*" in settings.allowed_hosts or (
             bool(self.keys) and not settings.allowed_hosts
         )
@@ -83,7 +88,7 @@ class Gate:
             UnknownHostError, UnauthorizedError, ForbiddenError: when it is nobody's,
                 or not theirs to make.
         """
-        self._check_host(request.headers)
+        self.check_host(request.headers)
         if not self.keys:
             _check_local(request)
             return DEFAULT_TENANT
@@ -102,8 +107,9 @@ class Gate:
 
         Raises:
             UnknownHostError, UnauthorizedError: for a key that is not known.
+            TooManyRequestsError: for too many of these.
         """
-        self._check_host(request.headers)
+        self.check_host(request.headers)
         if not self.keys:
             return None
         self._key(secret)
@@ -121,7 +127,12 @@ class Gate:
         except (binascii.Error, ValueError):
             return ""
 
-    def _check_host(self, headers: Headers) -> None:
+    def check_host(self, headers: Headers) -> None:
+        """Refuse a Host that this service does not answer to.
+
+        Raises:
+            BadRequestError, UnknownHostError: when it is not a host, or another one.
+        """
         name = host_name(headers.get("host", ""))
         if name is None:
             raise BadRequestError("The Host header is not the name of a host.")
@@ -137,6 +148,9 @@ class Gate:
             # All are compared, so that time tells nothing of which one fitted.
             if secrets.compare_digest(digest, key.digest):
                 found = key
+        if found is None and secret:
+            # Only of keys that fit nothing: who has a good one is never locked out.
+            self._guesses.take("")
         if found is None:
             raise UnauthorizedError(_UNKNOWN_KEY if secret else _NO_KEY)
         return found

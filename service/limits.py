@@ -75,8 +75,14 @@ class Bodies:
         self.held_bytes = 0
 
     @asynccontextmanager
-    async def read(self, request: Request) -> AsyncIterator[bytearray]:
+    async def read(
+        self, request: Request, max_bytes: int | None = None
+    ) -> AsyncIterator[bytearray]:
         """The body of a request; it counts as held until the block is left.
+
+        Args:
+            request: what came.
+            max_bytes: longest body here, where that is shorter than elsewhere.
 
         Raises:
             TooLargeError: from the Content-Length where there is one, else as soon as
@@ -84,23 +90,24 @@ class Bodies:
             BodyTimeoutError: when it does not arrive in time.
             TooBusyError: when all bodies together would take too much memory.
         """
+        most = min(max_bytes or self.max_bytes, self.max_bytes)
         declared = request.headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared) > self.max_bytes:
-            raise self._too_large()
+        if declared.isascii() and declared.isdigit() and int(declared) > most:
+            raise self._too_large(most)
         body = bytearray()
         try:
-            await self._fill(body, request)
+            await self._fill(body, request, most)
             request.state.body_bytes = len(body)
             yield body
         finally:
             self.held_bytes -= len(body)
 
-    async def _fill(self, body: bytearray, request: Request) -> None:
+    async def _fill(self, body: bytearray, request: Request, most: int) -> None:
         try:
             with anyio.fail_after(self.seconds):
                 async for chunk in request.stream():
-                    if len(body) + len(chunk) > self.max_bytes:
-                        raise self._too_large()
+                    if len(body) + len(chunk) > most:
+                        raise self._too_large(most)
                     if self.held_bytes + len(chunk) > self.max_held_bytes:
                         raise TooBusyError("Too many bodies are under way.", 1)
                     self.held_bytes += len(chunk)
@@ -110,7 +117,10 @@ class Bodies:
                 f"The body did not arrive within {self.seconds:g} seconds."
             ) from None
 
-    def _too_large(self) -> TooLargeError:
+    def _too_large(self, most: int) -> TooLargeError:
+        if most < self.max_bytes:
+            detail = f"The body is longer than the {most} bytes that are read here."
+            return TooLargeError(detail, "body_bytes", most)
         size = f"{self.max_bytes / MEBIBYTE:g} MiB"
         return TooLargeError(
             f"The body is longer than {size} ({self.max_bytes} bytes). Binary arrays "

@@ -20,6 +20,7 @@ class Rates:
     Args:
         per_second: requests a second for one tenant; ``None`` is no limit.
         burst: requests at once after a pause.
+        what: what is counted, after their number.
         clock: seconds.
     """
 
@@ -28,10 +29,12 @@ class Rates:
         per_second: float | None,
         burst: int,
         clock: Callable[[], float] = time.monotonic,
+        what: str = "requests a second are allowed for this key.",
     ) -> None:
         self._per_second = per_second
         self._burst = burst
         self._clock = clock
+        self._what = what
         # Tokens of each tenant, and when they were counted. Tenants come from the
         # settings, so there are few.
         self._buckets: dict[str, tuple[float, float]] = {}
@@ -50,6 +53,6 @@ class Rates:
         if tokens < 1:
             self._buckets[tenant] = tokens, now
             seconds = math.ceil((1 - tokens) / self._per_second)
-            detail = f"{self._per_second:g} requests a second are allowed for this key."
+            detail = f"{self._per_second:g} {self._what}"
             raise TooManyRequestsError(detail, seconds)
         self._buckets[tenant] = tokens - 1, now

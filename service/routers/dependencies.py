@@ -16,7 +16,12 @@ from starlette.responses import Response
 from service.compute import Compute
 from service.limits import Bodies, while_connected
 from service.media.answers import answer_headers, encode_answer
-from service.media.bodies import ArrayBody, decode_body, decode_object
+from service.media.bodies import (
+    PARAMS_BYTES,
+    ArrayBody,
+    decode_body,
+    decode_object,
+)
 from service.media.types import (
     ARRAY_BODIES,
     JSON,
@@ -140,13 +145,21 @@ async def decoded(
             yield content
 
 
-async def json_body(request: Request) -> dict[str, Any]:
-    """A short JSON body, plain or as a merge patch."""
+async def json_body(request: Request, max_bytes: int = PARAMS_BYTES) -> dict[str, Any]:
+    """A JSON body without arrays, plain or as a merge patch.
+
+    Args:
+        request: what came.
+        max_bytes: longest body that is read here.
+    """
     identity_only(request.headers.get("content-encoding"))
     content_type(request.headers.get("content-type"), (MERGE_PATCH, JSON))
     bodies: Bodies = request.app.state.bodies
-    async with bodies.read(request) as body:
+    compute: Compute = request.app.state.compute
+    async with bodies.read(request, max_bytes) as body:
         with timed("decode"):
+            if len(body) > JSON_INLINE_BYTES:
+                return await compute.in_thread(decode_object, body)
             return decode_object(body)
 
 

@@ -10,16 +10,20 @@ from service.routers.dependencies import json_body
 from service.routers.parameters import bad_parameter
 
 router = APIRouter(include_in_schema=False)
+# Of a body, in bytes: a key and its name.
+LONGEST = 4096
 
 
 @router.post("/login", status_code=204)
 async def login(request: Request) -> Response:
     """Check a key and remember it in the browser until that is closed."""
+    gate: Gate = request.app.state.gate
+    # Nobody has been asked for a key yet: what is cheap to refuse comes first.
+    gate.check_host(request.headers)
     # Only JSON is read: no form of another site can send that.
-    key = (await json_body(request)).get("key")
+    key = (await json_body(request, LONGEST)).get("key")
     if not isinstance(key, str):
         raise bad_parameter("/key", "wanted a string")
-    gate: Gate = request.app.state.gate
     answer = Response(status_code=204)
     cookie = gate.cookie(request, key.strip())
     if cookie is not None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service_http.bodies import content
+from service.auth import GUESSES_AT_ONCE
+from service.media.bodies import PARAMS_BYTES
+from service.routers.login import LONGEST
+from tests.service_http.bodies import JSON, content
 from tests.support.servers import in_process
 
 SECRET = 'odd;"key"=with,every=thing'
@@ -73,6 +76,54 @@ async def test_changes_need_the_origin_of_the_service(tmp_path: Path) -> None:
         ):
             answer = await http.post("/v1/analyses", json=content(), headers=headers)
             assert answer.status_code == status, headers
+
+
+async def test_nobody_is_heard_out_before_a_key_is_known(tmp_path: Path) -> None:
+    # Read with the settings it has by default, each would be "no JSON".
+    async with in_process(
+        tmp_path, api_keys=KEYS, allowed_hosts=("127.0.0.1",)
+    ) as http:
+        long = {"content": b"x" * (LONGEST + 1), "headers": JSON}
+        answer = await http.post("/login", **long)
+        assert answer.status_code == 413 and answer.json()["limit"] == LONGEST
+        answer = await http.post("http://elsewhere:8000/login", **long)
+        assert answer.json()["type"] == "/problems/unknown-host"
+
+
+@pytest.mark.parametrize("where", ["login", "header"])
+async def test_guesses_are_slowed_down_and_good_keys_are_not(
+    tmp_path: Path, where: str
+) -> None:
+    async with in_process(tmp_path, api_keys=KEYS) as http:
+        statuses = set()
+        for number in range(GUESSES_AT_ONCE + 50):
+            guess = f"guess-{number}"
+            answer = (
+                await http.post("/login", json={"key": guess})
+                if where == "login"
+                else await http.get("/v1/sessions", headers={"X-API-Key": guess})
+            )
+            statuses.add(answer.status_code)
+            if answer.status_code == 429:
+                break
+        assert statuses == {401, 429}
+        assert int(answer.headers["retry-after"]) >= 1
+        assert (await http.get("/v1/sessions")).status_code == 401
+        await logged_in(http)
+        assert (await http.get("/v1/sessions")).status_code == 200
+
+
+async def test_a_patch_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as http:
+        made = await http.post(
+            "/v1/sessions", json={"state_dim": 1, "measurement_dim": 1}
+        )
+        answer = await http.patch(
+            made.headers["location"],
+            content=b"x" * (PARAMS_BYTES + 1),
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        assert answer.status_code == 413 and answer.json()["limit"] == PARAMS_BYTES
 
 
 async def test_scopes_hold_for_cookies_too(tmp_path: Path) -> None:

@@ -58,12 +58,14 @@ class Gathered:
         absent: indices of members that did not arrive.
         facts: for the diagnostics.
         records: to be kept with the cycle.
+        made_of: marks of the members, by the names of their parts.
     """
 
     mark: str
     absent: frozenset[int]
     facts: Document
     records: Mapping[str, bytes]
+    made_of: Mapping[str, str] = field(default_factory=dict)
 
     def noted(self, diagnostics: Document) -> Document:
         """Diagnostics that tell members that did not arrive from those that failed."""
@@ -74,6 +76,10 @@ class Gathered:
             for entry in diagnostics.get("members_failed", ())
         ]
         return {**diagnostics, "members_failed": failed, "coupling": self.facts}
+
+
+class MembersChanged(Exception):
+    """A member was taken back, or has come anew, while the cycle was computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +150,9 @@ class Cycling:
         Args:
             request: what was put.
             known: the session as it was a moment ago, where somebody has read it.
+
+        Raises:
+            MembersChanged: when members that were gathered are not those any more.
         """
         timings = _Timings()
         async with timings.phase("store"):
@@ -269,8 +278,11 @@ class Cycling:
             quota=self._keeping.quota,
             # Those that were used are in the cycle, the others are late.
             drop_parts=True,
+            made_of=request.gathered.made_of if request.gathered else {},
         )
         outcome = await self._store.commit(request.tenant, request.sid, change)
+        if outcome is Outcome.PARTED:
+            raise MembersChanged
         return outcome is not Outcome.CONFLICT
 
 

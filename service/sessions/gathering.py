@@ -10,20 +10,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.sessions.coupling import Coupling, Member, Roll, check_coupling
-from service.sessions.cycling import Cycling, Gathered, Request
+from service.sessions.cycling import Cycling, Gathered, MembersChanged, Request
 from service.sessions.documents import members_record
 from service.sessions.errors import MembersOverfull
-from service.sessions.members import Members, pack_members
+from service.sessions.members import Members, made_of, pack_members
 from service.sessions.models import Array, CycleResult, Document, Session
 from service.sessions.reading import Reading
 from service.sessions.requests import check_vector, gathered_mark
 from service.sessions.watching import Watching, state_of
+from service.stores.errors import StoreUnavailable
 
 _ITEM_BYTES = 8
 # Payloads read from the store at once.
 _TOGETHER = 64
 # Ensembles that one process holds together for their analysis.
 _AT_ONCE = 4
+# Analyses in vain, because members were exchanged meanwhile.
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class Gathering:
             MembersMissing: when too few have arrived, after waiting.
         """
         end = time.monotonic() + observed.wait
-        while True:
+        tried = 0
+        while tried < _ATTEMPTS:
             session = await self._reading.session(observed.tenant, observed.sid)
             observation = check_vector(
                 "observation", observed.observation, session.measurement_dim
@@ -88,8 +92,10 @@ class Gathering:
             roll = await self._complete(observed, session, end)
             if roll is not None:
                 done = await self._analysed(observed, session, roll, mark)
+                tried += 1
             if done is not None:
                 return done
+        raise StoreUnavailable("too many changes to one session at once", 1.0)
 
     async def _complete(
         self, observed: Observed, session: Session, end: float
@@ -119,13 +125,16 @@ class Gathering:
     async def _analysed(
         self, observed: Observed, session: Session, roll: Roll, mark: str
     ) -> CycleResult | None:
-        """The cycle with these members; ``None`` when one is no longer there."""
+        """The cycle with these members; ``None`` when one is no longer that one."""
         # No limit on bodies counts what comes out of the store.
         async with self._assembling:
             request = await self._request(observed, session, roll, mark)
             if request is None:
                 return None
-            done = await self._cycling.put(request)
+            try:
+                done = await self._cycling.put(request)
+            except MembersChanged:
+                return None
         self._watching.nudge(observed.tenant, observed.sid)
         return done
 
@@ -147,6 +156,7 @@ class Gathering:
             records={
                 members_record(roll.cycle): pack_members(roll.expected, roll.arrived)
             },
+            made_of=made_of(roll.cycle, roll.arrived),
         )
         return Request(
             tenant=observed.tenant,
@@ -162,7 +172,7 @@ class Gathering:
     async def _fill(
         self, rows: Array, tenant: str, session: Session, some: tuple[Member, ...]
     ) -> bool:
-        """Write members into their rows; ``False`` when one is no longer there."""
+        """Write members into their rows; ``False`` when one is no longer that one."""
         found = await self._members.rows(tenant, session, some)
         for member, row in zip(some, found, strict=True):
             if row is None:

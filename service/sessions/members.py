@@ -37,7 +37,14 @@ from service.stores.codec import (
 )
 from service.stores.errors import StoreUnavailable
 from service.stores.offloop import off_loop
-from service.stores.protocol import ListedPart, Part, PartLimits, Putting, Store
+from service.stores.protocol import (
+    Dropping,
+    ListedPart,
+    Part,
+    PartLimits,
+    Putting,
+    Store,
+)
 
 _ATTEMPTS = 20
 _NAME = re.compile(r"member/(\d+)/(\d+)")
@@ -142,7 +149,7 @@ class Members:
         mark = await off_loop(both.nbytes, lambda: member_mark(state, simulated))
         info = {"failed": failed, "staged_at": self._clock()}
         payload = await off_loop(both.nbytes, lambda: pack_array(both))
-        part = Part(f"member/{k}/{index}", mark, payload, pack_document(info))
+        part = Part(_name(k, index), mark, payload, pack_document(info))
         return part, Member(index, mark, failed, info["staged_at"], 0)
 
     def _check_put(self, outcome: Putting, k: int, index: int) -> None:
@@ -166,13 +173,20 @@ class Members:
             MemberNotFound: when it has not arrived.
             MemberLate: when the cycle is finished.
         """
-        session = await self._reading.session(tenant, sid)
-        if k <= session.cycle:
-            raise MemberLate(k, index, session.cycle, dropped=True)
-        _check_turn(session, k)
-        if not await self._store.drop_part(tenant, sid, f"member/{k}/{index}"):
-            raise MemberNotFound(k, index)
-        self._watching.nudge(tenant, sid)
+        for _ in range(_ATTEMPTS):
+            session = await self._reading.session(tenant, sid)
+            if k <= session.cycle:
+                raise MemberLate(k, index, session.cycle, dropped=True)
+            _check_turn(session, k)
+            outcome = await self._store.drop_part(
+                tenant, sid, _name(k, index), expected_version=session.version
+            )
+            if outcome is Dropping.ABSENT:
+                raise MemberNotFound(k, index)
+            if outcome is Dropping.APPLIED:
+                self._watching.nudge(tenant, sid)
+                return
+        raise StoreUnavailable("too many changes to one session at once", 1.0)
 
     async def listing(self, tenant: str, sid: str, k: int) -> Listing:
         """Who has arrived for the next cycle, or is in a finished one.
@@ -199,10 +213,21 @@ class Members:
     async def rows(
         self, tenant: str, session: Session, members: Sequence[Member]
     ) -> list[Array | None]:
-        """Payloads of members that have arrived, ``(dx + dy,)``, if still there."""
-        names = [f"member/{session.cycle + 1}/{member.index}" for member in members]
+        """Payloads of members that have arrived, ``(dx + dy,)``.
+
+        ``None`` for one that is not there any more, or is another now.
+        """
+        names = [_name(session.cycle + 1, member.index) for member in members]
         found = await self._store.part_payloads(tenant, session.id, names)
-        return [None if each is None else unpack_array(each) for each in found]
+
+        def unpacked() -> list[Array | None]:
+            return [
+                None if payload is None else _row(payload, member, session.state_dim)
+                for payload, member in zip(found, members, strict=True)
+            ]
+
+        size = sum(len(each) for each in found if each is not None)
+        return await off_loop(size, unpacked)
 
     async def _finished(self, tenant: str, session: Session, k: int) -> Listing:
         (record,) = await self._store.records(tenant, session.id, [members_record(k)])
@@ -212,6 +237,11 @@ class Members:
         document = unpack_document(record)
         members = tuple(Member(**entry) for entry in document["members"])
         return Listing(k, True, document["expected"], members)
+
+
+def made_of(cycle: int, members: Sequence[Member]) -> dict[str, str]:
+    """Marks of members by the names of their parts."""
+    return {_name(cycle, member.index): member.mark for member in members}
 
 
 def pack_members(expected: int, members: Sequence[Member]) -> bytes:
@@ -227,6 +257,17 @@ def pack_members(expected: int, members: Sequence[Member]) -> bytes:
         for member in members
     ]
     return pack_document({"expected": expected, "members": entries})
+
+
+def _name(cycle: int, index: int) -> str:
+    return f"member/{cycle}/{index}"
+
+
+def _row(payload: memoryview, member: Member, state_dim: int) -> Array | None:
+    """A payload, if it is still what was listed."""
+    row = unpack_array(payload)
+    same = member_mark(row[:state_dim], row[state_dim:]) == member.mark
+    return row if same else None
 
 
 def _member(part: ListedPart, cycle: int) -> Member | None:

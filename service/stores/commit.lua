@@ -7,6 +7,7 @@
 --       number of records, then per record: name, frame
 --       1 to drop all parts, else 0
 --       most sessions and most bytes that the tenant may keep, -1 for no limit
+--       number of parts that have to be there still, then per part: name, mark
 --
 -- Answers {token, outcome}; the token proves that the answer belongs to the question.
 -- The pieces of new blobs are there already, under names that only this change knows.
@@ -31,6 +32,8 @@ end
 local new_blobs, dropped, new_records = take(2), take(1), take(2)
 local drop_parts = ARGV[at] == '1'
 local most_sessions, most_bytes = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+at = at + 3
+local made_of = take(2)
 
 local function pieces(descriptor)
   local keys = {}
@@ -62,6 +65,12 @@ else
   if not head[3] then return refuse('deleted') end
   if tonumber(head[4]) <= now then return refuse('expired') end
   if version ~= expected then return refuse('conflict') end
+  for i = 1, #made_of, 2 do
+    local there = redis.call('HGET', parts_key, made_of[i]) or ''
+    if string.match(there, '^[^|]*|([^|]*)|') ~= made_of[i + 1] then
+      return refuse('parted')
+    end
+  end
 end
 
 for i = 2, #new_blobs, 2 do

@@ -32,6 +32,8 @@ class Outcome(enum.Enum):
     """The change was in before: this was a second try after a lost reply."""
     CONFLICT = "conflict"
     """The version has moved on; nothing was changed."""
+    PARTED = "parted"
+    """A part that the change was made of is not there any more; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ class Change:
         quota: refuse the change where the tenant would keep more than this, and more
             than before.
         drop_parts: remove all parts.
+        made_of: marks by name of the parts that have to be there still.
     """
 
     expected_version: int
@@ -97,6 +100,7 @@ class Change:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     drop_blobs: Sequence[str] = ()
     drop_parts: bool = False
+    made_of: Mapping[str, str] = field(default_factory=dict)
     quota: Quota | None = None
 
 
@@ -113,6 +117,17 @@ class Putting(enum.Enum):
     """The session is in another version; nothing was changed."""
     OVERFULL = "overfull"
     """It would be one part, or some bytes, too many."""
+
+
+class Dropping(enum.Enum):
+    """How the taking away of a part ended."""
+
+    APPLIED = "applied"
+    """It was there, and is not any more."""
+    ABSENT = "absent"
+    """There was none."""
+    MOVED = "moved"
+    """The session is in another version; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +273,10 @@ class Store(Protocol):
             SessionNotFound, SessionGone: when there is no live session.
         """
 
-    async def drop_part(self, tenant: str, sid: str, name: str) -> bool:
-        """Take one part away again; whether there was one.
+    async def drop_part(
+        self, tenant: str, sid: str, name: str, *, expected_version: int
+    ) -> Dropping:
+        """Take one part away again, if no commit has come in between.
 
         Raises:
             SessionNotFound, SessionGone: when there is no live session.

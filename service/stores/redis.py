@@ -166,6 +166,8 @@ class RedisStore(RedisImports, RedisListing, RedisParts):
                 -1 if limit is None else limit
                 for limit in (quota.sessions, quota.bytes)
             ),
+            len(change.made_of),
+            *(part for pair in change.made_of.items() for part in pair),
         ]
 
     async def touch(self, tenant: str, sid: str, expires_at: float) -> None:

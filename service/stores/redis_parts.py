@@ -14,7 +14,7 @@ from service.stores.codec import seal, unseal
 from service.stores.errors import StoreCorrupt, StoreUnavailable
 from service.stores.offloop import off_loop
 from service.stores.places import part_place, place
-from service.stores.protocol import ListedPart, Part, PartLimits, Putting
+from service.stores.protocol import Dropping, ListedPart, Part, PartLimits, Putting
 from service.stores.redis_blobs import Sealed
 from service.stores.redis_keys import PIECE_BYTES, Blob, Keys, lifetimes
 from service.stores.redis_link import RedisLink, ask
@@ -76,12 +76,18 @@ class RedisParts:
             raise StoreUnavailable("Redis has dropped data that it had accepted")
         return Putting(answer)
 
-    async def drop_part(self, tenant: str, sid: str, name: str) -> bool:
-        """Take one part away again; whether there was one."""
+    async def drop_part(
+        self, tenant: str, sid: str, name: str, *, expected_version: int
+    ) -> Dropping:
+        """Take one part away again, if no commit has come in between."""
         keys = Keys.of(tenant, sid)
         token = secrets.token_hex(8)
-        arguments = [token, repr(self._clock()), name]
-
+        entry = await self._linked.call(
+            lambda client, _: ask(client, "HGET", keys.parts, name)
+        )
+        # Names the payload of one put: what is put anew under this name stays.
+        found = b"" if entry is None else entry.split(b"|", 1)[0]
+        arguments = [token, repr(self._clock()), expected_version, name, found]
         tried = 0
 
         async def drop(client: Any, number: int) -> Answer:
@@ -91,8 +97,11 @@ class RedisParts:
 
         answer = await self._linked.call(drop)
         raise_unless_live(sid, answer)
-        # On a second try the first one's reply was lost, not its effect.
-        return answer == Answer.APPLIED or tried > 0
+        # It was there a moment ago, in this version: on a second try the first one's
+        # reply was lost, not its effect.
+        if answer == Answer.ABSENT and found and tried > 0:
+            return Dropping.APPLIED
+        return Dropping(answer)
 
     async def parts(self, tenant: str, sid: str) -> Sequence[ListedPart]:
         """What there is now, in order of arrival."""

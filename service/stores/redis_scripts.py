@@ -32,6 +32,7 @@ class Answer(StrEnum):
     OTHER = "other"
     MOVED = "moved"
     OVERFULL = "overfull"
+    PARTED = "parted"
     ABSENT = "absent"
 
 

@@ -31,7 +31,7 @@ class SqliteImports:
     async def _read(self, work: Work[Result]) -> Result:
         raise NotImplementedError
 
-    async def _write(self, work: Work[Result]) -> Result:
+    async def _write(self, work: Work[Result], *, frees: bool = False) -> Result:
         raise NotImplementedError
 
     async def names(self, tenant: str, sid: str) -> Names:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from service.stores import sqlite_rows as rows
 from service.stores.codec import seal, unseal
 from service.stores.places import part_place, place
-from service.stores.protocol import ListedPart, Part, PartLimits, Putting
+from service.stores.protocol import Dropping, ListedPart, Part, PartLimits, Putting
 from service.stores.sqlite_schema import transaction
 
 Result = TypeVar("Result")
@@ -24,7 +24,7 @@ class SqliteParts:
     async def _read(self, work: Work[Result]) -> Result:
         raise NotImplementedError
 
-    async def _write(self, work: Work[Result]) -> Result:
+    async def _write(self, work: Work[Result], *, frees: bool = False) -> Result:
         raise NotImplementedError
 
     async def put_part(
@@ -50,19 +50,20 @@ class SqliteParts:
 
         return await self._write(write)
 
-    async def drop_part(self, tenant: str, sid: str, name: str) -> bool:
-        """Take one part away again; whether there was one."""
+    async def drop_part(
+        self, tenant: str, sid: str, name: str, *, expected_version: int
+    ) -> Dropping:
+        """Take one part away again, if no commit has come in between."""
         now = self._clock()
 
-        def write(db: sqlite3.Connection) -> bool:
+        def write(db: sqlite3.Connection) -> Dropping:
             with transaction(db):
-                key = rows.live_row(db, tenant, sid, now).key
-                gone = db.execute(
-                    "DELETE FROM parts WHERE session = ? AND name = ?", (key, name)
-                )
-                return gone.rowcount > 0
+                row = rows.live_row(db, tenant, sid, now)
+                if row.version != expected_version:
+                    return Dropping.MOVED
+                return _drop(db, row.key, name)
 
-        return await self._write(write)
+        return await self._write(write, frees=True)
 
     async def parts(self, tenant: str, sid: str) -> Sequence[ListedPart]:
         """What there is now, in order of arrival."""
@@ -100,6 +101,11 @@ class SqliteParts:
             ]
 
         return await self._read(read)
+
+
+def _drop(db: sqlite3.Connection, key: int, name: str) -> Dropping:
+    gone = db.execute("DELETE FROM parts WHERE session = ? AND name = ?", (key, name))
+    return Dropping.APPLIED if gone.rowcount else Dropping.ABSENT
 
 
 def _put(

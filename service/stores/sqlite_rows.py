@@ -112,6 +112,8 @@ def commit(
         if before.version != change.expected_version:
             return Outcome.CONFLICT
         key = before.key
+        if not _whole(db, key, change):
+            return Outcome.PARTED
         grown = size(frames) - _replaced(db, before, change)
         check_quota(db, tenant, change, grown, now)
         db.execute(
@@ -129,6 +131,16 @@ def commit(
     if change.drop_parts:
         db.execute("DELETE FROM parts WHERE session = ?", (key,))
     return Outcome.APPLIED
+
+
+def _whole(db: sqlite3.Connection, key: int, change: Change) -> bool:
+    """Whether all parts that a change was made of are still there."""
+    if not change.made_of:
+        return True
+    found = dict(
+        db.execute("SELECT name, mark FROM parts WHERE session = ?", (key,)).fetchall()
+    )
+    return change.made_of.items() <= found.items()
 
 
 def size(frames: Frames) -> int:

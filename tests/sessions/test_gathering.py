@@ -116,6 +116,57 @@ async def test_members_that_race_their_cycle_are_in_it_or_late(
         assert list(await store.parts("t", sid)) == []
 
 
+@pytest.mark.parametrize("anew", [False, True])
+async def test_a_member_taken_back_while_its_cycle_is_computed_is_not_in_it(
+    sessions: Sessions, analysis: SmallAnalysis, anew: bool
+) -> None:
+    sid = (await begun(sessions, members=6, minimum_members=2, missing="drop")).id
+    await put(sessions, sid, *range(6))
+    analysis.gate.clear()
+    waiting = asyncio.create_task(sessions.gathering.put(observed(sid)))
+    await asyncio.wait_for(analysis.began.wait(), 30)
+    await sessions.members.drop("t", sid, 1, 5)
+    if anew:
+        await sessions.members.put("t", sid, 1, 5, STATES[5] + 1, SIMULATED[5])
+    analysis.gate.set()
+    result = await asyncio.wait_for(waiting, 30)
+    listing = await sessions.members.listing("t", sid, 1)
+    assert [member.index for member in listing.members] == [*range(5 + anew)]
+    assert analysis.calls == 2
+    assert result.cycle.diagnostics["coupling"]["arrived"] == 5 + anew
+
+
+async def test_a_member_that_is_exchanged_before_it_is_read_is_listed_anew(
+    sessions: Sessions, store: Store
+) -> None:
+    sid = (await begun(sessions, members=6)).id
+    await put(sessions, sid, *range(6))
+    session = await sessions.get("t", sid)
+    listed = await sessions.members.arrived("t", session)
+    await sessions.members.drop("t", sid, 1, 2)
+    await sessions.members.put("t", sid, 1, 2, STATES[2] + 1, SIMULATED[2])
+    await sessions.members.drop("t", sid, 1, 4)
+    rows = await sessions.members.rows("t", session, listed)
+    assert [row is None for row in rows] == [i in (2, 4) for i in range(6)]
+
+
+async def test_a_member_whose_cycle_is_just_finished_is_not_taken_back(
+    sessions: Sessions, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sid = (await begun(sessions)).id
+    await put(sessions, sid, *range(6))
+    drop_part = store.drop_part
+
+    async def late(*args: object, **more: object) -> object:
+        if not (await sessions.get("t", sid)).cycle:
+            await sessions.gathering.put(observed(sid))
+        return await drop_part(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store, "drop_part", late)
+    with pytest.raises(MemberLate):
+        await sessions.members.drop("t", sid, 1, 5)
+
+
 async def test_coordinators_that_do_not_wait_hear_of_the_same_cycle(
     sessions: Sessions, open_another: OpenStore, clock: Clock
 ) -> None:

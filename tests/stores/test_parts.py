@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from service.stores import Outcome, SessionGone, SessionNotFound, Store, open_store
-from service.stores.protocol import Part, PartLimits, Putting
+from service.stores.protocol import Dropping, Part, PartLimits, Putting
 from service.stores.sqlite_schema import _TABLES
+from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
-from tests.support.stores import Clock, OpenStore, change
+from tests.support.stores import Clock, OpenStore, change, opened
 
 MANY = PartLimits(1000, 1 << 24)
 
@@ -36,6 +37,11 @@ async def put(
     """One part beside the session."""
     part = Part(name, mark, payload, f'{{"of":"{name}"}}'.encode())
     return await store.put_part("t", "s", part, expected_version=version, limits=limits)
+
+
+async def drop(store: Store, name: str, version: int = 1) -> Dropping:
+    """Take one part beside the session away."""
+    return await store.drop_part("t", "s", name, expected_version=version)
 
 
 async def test_parts_are_listed_as_they_came_and_read_back(
@@ -83,8 +89,8 @@ async def test_there_is_room_for_so_many_and_no_more(
     assert await put(store, "b", b"123", limits=few) is Putting.OVERFULL
     assert await put(store, "b", b"12", limits=few) is Putting.ADDED
     assert await put(store, "c", b"", limits=few) is Putting.OVERFULL
-    assert await store.drop_part("t", "s", "a")
-    assert not await store.drop_part("t", "s", "a")
+    assert await drop(store, "a") is Dropping.APPLIED
+    assert await drop(store, "a") is Dropping.ABSENT
     assert await put(store, "c", b"12345678", limits=few) is Putting.ADDED
     # Arrivals are counted up only, so that nobody misses one.
     assert [p.arrival for p in await store.parts("t", "s")] == [2, 3]
@@ -104,6 +110,84 @@ async def test_a_commit_drops_parts_only_when_told(store: Store, clock: Clock) -
     assert [p.arrival for p in await store.parts("t", "s")] == [2]
 
 
+async def test_a_commit_takes_the_parts_that_it_was_made_of_or_nothing(
+    store: Store, clock: Clock
+) -> None:
+    await created(store, clock)
+    for name in ("a", "b", "c"):
+        await put(store, name, mark=f"mark {name}")
+    whole = replace(
+        change(1, b"new", expires_at=clock.now + 60, blobs={"x": b"1"}),
+        drop_parts=True,
+        made_of={"a": "mark a", "b": "mark b"},
+    )
+    assert await drop(store, "b") is Dropping.APPLIED
+    assert await store.commit("t", "s", whole) is Outcome.PARTED
+    await put(store, "b", mark="another mark")
+    assert await store.commit("t", "s", whole) is Outcome.PARTED
+    loaded = await store.load("t", "s")
+    assert (loaded.version, loaded.meta) == (1, b"{}")
+    assert await store.blob("t", "s", "x") is None
+    assert len(await store.parts("t", "s")) == 3
+    await drop(store, "b")
+    await put(store, "b", mark="mark b")
+    assert await store.commit("t", "s", whole) is Outcome.APPLIED
+    assert await store.commit("t", "s", whole) is Outcome.ALREADY
+
+
+async def test_a_part_is_not_taken_back_once_a_commit_has_come_in_between(
+    store: Store, clock: Clock
+) -> None:
+    await created(store, clock)
+    await put(store, "a")
+    await store.commit("t", "s", change(1, expires_at=clock.now + 60))
+    assert await drop(store, "a", version=1) is Dropping.MOVED
+    assert len(await store.parts("t", "s")) == 1
+    assert await drop(store, "a", version=2) is Dropping.APPLIED
+
+
+async def test_a_lost_reply_tells_whether_there_was_a_part(
+    own_redis: RedisServer, clock: Clock
+) -> None:
+    async with Proxy(own_redis.port) as proxy, opened(proxy.url, clock) as store:
+        await created(store, clock)
+        await put(store, "a")
+        # Each script is known to the server from here on.
+        assert await drop(store, "none") is Dropping.ABSENT
+        proxy.lose_reply_to = b"EVALSHA"
+        assert await drop(store, "none") is Dropping.ABSENT
+        proxy.lose_reply_to = b"EVALSHA"
+        assert await drop(store, "a") is Dropping.APPLIED
+        assert proxy.lost == 2
+        assert await store.parts("t", "s") == []
+
+
+async def test_a_second_try_leaves_what_has_come_anew(
+    own_redis: RedisServer, clock: Clock
+) -> None:
+    async with (
+        Proxy(own_redis.port) as proxy,
+        opened(proxy.url, clock) as store,
+        opened(own_redis.url, clock) as other,
+    ):
+        await created(store, clock)
+        await put(store, "a")
+        assert await drop(store, "none") is Dropping.ABSENT
+        proxy.lose_reply_to, proxy.shut_after_loss = b"EVALSHA", True
+
+        async def meanwhile() -> None:
+            while proxy.lost == 0:
+                await asyncio.sleep(0.001)
+            try:
+                await put(other, "a", b"new", "new")
+            finally:
+                proxy.gate.set()
+
+        outcome, _ = await asyncio.gather(drop(store, "a"), meanwhile())
+        assert outcome is Dropping.APPLIED
+        assert [part.mark for part in await store.parts("t", "s")] == ["new"]
+
+
 async def test_parts_end_with_their_session(store: Store, clock: Clock) -> None:
     with pytest.raises(SessionNotFound):
         await put(store, "a")
@@ -111,7 +195,7 @@ async def test_parts_end_with_their_session(store: Store, clock: Clock) -> None:
     await put(store, "a")
     await store.delete("t", "s")
     assert await store.parts("t", "s") == []
-    for call in (put(store, "b"), store.drop_part("t", "s", "a")):
+    for call in (put(store, "b"), drop(store, "a")):
         with pytest.raises(SessionGone):
             await call
 
@@ -122,7 +206,7 @@ async def test_tenants_have_parts_of_their_own(store: Store, clock: Clock) -> No
     assert await store.parts("u", "s") == []
     assert await store.part_payloads("u", "s", ["a"]) == [None]
     with pytest.raises(SessionNotFound):
-        await store.drop_part("u", "s", "a")
+        await store.drop_part("u", "s", "a", expected_version=1)
 
 
 async def test_many_writers_at_once_lose_nothing(

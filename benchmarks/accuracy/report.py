@@ -180,28 +180,32 @@ def _verdict(target: Target | None, cells: Cells, ours: str) -> str:
         return _against(mean, target.value)
     bars = [(label, 1.0) for label in target.rivals]
     bars += [(target.of, 1.0 + target.within)] if target.of else []
-    return "; ".join(_compared(found, cells, bars)) or "yes"
+    faults: dict[str, list[str]] = {}
+    for label, fault in _compared(found, cells, bars):
+        faults.setdefault(fault, []).append(label)
+    texts = [f"{fault} {' / '.join(labels)}" for fault, labels in faults.items()]
+    return "; ".join(texts) or "yes"
 
 
 def _compared(
     ours: Cell, cells: Cells, bars: Sequence[tuple[str, float]]
-) -> Iterator[str]:
-    """What keeps a score from being below each rival's times a factor.
+) -> Iterator[tuple[str, str]]:
+    """Rivals that a score is not below (times a factor), and what keeps it.
 
     Seed by seed, over the seeds that both brought to the end.
     """
     for label, factor in bars:
         theirs = cells.get(label)
         if theirs is None:
-            yield f"{label}: not run"
+            yield label, "without"
             continue
         found = paired(ours, theirs, factor)
         if math.isnan(found.half):
-            yield f"{label}: too few seeds"
+            yield label, "too few seeds of"
         elif found.mean - found.half > 0:
-            yield f"above {label}"
+            yield label, "above"
         elif found.mean + found.half >= 0:
-            yield f"not told apart from {label}"
+            yield label, "not told apart from"
 
 
 def _against(found: Interval, value: float) -> str:

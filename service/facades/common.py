@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service.compute import AnalysisResult
@@ -23,6 +26,8 @@ from service.schemas.analyses import AnalysisParams
 Array = npt.NDArray[np.float64]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 _KINDS = tuple(rule.exception for rule in RULES)
+# What the application has its own handlers for, and a client that has left.
+_OTHERS = (HTTPException, RequestValidationError, ClientDisconnect)
 
 
 class ToldError(Exception):
@@ -63,8 +68,21 @@ class Route(APIRoute):
                 return self.shape(400, error.kind, error.message)
             except _KINDS as error:
                 return self._reshaped(request, error)
+            except _OTHERS:
+                raise
+            except Exception:
+                return self._broken(request)
 
         return handler
+
+    def _broken(self, request: Request) -> Response:
+        """Our own fault: the log has all of it, the caller what it may know."""
+        kind = TYPES["internal"]
+        state = request.scope.setdefault("state", {})
+        state["problem"] = "internal"
+        logger = request.app.state.logger
+        logger.exception("failure", request_id=state.get("request_id"))
+        return self.shape(kind.status, "internal", kind.title)
 
     def _reshaped(self, request: Request, error: Exception) -> Response:
         rule = _rule(error)

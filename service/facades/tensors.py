@@ -134,7 +134,7 @@ def _tensor(
         used = 0
     else:
         wanted = math.prod(shape) * np.dtype(dtype).itemsize
-        if size != wanted or size > len(rest):
+        if type(size) is not int or size != wanted or size > len(rest):
             raise _wrong(f"{place}: {wanted} bytes belong to this shape and datatype")
         flat = np.frombuffer(rest[:size], dtype=dtype).astype(np.float64)
         used = size

@@ -172,10 +172,15 @@ def decode_call(body: bytearray) -> Call:
     return Call(
         **{name: _size(config, name) for name in _DEFAULTS},
         params={key: config[key] for key in ("seed", "options") if key in config},
-        vectors=[
-            array_from_json(vector, f"/input/{i}") for i, vector in enumerate(vectors)
-        ],
+        vectors=[_vector(vector, f"input/{i}") for i, vector in enumerate(vectors)],
     )
+
+
+def _vector(value: Any, place: str) -> npt.NDArray[np.float64]:
+    vector = array_from_json(value, f"/{place}")
+    if vector.ndim != 1:
+        raise ToldError("InvalidInput", f"{place}: wanted numbers in one list")
+    return vector
 
 
 def _size(config: dict[str, Any], name: str) -> int:

@@ -122,6 +122,15 @@ def tensor(**changes: Any) -> dict[str, Any]:
             ).encode(),
             None,
         ),
+        *(
+            (whole + bytes(16), str(len(whole)))
+            for size in (16.0, "16", [16])
+            for whole in [
+                json.dumps(
+                    {"inputs": [tensor(parameters={"binary_data_size": size})]}
+                ).encode()
+            ]
+        ),
     ],
 )
 def test_what_is_no_request_is_refused(

@@ -66,6 +66,12 @@ def test_wrong_input_is_told_by_the_client(model: Any, arrays: Three) -> None:
         ("ModelInfo", {}, "ModelNotFound"),
         ("Gradient", {"name": MODEL}, "UnsupportedFeature"),
         ("Evaluate", {"name": MODEL, "input": [["x"], [1], [1]]}, "InvalidInput"),
+        # As long as it is told to be, and a matrix all the same.
+        (
+            "Evaluate",
+            {"name": MODEL, "input": [[[1, 2], [3, 4]], [1, 2], [1]]},
+            "InvalidInput",
+        ),
     ],
 )
 def test_errors_have_the_neighbours_shape(
@@ -91,6 +97,23 @@ async def test_the_facades_are_off_unless_asked_for(tmp_path: Path) -> None:
     async with in_process(tmp_path) as client:
         assert (await client.get("/umbridge/Info")).status_code == 404
         assert (await client.get("/v2")).status_code == 404
+
+
+async def test_a_defect_has_the_neighbours_shape_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> None:
+        raise RuntimeError("not for others")
+
+    monkeypatch.setattr("service.facades.umbridge.decode_call", defect)
+    monkeypatch.setattr("service.facades.open_inference.decode", defect)
+    async with in_process(tmp_path, umbridge=True, open_inference=True) as client:
+        first = await client.post("/umbridge/Evaluate", json={})
+        second = await client.post("/v2/models/ccdm/infer", json={})
+    assert (first.status_code, second.status_code) == (500, 500)
+    assert first.json()["error"]["type"] == "Internal"
+    assert set(second.json()) == {"error"}
+    assert "not for others" not in first.text + second.text
 
 
 async def test_a_key_is_needed_where_one_is_needed(tmp_path: Path) -> None:

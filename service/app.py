@@ -89,6 +89,8 @@ def build_app(settings: Settings | None = None) -> FastAPI:
         part_limits=PartLimits(settings.max_members, settings.max_staged_bytes),
         quota=Quota(settings.max_tenant_sessions, settings.max_tenant_bytes),
         stopping=app.state.stopping,
+        waiting=compute.waiting,
+        holding=app.state.bodies.hold,
     )
     for module in (analyses, sessions, cycles, members, events, health, scrape, pages):
         app.include_router(module.router)

@@ -105,6 +105,21 @@ class Compute:
             self._running, settings.max_running, self._queued, settings.max_queued
         )
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count what waits for something else than a worker among what is queued.
+
+        Raises:
+            TooBusyError: when there is no room to wait.
+        """
+        if self._queued >= self._settings.max_queued:
+            raise TooBusyError("Too many requests are waiting.", self._retry_after())
+        self._queued += 1
+        try:
+            yield
+        finally:
+            self._queued -= 1
+
     async def start(self) -> None:
         """Load the engine here, and start workers that have loaded it too."""
         for variable in BLAS_VARIABLES:
@@ -147,7 +162,7 @@ class Compute:
         seconds = estimated_seconds(states, simulated, options)
         small = seconds < SMALL_SECONDS and needed < SMALL_BYTES
         asked = time.perf_counter()
-        with self._in_time():
+        with self.in_time():
             async with self._turn():
                 began = time.perf_counter()
                 samples, diagnostics, seconds = await (
@@ -179,7 +194,7 @@ class Compute:
             TooLargeError: when it would take too much memory.
             DeadlineExceededError: when it took too long; the work was stopped.
         """
-        with self._in_time():
+        with self.in_time():
             return await self._in_worker(self._helpers, function, *args)
 
     @contextmanager
@@ -198,7 +213,12 @@ class Compute:
             _deadline.reset(token)
 
     @contextmanager
-    def _in_time(self) -> Iterator[None]:
+    def in_time(self) -> Iterator[None]:
+        """Stop what is done in this block when the request's clock has run out.
+
+        Raises:
+            DeadlineExceededError: then.
+        """
         most = self._settings.deadline_seconds
         end, allowed = _deadline.get() or (time.perf_counter() + most, most)
         try:

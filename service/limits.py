@@ -5,8 +5,8 @@ Also the other end of patience: work stops when the client that asked for it has
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 import anyio
@@ -73,6 +73,26 @@ class Bodies:
         self.seconds = seconds
         self.max_held_bytes = max(max_held_bytes, max_bytes)
         self.held_bytes = 0
+        self._ensembles = 0
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Count an ensemble that comes out of the store as bodies are counted.
+
+        One is let through whatever else is held: its own limit is another setting.
+
+        Raises:
+            TooBusyError: when it would be too much besides others.
+        """
+        if self._ensembles and self.held_bytes + size > self.max_held_bytes:
+            raise TooBusyError("Too many ensembles are under way.", 1)
+        self._ensembles += 1
+        self.held_bytes += size
+        try:
+            yield
+        finally:
+            self.held_bytes -= size
+            self._ensembles -= 1
 
     @asynccontextmanager
     async def read(

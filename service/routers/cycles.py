@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from service.limits import while_connected
 from service.media.answers import encode_json
+from service.media.bodies import ArrayBody
 from service.media.types import ARRAY_ANSWERS, CSV, JSON, negotiate
 from service.observability import record, timed
 from service.openapi import answer, array_answers, array_request, header, problems
@@ -18,8 +19,8 @@ from service.routers.conditions import is_fresh
 from service.routers.dependencies import (
     SessionId,
     Tenant,
+    TheCompute,
     TheSessions,
-    TheSettings,
     Timeout,
     array_answer,
     array_body,
@@ -114,7 +115,7 @@ _REPLAYED = {
 async def put_cycle(
     request: Request,
     tenant: Tenant,
-    settings: TheSettings,
+    compute: TheCompute,
     sessions: TheSessions,
     session_id: SessionId,
     k: Numbered,
@@ -138,31 +139,44 @@ async def put_cycle(
         raise CycleConflict(k, session.cycle)
     async with array_body(request, ARRAYS, timeout) as body:
         params = validated(CycleParams, body.params)
-        options = params.options.chosen() if params.options else {}
-        check_options_limits(options, settings)
-        if list(body.arrays) == [OBSERVATION]:
-            observation = body.arrays[OBSERVATION]
-            result = await put_gathered(
-                *(request, tenant, session_id, k),
-                *(observation, options, params.coupling, wait),
-            )
-        else:
-            states, simulated, observation = body.require(*ARRAYS)
-            check_ensemble(settings, states, simulated)
-            if params.coupling:
-                raise bad_parameter("/coupling", "wanted only without forecast_states")
-            result = await while_connected(
-                request,
-                lambda: sessions.put_cycle(
-                    *(tenant, session_id, k),
-                    *(states, simulated, observation),
-                    options=options,
-                    known=session,
-                ),
-            )
+        with compute.in_time():
+            result = await _put(request, tenant, session, k, body, params, wait)
     for stage, seconds in result.timings.items():
         record(stage, seconds)
     return await _put_answer(request, media_type, session, result)
+
+
+async def _put(
+    request: Request,
+    tenant: str,
+    session: Session,
+    k: int,
+    body: ArrayBody,
+    params: CycleParams,
+    wait: float,
+) -> CycleResult:
+    """Assimilate with the members of the body, or with those that have come."""
+    options = params.options.chosen() if params.options else {}
+    check_options_limits(options, request.app.state.settings)
+    if list(body.arrays) == [OBSERVATION]:
+        observation = body.arrays[OBSERVATION]
+        return await put_gathered(
+            *(request, tenant, session.id, k),
+            *(observation, options, params.coupling, wait),
+        )
+    states, simulated, observation = body.require(*ARRAYS)
+    check_ensemble(request.app.state.settings, states, simulated)
+    if params.coupling:
+        raise bad_parameter("/coupling", "wanted only without forecast_states")
+    return await while_connected(
+        request,
+        lambda: request.app.state.sessions.put_cycle(
+            *(tenant, session.id, k),
+            *(states, simulated, observation),
+            options=options,
+            known=session,
+        ),
+    )
 
 
 async def _put_answer(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
@@ -43,6 +43,15 @@ from service.sessions.requests import check_arrays, cycle_seed, digest
 from service.stores.errors import StoreUnavailable
 from service.stores.offloop import off_loop
 from service.stores.protocol import Change, Outcome, Store
+
+# Counts what waits or is held for the length of a block, and may refuse.
+Room = Callable[..., AbstractContextManager[None]]
+
+
+def freely(size: int = 0) -> AbstractContextManager[None]:
+    """Room without bounds."""
+    return nullcontext()
+
 
 # A commit is tried again only after somebody else's change to the same session (a new
 # lifetime, say), so this many in a row means a storm of writers.
@@ -134,7 +143,9 @@ class Cycling:
         analyse: Analyse,
         clock: Callable[[], float],
         keeping: Keeping = NOTHING_MORE,
+        waiting: Room = freely,
     ) -> None:
+        self._waiting = waiting
         self._store = store
         self._reading = reading
         self._analyse = analyse
@@ -180,7 +191,7 @@ class Cycling:
         key = (request.tenant, request.sid)
         turn = self._turns.setdefault(key, asyncio.Lock())
         waiting = turn.locked()
-        async with turn:
+        async with in_turn(turn, self._waiting):
             if waiting:
                 async with timings.phase("store"):
                     session = await self._reading.session(*key)
@@ -284,6 +295,20 @@ class Cycling:
         if outcome is Outcome.PARTED:
             raise MembersChanged
         return outcome is not Outcome.CONFLICT
+
+
+@asynccontextmanager
+async def in_turn(
+    turn: asyncio.Lock | asyncio.Semaphore,
+    waiting: Room,
+) -> AsyncIterator[None]:
+    """Hold a lock, and be counted as waiting until then if it is not free."""
+    with waiting() if turn.locked() else nullcontext():
+        await turn.acquire()
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 async def _digest(request: Request) -> str:

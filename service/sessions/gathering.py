@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.sessions.coupling import Coupling, Member, Roll, check_coupling
-from service.sessions.cycling import Cycling, Gathered, MembersChanged, Request
+from service.sessions.cycling import (
+    Cycling,
+    Gathered,
+    MembersChanged,
+    Request,
+    Room,
+    freely,
+    in_turn,
+)
 from service.sessions.documents import members_record
 from service.sessions.errors import MembersOverfull
 from service.sessions.members import Members, made_of, pack_members
@@ -23,7 +31,7 @@ from service.stores.errors import StoreUnavailable
 _ITEM_BYTES = 8
 # Payloads read from the store at once.
 _TOGETHER = 64
-# Ensembles that one process holds together for their analysis.
+# Ensembles that one process reads at once.
 _AT_ONCE = 4
 # Analyses in vain, because members were exchanged meanwhile.
 _ATTEMPTS = 20
@@ -60,12 +68,16 @@ class Gathering:
         cycling: Cycling,
         watching: Watching,
         clock: Callable[[], float],
+        waiting: Room = freely,
+        holding: Room = freely,
     ) -> None:
         self._members = members
         self._reading = reading
         self._cycling = cycling
         self._watching = watching
         self._clock = clock
+        self._waiting = waiting
+        self._holding = holding
         self._assembling = asyncio.Semaphore(_AT_ONCE)
 
     async def put(self, observed: Observed) -> CycleResult:
@@ -126,9 +138,14 @@ class Gathering:
         self, observed: Observed, session: Session, roll: Roll, mark: str
     ) -> CycleResult | None:
         """The cycle with these members; ``None`` when one is no longer that one."""
-        # No limit on bodies counts what comes out of the store.
-        async with self._assembling:
-            request = await self._request(observed, session, roll, mark)
+        row = _ITEM_BYTES * (session.state_dim + session.measurement_dim)
+        if roll.expected * row > self._members.limits.bytes:
+            raise MembersOverfull("max_staged_bytes", self._members.limits.bytes)
+        # As a body of this size would be counted, as long as it is held.
+        with self._holding(roll.expected * row):
+            # Reading only: nobody else waits for the analysis.
+            async with in_turn(self._assembling, self._waiting):
+                request = await self._request(observed, session, roll, mark)
             if request is None:
                 return None
             try:
@@ -142,8 +159,6 @@ class Gathering:
         self, observed: Observed, session: Session, roll: Roll, mark: str
     ) -> Request | None:
         dx, dy = session.state_dim, session.measurement_dim
-        if roll.expected * (dx + dy) * _ITEM_BYTES > self._members.limits.bytes:
-            raise MembersOverfull("max_staged_bytes", self._members.limits.bytes)
         rows = np.full((roll.expected, dx + dy), np.nan)
         for start in range(0, len(roll.arrived), _TOGETHER):
             some = roll.arrived[start : start + _TOGETHER]

@@ -19,7 +19,7 @@ from service.sessions.creation import (
     new_session,
     new_token,
 )
-from service.sessions.cycling import Cycling, Request
+from service.sessions.cycling import Cycling, Request, Room, freely
 from service.sessions.documents import (
     analysis_blob,
     merged,
@@ -73,6 +73,8 @@ class Sessions:
         stopping: nobody waits any more once this is set.
         keep_inputs: cycles of a session whose inputs are kept, for doing them again.
         quota: what one tenant may keep.
+        waiting: entered by a cycle while it waits for its turn; may refuse.
+        holding: likewise with the bytes of members that come out of the store.
 
     Attributes:
         watching: waits until something happens to a session.
@@ -93,6 +95,8 @@ class Sessions:
         stopping: asyncio.Event | None = None,
         keep_inputs: int = 0,
         quota: Quota | None = None,
+        waiting: Room = freely,
+        holding: Room = freely,
     ) -> None:
         clock = clock or SteadyClock().late
         self._store = store
@@ -101,12 +105,17 @@ class Sessions:
         self._check_options = check_options
         self._reading = Reading(store, clock)
         self._keeping = Keeping(keep_inputs, quota)
-        self._cycling = Cycling(store, self._reading, analyse, clock, self._keeping)
+        self._cycling = Cycling(
+            store, self._reading, analyse, clock, self._keeping, waiting
+        )
         self.watching = Watching(store, stopping)
-        self.members = Members(store, self._reading, self.watching, clock, part_limits)
+        self.members = Members(
+            store, self._reading, self.watching, clock, part_limits, quota
+        )
         self.telling = Telling(self._reading, self.members, self.watching)
         self.gathering = Gathering(
-            self.members, self._reading, self._cycling, self.watching, clock
+            *(self.members, self._reading, self._cycling, self.watching, clock),
+            *(waiting, holding),
         )
 
     async def create(self, tenant: str, spec: SessionSpec) -> Session:

@@ -116,9 +116,8 @@ def assimilate(
             facts = replace(facts, forecast_inflation=options.learned_inflation)
         return Analysis(samples, facts)
     with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
-        forecast, factors = _widened(normal.pairs, options)
-        choice, result = _analyse(
-            forecast, options, normal.varied(draws), seed, threads
+        choice, result, factors = _analyse(
+            normal.pairs, options, normal.varied(draws), seed, threads
         )
         del draws  # in many variables each array counts
         samples = normal.restore(_relaxed(result, normal.pairs, options))
@@ -133,9 +132,17 @@ def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.A
     """The forecast to go on with, and the factors by which it was widened."""
     if options.inflation != "adaptive":
         return pairs, inflation.Adapted(1.0, 1.0)
-    parts = noise.apart(pairs)
+    parts = noise.apart(pairs, _taper(pairs, options))
     factors = inflation.adapt(pairs, parts, options.learned_inflation)
     return inflation.widened(pairs, parts, factors.applied), factors
+
+
+def _taper(pairs: Pairs, options: AnalysisOptions) -> noise.Taper | None:
+    """How far a state is believed to matter for a measurement, where that is known."""
+    places = options.localization
+    if places is None:
+        return None
+    return lambda block: places.taper_xy(pairs.columns, pairs.state_columns[block])
 
 
 def _relaxed(result: _Result, forecast: Pairs, options: AnalysisOptions) -> Array:
@@ -144,9 +151,9 @@ def _relaxed(result: _Result, forecast: Pairs, options: AnalysisOptions) -> Arra
     if not isinstance(options.inflation, str):
         samples = inflation.multiplicative(samples, options.inflation)
     share = options.relaxation_to_perturbations
-    places = _places(forecast, samples.shape[0], options)
-    if share and result.sampled is None and np.all(places >= 0):
-        samples = inflation.to_perturbations(samples, before[places], share)
+    if share and result.sampled is None:
+        places = _places(forecast, samples.shape[0], options)
+        samples = inflation.to_perturbations(samples, before, places, share)
     else:  # there is no member to go back to, but there is its spread
         samples = inflation.to_spread(samples, before, share)
     return inflation.to_spread(samples, before, options.relaxation_to_spread)
@@ -154,10 +161,12 @@ def _relaxed(result: _Result, forecast: Pairs, options: AnalysisOptions) -> Arra
 
 def _analyse(
     pairs: Pairs, options: AnalysisOptions, latents: Array, seed: int, threads: int
-) -> tuple[Choice, _Result]:
+) -> tuple[Choice, _Result, inflation.Adapted]:
     try:
-        choice = choose(pairs, options)
-        return choice, _update(pairs, choice.model, options, latents, seed, threads)
+        forecast, factors = _widened(pairs, options)
+        choice = choose(forecast, options)
+        result = _update(forecast, choice.model, options, latents, seed, threads)
+        return choice, result, factors
     except np.linalg.LinAlgError as error:
         raise _breakdown(str(error)) from error
 

@@ -132,7 +132,7 @@ def _common(
 def with_inflation(facts: Diagnostics, factors: Adapted) -> Diagnostics:
     """The facts with what adaptive inflation did to the forecast."""
     warnings = facts.warnings
-    if factors.applied > factors.learned:
+    if factors.applied > max(factors.learned, 1.0):
         warnings += (
             Advice(
                 "ensemble-widened",

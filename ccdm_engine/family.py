@@ -208,7 +208,9 @@ def _tempered(
     Where the measurements leave directions open, or are curved, the kernels carry the
     whole likelihood; elsewhere, and beside that, a tempered one and a regression.
     """
-    whiten = symmetric_roots(parts.covariance)[1]
+    deviations = np.sqrt(np.diag(parts.covariance))
+    correlation = parts.covariance / np.outer(deviations, deviations)
+    whiten = symmetric_roots(correlation)[1] / deviations[:, None]
     kernels = near.around(
         parts.fitted @ whiten, pairs.simulated @ whiten, pairs.observation @ whiten
     )

@@ -36,7 +36,7 @@ import numpy.typing as npt
 from scipy.special import fdtri
 
 from ccdm_engine.noise import Noise
-from ccdm_engine.options import MOST_INFLATION
+from ccdm_engine.options import LEAST_INFLATION, MOST_INFLATION
 from ccdm_engine.pairs import Pairs
 
 Array = npt.NDArray[np.float64]
@@ -44,8 +44,9 @@ Array = npt.NDArray[np.float64]
 # Variance of what is known of lambda^2 before a cycle (Miyoshi 2011 has 0.04^2; a
 # tenth follows within some tens of cycles).
 DRIFT = 0.1**2
-# An ensemble is not made narrower, nor wider than this at once.
-MOST = MOST_INFLATION
+# What is learned may be below 1, so that chance does not drive it up from there; an
+# ensemble is never made narrower, nor wider than this at once.
+LEAST, MOST = LEAST_INFLATION, MOST_INFLATION
 INCREDIBLE = 1e-3
 # Share of a measurement's variance that is taken to come from the states at least:
 # in a collapsed ensemble it drowns in the noise.
@@ -68,18 +69,26 @@ def multiplicative(samples: Array, factor: float) -> Array:
     return np.asarray(mean + factor * (samples - mean))
 
 
-def to_perturbations(samples: Array, forecast: Array, share: float) -> Array:
+def to_perturbations(
+    samples: Array, forecast: Array, places: npt.NDArray[np.intp], share: float
+) -> Array:
     """Relax each member's deviation to the one it had in the forecast.
 
     Args:
-        samples: members moved, ``(N, dx)``.
-        forecast: the same members before, ``(N, dx)``.
+        samples: members moved, ``(n, dx)``.
+        forecast: the members before, ``(N, dx)``.
+        places: which member a row is, ``(n,)``; -1 for none, whose spread is relaxed.
         share: 0 keeps the analysis, 1 the deviations of the forecast.
     """
     if share == 0.0:
         return samples
-    mean, before = samples.mean(axis=0), forecast - forecast.mean(axis=0)
-    return np.asarray(mean + (1.0 - share) * (samples - mean) + share * before)
+    relaxed = np.array(to_spread(samples, forecast, share))
+    kept = places >= 0
+    mean = samples[kept].mean(axis=0)
+    before = forecast[places[kept]] - forecast.mean(axis=0)
+    gaps = samples[kept] - mean
+    relaxed[kept] = mean + (1.0 - share) * gaps + share * before
+    return relaxed
 
 
 def to_spread(samples: Array, forecast: Array, share: float) -> Array:
@@ -105,7 +114,7 @@ class Adapted(NamedTuple):
 
     Attributes:
         learned: ``lambda``, to be handed on to the next cycle.
-        applied: the same, or more where the innovations call for it at once.
+        applied: the same, at least 1, or more where the innovations call for it.
     """
 
     learned: float
@@ -120,7 +129,8 @@ def adapt(pairs: Pairs, parts: Noise, before: float) -> Adapted:
         parts: its measurements taken apart.
         before: ``lambda`` as the cycle before learned it.
     """
-    total = np.var(pairs.simulated, axis=0, ddof=1)
+    simulated = pairs.simulated - pairs.simulated.mean(axis=0)
+    total = np.sum(simulated**2, axis=0) / (pairs.simulated.shape[0] - 1)
     noise = np.minimum(np.diag(parts.covariance) / total, 1.0 - LEAST_SIGNAL)
     signal, square = 1.0 - noise, before**2
     expected = square * signal + noise
@@ -128,21 +138,37 @@ def adapt(pairs: Pairs, parts: Noise, before: float) -> Adapted:
     seen, weight = float(np.sum(gaps)), float(np.sum(signal))
     # Ratio of seen to expected that chance exceeds once in a thousand cycles.
     members, measurements = pairs.simulated.shape
-    limit = float(fdtri(measurements, members - 1, 1.0 - INCREDIBLE))
+    freedom = _freedom(simulated / np.sqrt(total))
+    limit = float(fdtri(freedom, members - 1, 1.0 - INCREDIBLE))
     credible = min(seen, limit * float(np.sum(expected)))
     estimate = (credible - float(np.sum(noise))) / weight
-    doubt = 2.0 * float(np.sum(expected**2)) / weight**2
+    doubt = 2.0 * float(np.sum(expected**2)) / weight**2 * measurements / freedom
     learned = square + DRIFT / (DRIFT + doubt) * (estimate - square)
-    applied = max(learned, (seen / limit - float(np.sum(noise))) / weight)
+    applied = max(learned, (seen / limit - float(np.sum(noise))) / weight, 1.0)
     return Adapted(_factor(learned), _factor(applied))
 
 
 def _factor(square: float) -> float:
-    return float(np.sqrt(min(max(square, 1.0), MOST**2)))
+    return float(np.sqrt(min(max(square, LEAST**2), MOST**2)))
+
+
+def _freedom(unit: Array) -> float:
+    """Independent measurements among correlated ones, ``(tr C)^2 / tr C^2``.
+
+    Args:
+        unit: deviations in units of their spread, ``(N, dy)``. The chance part of
+            sample correlations, ``(tr C)^2 / (N - 1)``, is taken off ``tr C^2``.
+    """
+    members, count = unit.shape
+    gram = unit.T @ unit if count <= members else unit @ unit.T
+    square = float(np.sum((gram / (members - 1)) ** 2)) - count**2 / (members - 1)
+    return float(count**2 / min(max(square, float(count)), float(count**2)))
 
 
 def widened(pairs: Pairs, parts: Noise, factor: float) -> Pairs:
     """Forecast and noise-free measurements widened, noise as it is.
+
+    The noise of a measurement that could not be taken apart is widened with it.
 
     Args:
         pairs: the forecast.

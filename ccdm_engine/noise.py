@@ -18,7 +18,8 @@ tell them, by regressing measurements on states:
 :func:`sparse`
     on the few states that each measurement depends on, found one after the other.
     A state must reduce the leave-one-out error by more than the best of d unrelated
-    ones would, ``2 log(d) / N`` (risk inflation: Foster and George 1994).
+    ones is expected to, ``2 log(d) / N`` (risk inflation: Foster and George 1994); one
+    measurement in ten still finds a state by chance.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ MARGIN = 0.9
 MOST_FITTED = 300
 # A measurement that depends on more states than this is left as it is.
 FEW = 8
+# Products of more states than this are not looked at for curvature.
+MOST_CURVED = 18
+ROUNDING = 1e-8
 # State columns that are searched at a time.
 BLOCK = 2048
 
@@ -71,9 +75,11 @@ class Noise:
         return cls(simulated, np.zeros((width, width)))
 
 
-def apart(pairs: Pairs) -> Noise:
+def apart(pairs: Pairs, taper: Taper | None = None) -> Noise:
     """The parts by whatever tells them: the caller, all states, or a few."""
-    return known(pairs) or regressed(pairs) or sparse(pairs.states, pairs.simulated)
+    return (
+        known(pairs) or regressed(pairs) or sparse(pairs.states, pairs.simulated, taper)
+    )
 
 
 def known(pairs: Pairs) -> Noise | None:
@@ -142,7 +148,7 @@ def sparse(states: Array, simulated: Array, taper: Taper | None = None) -> Noise
         left = residual[:, open_] - direction * np.sum(direction * gaps[:, open_], 0)
         kept = np.maximum(keep[:, open_] - direction**2, 1.0 / members)
         held_out = np.mean((left / kept) ** 2, axis=0)
-        better = held_out < needed[open_] * error[open_]
+        better = (held_out < needed[open_] * error[open_]) & direction.any(axis=0)
         open_ = open_[better]
         residual[:, open_], keep[:, open_] = left[:, better], kept[:, better]
         error[open_] = held_out[better]
@@ -155,6 +161,7 @@ def sparse(states: Array, simulated: Array, taper: Taper | None = None) -> Noise
     fitted = np.where(taken, gaps - residual, gaps)
     freedom = np.maximum(members - 1 - found, 1)
     variance = np.where(taken, np.sum(residual**2, axis=0) / freedom, 0.0)
+    variance[variance < LEAST_SHARE * np.var(gaps, axis=0)] = 0.0
     return Noise(fitted + mean, np.diag(variance))
 
 
@@ -195,7 +202,7 @@ def _next_direction(
         known_part = layer[:, open_]
         new = new - known_part * np.sum(known_part * new, axis=0)
     left = np.linalg.norm(new, axis=0)
-    fresh = left > 1e-6 * length
+    fresh = (left > 1e-6 * length) & (strongest > 0.0)
     return np.asarray(np.where(fresh, new / np.where(fresh, left, 1.0), 0.0))
 
 
@@ -205,7 +212,9 @@ def blocks(dimension: int) -> list[slice]:
 
 
 def _standardized(states: Array) -> Array:
+    """Columns of mean 0 and spread 1; constant ones, which are rounding, of 0."""
     gaps = states - states.mean(axis=0)
+    gaps[:, np.min(states, axis=0) == np.max(states, axis=0)] = 0.0
     spread = gaps.std(axis=0)
     return np.asarray(gaps / np.where(spread > 0, spread, 1.0))
 
@@ -214,13 +223,17 @@ def _is_curved(states: Array, simulated: Array) -> bool:
     """Whether a quadratic fit leaves clearly less than the linear one's errors."""
     states = _standardized(states)
     members, dimension = states.shape
-    # Few states only: the products of many would ask for more members than there are.
-    if members < MEMBERS_PER_DIMENSION * (1 + dimension) * (2 + dimension) / 2:
+    if dimension > MOST_CURVED or members < MEMBERS_PER_DIMENSION * (
+        1 + dimension * (dimension + 3) // 2
+    ):
         return False
     first, second = np.triu_indices(dimension)
-    features = np.hstack([states, states[:, first] * states[:, second]])
+    products = states[:, first] * states[:, second]
+    # The square of a variable of two values may be constant.
+    products = products[:, np.ptp(products, axis=0) > ROUNDING]
     straight, richer = (
-        regression.linear(simulated, given, given[0]).held_out_residuals
-        for given in (states, features)
+        np.var(regression.linear(simulated, given, given[0]).held_out_residuals, axis=0)
+        for given in (states, np.hstack([states, products]))
     )
-    return bool(np.any(np.var(richer, axis=0) < MARGIN * np.var(straight, axis=0)))
+    told = straight > LEAST_SHARE * np.var(simulated, axis=0)
+    return bool(np.any(told & (richer < MARGIN * straight)))

@@ -24,8 +24,8 @@ Scaling = Literal["auto", "none", "standardize", "whiten"]
 Preconditioner = Literal["auto", "none", "linear", "shrunk", "kernel"]
 # Bandwidths and factors beyond these can only be mistakes, and their squares overflow.
 SMALLEST, LARGEST = 1e-100, 1e100
-# Adaptive inflation widens a forecast by this much at most.
-MOST_INFLATION = 1e2
+# What adaptive inflation may have learned.
+LEAST_INFLATION, MOST_INFLATION = 0.5, 1e2
 # An adaptive step cannot be more accurate than the arithmetic.
 SMALLEST_RTOL = 1e-13
 
@@ -64,7 +64,7 @@ class AnalysisOptions:
         inflation: factor on the analysis deviations from their mean; 1 is exact.
             ``"adaptive"`` widens the forecast instead, by a factor that follows the
             innovations from cycle to cycle.
-        learned_inflation: where ``"adaptive"`` goes on from, 1 to 100: the
+        learned_inflation: where ``"adaptive"`` goes on from, 0.5 to 100: the
             ``forecast_inflation`` in the diagnostics of the cycle before.
         relaxation_to_spread: share of the forecast's spread that is restored in each
             variable (RTPS), 0 to 1.
@@ -300,11 +300,11 @@ def _positive(
 
 
 def _learned(value: object) -> None:
-    if not _is_number(value) or not 1 <= value <= MOST_INFLATION:  # type: ignore[operator]
+    if not _is_number(value) or not LEAST_INFLATION <= value <= MOST_INFLATION:  # type: ignore[operator]
         raise OptionsError(
             "learned_inflation",
             got=_short(value),
-            wanted=f"a number from 1 to {MOST_INFLATION:g}",
+            wanted=f"a number from {LEAST_INFLATION:g} to {MOST_INFLATION:g}",
         )
 
 

@@ -6,9 +6,10 @@ varies less with ``y`` than ``x`` does. A member's contribution moves along it::
     x_i  ->  x_i + m(y*) - m(y_i)
 
 In the sample that a regression was fitted to, residuals are too small: with leverage
-``l_i`` their variance is ``(1 - l_i)`` times the noise's. :meth:`Regression.unbiased`
-divides by the root of it (MacKinnon and White 1985, HC2); :attr:`held_out_residuals`
-divides by all of it, which is what refitting without the member would leave.
+``l_i`` their variance under least squares is ``(1 - l_i)`` times the noise's.
+:meth:`Regression.unbiased` divides by the root of it (MacKinnon and White 1985, HC2);
+:attr:`held_out_residuals` divides by all of it, which is what refitting without the
+member would leave. For shrunk, tapered and kernel regressions both are approximations.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class Regression:
         gaps = (self.residuals - mean) / np.sqrt(keep)
         gaps += mean - np.average(gaps, axis=0, weights=weights)
         own = self.residuals if self.own is None else self.own
-        return replace(self, residuals=gaps, own=own, is_unbiased=True)
+        changed = bool(np.any(self.leverage > 0))
+        return replace(self, residuals=gaps, own=own, is_unbiased=changed)
 
     @property
     def held_out_residuals(self) -> Array:
@@ -190,4 +192,5 @@ def standardized(simulated: Array, observation: Array) -> tuple[Array, Array]:
     """Measurements and observation from their mean, in units of their spread."""
     mean = simulated.mean(axis=0)
     spread = simulated.std(axis=0, ddof=1)
+    spread = np.where(spread > 0, spread, 1.0)
     return (simulated - mean) / spread, (observation - mean) / spread

@@ -31,7 +31,7 @@ PRUNED_WEIGHT = 1e-6
 # The flow starts where the noise hides the ensemble: this many deviations.
 START_DEVIATIONS = 4.0
 # Steps per unit of log s; see the convergence tests.
-STEP_DENSITY = {"ode": 4.0, "sde": 16.0}
+STEP_DENSITY = {"ode": 6.0, "sde": 16.0}
 # Logits grow like (radius / h)^2; beyond this ratio float32 no longer resolves them.
 FLOAT32_RANGE = 100.0
 # Centres closer together than this share of h are one Gaussian, drawn as such.

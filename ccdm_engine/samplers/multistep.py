@@ -31,10 +31,14 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 def sample(task: Task) -> Draws:
-    """Integrate the flow over all levels, one denoiser evaluation per step."""
+    """Integrate the flow over all levels, one denoiser evaluation per step.
+
+    Raises:
+        ValueError: for a task without coefficients.
+    """
+    if task.coefficients is None:
+        raise ValueError("the multistep method needs the coefficients of its steps")
     rules = task.coefficients
-    if rules is None:
-        rules = coefficients(task.levels, np.zeros(task.start.shape[1]), 0.0)
     rules = Coefficients(*(part.astype(task.start.dtype) for part in rules))
     x, before = task.start, None
     for k, s in enumerate(task.levels[:-1]):
@@ -57,7 +61,7 @@ def coefficients(levels: Array, variances: Array, spread: float) -> Coefficients
     Args:
         levels: ``s_0 > ... > s_K``, ``(K + 1,)``.
         variances: ``l`` of each coordinate, ``(d,)``.
-        spread: ``L``; 0 extrapolates in ``log s``.
+        spread: ``L``; 0, as of members that coincide, extrapolates in ``log s``.
 
     Returns:
         Arrays ``(K, d)``. Where there is no value before, the two add up.

@@ -84,7 +84,7 @@ class Options(Incoming):
     )
     learned_inflation: Positive = Field(
         1.0,
-        description="Where `adaptive` goes on from, 1 to 100: `forecast_inflation` in "
+        description="Where `adaptive` goes on from, 0.5 to 100: `forecast_inflation` in "
         "the diagnostics of the cycle before. Sessions fill it in.",
     )
     relaxation_to_spread: Share = Field(

@@ -16,6 +16,7 @@ import pytest
 from ccdm_engine import AnalysisOptions, assimilate
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.samplers import SAMPLERS, Draws, Task
+from ccdm_engine.samplers.multistep import coefficients
 from ccdm_engine.schedules import SCHEDULES
 from tests.engine.law import Law, Pairs, p_values
 from tests.engine.mixtures import MIXTURES
@@ -67,14 +68,17 @@ def task(law: Law, steps: int, rng: np.random.Generator) -> Task:
     largest = 4.0 * float(spread)
     latents = rng.standard_normal((COUNT, law.centres.shape[1]))
     start = law.mean + np.sqrt(spread**2 + largest**2) * latents
+    levels = SCHEDULES["ve"](law.h, largest, steps)
     return Task(
         denoise=mixture.denoiser(np.float64),
-        levels=SCHEDULES["ve"](law.h, largest, steps),
+        levels=levels,
         start=start,
         latents=latents,
         centres=law.centres,
         weights=law.weights,
         rng=rng,
+        # In the coordinates given, with nothing solved beforehand.
+        coefficients=coefficients(levels, np.zeros(latents.shape[1]), 0.0),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from ccdm_engine import AnalysisOptions, noise
+from ccdm_engine import AnalysisOptions, assimilate, noise
 from ccdm_engine.family import candidates
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.pairs import Pairs, perturb, screen
@@ -100,14 +100,20 @@ def test_few_states_are_found_behind_a_measurement() -> None:
 
 
 def test_measurements_of_everything_or_nothing_stay_as_they_are() -> None:
-    """Nothing is found by chance in 19 of 20 cases; sums of all 30 are seldom split."""
-    as_they_are = []
+    """Nothing is found by chance in nine of ten cases.
+
+    Of a sum of all 30 a few terms may be found; what it keeps of its noise is then
+    more than the noise alone, never less than half of it.
+    """
+    as_they_are, variance = [], []
     for seed in range(60):
         states, simulated = observed_sums(60, seed)
         parts = noise.sparse(states, simulated)
-        assert np.allclose(parts.fitted.mean(axis=0), simulated.mean(axis=0))
+        variance.append(np.diag(parts.covariance)[2])
         as_they_are.append(np.diag(parts.covariance) == 0)
-    assert np.mean(as_they_are, axis=0)[3] > 0.85
+    assert np.mean(as_they_are, axis=0)[3] > 0.8
+    split = np.array([value for value in variance if value > 0])
+    assert np.all(split > 0.125)
 
 
 def test_a_taper_says_where_to_look() -> None:
@@ -121,6 +127,49 @@ def test_a_taper_says_where_to_look() -> None:
     assert np.array_equal(np.diag(parts.covariance), [0.0])
     parts = noise.sparse(states, simulated, lambda block: np.eye(10)[block, :1])
     assert np.diag(parts.covariance)[0] == pytest.approx(0.09, abs=0.06)
+
+
+@pytest.mark.parametrize("scaling", ["auto", "none"])
+@pytest.mark.parametrize("inflation", [1.0, "adaptive"])
+@pytest.mark.parametrize("error", [None, 0.3])
+def test_two_valued_and_constant_states_do_no_harm(
+    scaling: str, inflation: Any, error: float | None
+) -> None:
+    """The square of a flag of -1 and 1 is constant; so is a state that never moves."""
+    rng = np.random.default_rng(1)
+    flag = np.repeat([-1.0, 1.0], 30)
+    states = np.stack([flag, np.full(60, 3.0), rng.standard_normal(60)], axis=1)
+    simulated = states[:, [0, 2]] + 0.3 * rng.standard_normal((60, 2))
+    options = {"scaling": scaling, "inflation": inflation, "measurement_error": error}
+    analysis = assimilate(states, simulated, [1.0, 0.2], options=options, seed=1)
+    # A flag that was seen with noise of 0.3 is on the observed side.
+    assert analysis.samples[:, 0].mean() > 0.5
+
+
+def test_measurements_in_small_units_count_as_much() -> None:
+    """Whitening the noise must not take a small variance for none."""
+    rng = np.random.default_rng(2)
+    states = rng.standard_normal((100, 2))
+    simulated = states + 0.5 * rng.standard_normal((100, 2))
+    sizes = []
+    for unit in (1.0, 1e-6):
+        scale = np.array([1.0, unit])
+        facts = assimilate(
+            states,
+            simulated * scale,
+            np.array([0.5, -0.5]) * scale,
+            options={"scaling": "none"},
+            seed=1,
+        ).diagnostics
+        sizes.append((facts.effective_sample_size, facts.model))
+    assert sizes[1][0] == pytest.approx(sizes[0][0], rel=1e-6)
+
+
+def test_a_taper_of_nothing_finds_nothing() -> None:
+    rng = np.random.default_rng(3)
+    states = rng.standard_normal((40, 5))
+    nothing = noise.sparse(states, states[:, :1], lambda block: np.zeros((5, 1))[block])
+    assert nothing.covariance[0, 0] == 0.0
 
 
 def test_blocks_of_columns_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,6 +145,7 @@ RULES = (
     Rule(sessions.MembersOverfull, "too-large", _limit),
     Rule(stores.SessionNotFound, "session-not-found"),
     Rule(stores.SessionGone, "session-gone", lambda error: {"reason": error.reason}),
+    Rule(stores.StoreBusy, "too-busy", headers=_retry_after),
     Rule(stores.StoreUnavailable, "store-unavailable", headers=_retry_after),
     Rule(stores.QuotaExceeded, "quota-exceeded", _quota),
     Rule(stores.StoreFull, "store-full"),

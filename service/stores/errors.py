@@ -67,6 +67,10 @@ class StoreUnavailable(StoreError):
         super().__init__(f"The session store is not available: {detail}.")
 
 
+class StoreBusy(StoreUnavailable):
+    """So much is asked of the store from here that it was not asked at all."""
+
+
 class StoreFull(StoreError):
     """There is no room for the write; the session is as it was before.
 

@@ -23,7 +23,7 @@ from redis.exceptions import (
 )
 
 from service.stores.breaker import Breaker, BreakerOpen
-from service.stores.errors import StoreError, StoreFull, StoreUnavailable
+from service.stores.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
 from service.stores.redis_sentinel import close_sentinels, is_sentinel, sentinel_client
 
 Result = TypeVar("Result")
@@ -31,6 +31,7 @@ Client = redis.asyncio.Redis
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 2.0
+TURN_SECONDS = 5.0
 BYTES_PER_SECOND = 10e6
 TRIES = 3
 RETRY_AFTER_SECONDS = 2.0
@@ -75,18 +76,30 @@ class RedisLink:
 
         Raises:
             StoreUnavailable: without an answer before the deadline.
+            StoreBusy: when so much is asked here that this did not get its turn.
             StoreFull: when the server is out of memory.
         """
         seconds = ANSWER_SECONDS + moved_bytes / BYTES_PER_SECOND
+        # Waiting here says nothing about the server: no failure of the breaker's.
+        await self._turn()
         try:
             with self._breaker.guard(_NO_ANSWER):
-                async with asyncio.timeout(seconds), self._turns:
+                async with asyncio.timeout(seconds):
                     return await self._tries(work)
         except BreakerOpen as error:
             wait = max(error.wait, RETRY_AFTER_SECONDS)
             raise StoreUnavailable("Redis does not answer", wait) from None
         except (RedisError, OSError) as error:
             raise translated(error) from error
+        finally:
+            self._turns.release()
+
+    async def _turn(self) -> None:
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._turns.acquire()
+        except OSError:  # what an expired timeout is, too
+            raise StoreBusy("all connections to it are in use", 1.0) from None
 
     async def probe(self, work: Callable[[Client], Awaitable[Result]]) -> Result:
         """Run ``work`` once, breaker or not: for asking how the server is."""

@@ -43,6 +43,7 @@ from service.stores.protocol import (
     Part,
     PartLimits,
     Putting,
+    Quota,
     Store,
 )
 
@@ -82,6 +83,7 @@ class Members:
         store, reading, watching: where the sessions are, and who waits for them.
         clock: seconds since 1970.
         limits: what may wait in one session.
+        quota: what one tenant may keep.
     """
 
     def __init__(
@@ -91,12 +93,14 @@ class Members:
         watching: Watching,
         clock: Callable[[], float],
         limits: PartLimits,
+        quota: Quota | None = None,
     ) -> None:
         self._store = store
         self._reading = reading
         self._watching = watching
         self._clock = clock
         self.limits = limits
+        self._quota = quota
 
     async def put(
         self, tenant: str, sid: str, k: int, index: int, state: Array, simulated: Array
@@ -117,6 +121,7 @@ class Members:
             MemberConflict: when it has arrived with another body.
             MemberLate: when the cycle is finished without it.
             MembersOverfull: when there is no room for it.
+            QuotaExceeded: when its tenant would keep too much.
         """
         for _ in range(_ATTEMPTS):
             session = await self._reading.session(tenant, sid)
@@ -129,6 +134,7 @@ class Members:
                 *(tenant, sid, part),
                 expected_version=session.version,
                 limits=self.limits,
+                quota=self._quota,
             )
             if outcome is not Putting.MOVED:
                 self._check_put(outcome, k, index)

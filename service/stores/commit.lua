@@ -101,10 +101,12 @@ if drop_parts then
   for _, listed in ipairs(redis.call('HVALS', parts_key)) do
     for _, key in ipairs(pieces(listed)) do old[#old + 1] = key end
   end
+  grown = grown - tonumber(redis.call('HGET', head_key, 'part_bytes') or 0)
 end
 
 local before = tonumber(redis.call('HGET', sizes_key, head_key))
   or measured(head_key, records_key, blobs_key)
+local room
 if most_sessions >= 0 or most_bytes >= 0 then
   local sessions, bytes = kept(now)
   local function over(what, limit, used)
@@ -117,6 +119,7 @@ if most_sessions >= 0 or most_bytes >= 0 then
   if most_bytes >= 0 and grown > 0 and bytes + grown > most_bytes then
     return over('bytes', most_bytes, bytes)
   end
+  if most_bytes >= 0 and grown > 0 then room = most_bytes - bytes - grown end
 end
 
 -- Whether there is memory is decided once for the whole script. So the first write is
@@ -140,7 +143,8 @@ if drop_parts then
   redis.call('HDEL', head_key, 'part_bytes')
 end
 for _, key in ipairs(old) do redis.call('UNLINK', key) end
-enter(head_key, before + grown, expires, now, head_ttl)
+if room then purge(now, room) end
+enter(head_key, before + grown, expires, now, head_ttl, most_bytes < 0)
 
 redis.call('PEXPIRE', head_key, head_ttl)
 redis.call('PEXPIRE', records_key, data_ttl)

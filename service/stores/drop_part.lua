@@ -21,6 +21,7 @@ end
 local id, count, size = string.match(there, '^([^:]+):(%d+):%d+|[^|]*|%d+|(%d+)|')
 redis.call('HDEL', parts_key, name)
 redis.call('HINCRBY', head_key, 'part_bytes', -tonumber(size))
+grow(head_key, -tonumber(size))
 for piece = 0, tonumber(count) - 1 do
   redis.call('UNLINK', head_key .. ':' .. id .. ':' .. piece)
 end

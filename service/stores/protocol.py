@@ -57,9 +57,12 @@ class Loaded:
 class Quota:
     """What one tenant may keep in live sessions; ``None`` is no limit.
 
+    Data of sessions that have expired stay for a while, in case it was the clock that
+    was wrong; they go as soon as the tenant would keep more bytes with them than this.
+
     Attributes:
         sessions: how many of them.
-        bytes: how many bytes in all, as they are stored.
+        bytes: how many bytes in all, as they are stored, and of parts their payloads.
     """
 
     sessions: int | None = None
@@ -263,6 +266,7 @@ class Store(Protocol):
         *,
         expected_version: int,
         limits: PartLimits,
+        quota: Quota | None = None,
     ) -> Putting:
         """Keep a part until a commit drops it; no new version, no new expiry.
 
@@ -271,6 +275,7 @@ class Store(Protocol):
 
         Raises:
             SessionNotFound, SessionGone: when there is no live session.
+            QuotaExceeded: when it goes beyond the quota.
         """
 
     async def drop_part(

@@ -14,7 +14,14 @@ from service.stores.codec import seal, unseal
 from service.stores.errors import StoreCorrupt, StoreUnavailable
 from service.stores.offloop import off_loop
 from service.stores.places import part_place, place
-from service.stores.protocol import Dropping, ListedPart, Part, PartLimits, Putting
+from service.stores.protocol import (
+    Dropping,
+    ListedPart,
+    Part,
+    PartLimits,
+    Putting,
+    Quota,
+)
 from service.stores.redis_blobs import Sealed
 from service.stores.redis_keys import PIECE_BYTES, Blob, Keys, lifetimes
 from service.stores.redis_link import RedisLink, ask
@@ -47,6 +54,7 @@ class RedisParts:
         *,
         expected_version: int,
         limits: PartLimits,
+        quota: Quota | None = None,
     ) -> Putting:
         """Keep a part until a commit drops it; no new version, no new expiry."""
         keys = Keys.of(tenant, sid)
@@ -67,6 +75,7 @@ class RedisParts:
             limits.parts,
             limits.bytes,
             _GRACE_MS,
+            -1 if quota is None or quota.bytes is None else quota.bytes,
         ]
         answer = await self._linked.call(
             lambda client, _: self._put_part.run(client, keys, token, arguments)

@@ -9,7 +9,14 @@ from typing import TypeVar
 from service.stores import sqlite_rows as rows
 from service.stores.codec import seal, unseal
 from service.stores.places import part_place, place
-from service.stores.protocol import Dropping, ListedPart, Part, PartLimits, Putting
+from service.stores.protocol import (
+    Dropping,
+    ListedPart,
+    Part,
+    PartLimits,
+    Putting,
+    Quota,
+)
 from service.stores.sqlite_schema import transaction
 
 Result = TypeVar("Result")
@@ -35,6 +42,7 @@ class SqliteParts:
         *,
         expected_version: int,
         limits: PartLimits,
+        quota: Quota | None = None,
     ) -> Putting:
         """Keep a part until a commit drops it; no new version, no new expiry."""
         now = self._clock()
@@ -46,7 +54,13 @@ class SqliteParts:
                 row = rows.live_row(db, tenant, sid, now)
                 if row.version != expected_version:
                     return Putting.MOVED
-                return _put(db, row.key, part, info, frame, limits)
+                outcome = _put(db, row.key, part, info, frame, limits)
+                if outcome is Putting.ADDED:
+                    size = len(part.payload)
+                    # What goes beyond is rolled back with the transaction.
+                    rows.check_quota(db, tenant, quota, size, now)
+                    rows.count(db, row.key, size)
+                return outcome
 
         return await self._write(write)
 
@@ -104,8 +118,13 @@ class SqliteParts:
 
 
 def _drop(db: sqlite3.Connection, key: int, name: str) -> Dropping:
-    gone = db.execute("DELETE FROM parts WHERE session = ? AND name = ?", (key, name))
-    return Dropping.APPLIED if gone.rowcount else Dropping.ABSENT
+    gone = db.execute(
+        "DELETE FROM parts WHERE session = ? AND name = ? RETURNING size", (key, name)
+    ).fetchone()
+    if gone is None:
+        return Dropping.ABSENT
+    rows.count(db, key, -gone[0])
+    return Dropping.APPLIED
 
 
 def _put(

@@ -29,6 +29,10 @@ from service.stores.protocol import (
 
 # Few, because one of them may have to free hundreds of megabytes.
 _SWEEP_ROWS = 8
+# Expired sessions of one tenant with a quota whose data stay for a while.
+_MOST_EXPIRED = 1000
+# Deleted sessions of one tenant that are remembered as such, and expired ones.
+MOST_TOMBSTONES = 10_000
 # What a staged session says in ``gone`` until it is published.
 STAGED = "staged"
 
@@ -103,8 +107,9 @@ def commit(
         if before is not None:
             same = before.token == change.token
             return Outcome.ALREADY if same else Outcome.CONFLICT
-        check_quota(db, tenant, change, grown := size(frames), now)
+        check_quota(db, tenant, change.quota, grown := size(frames), now, new=True)
         key = _insert(db, tenant, sid, change, frames.meta)
+        _thin_out(db, tenant)
     else:
         before = live_row(db, tenant, sid, now)
         if before.token == change.token:
@@ -115,13 +120,13 @@ def commit(
         if not _whole(db, key, change):
             return Outcome.PARTED
         grown = size(frames) - _replaced(db, before, change)
-        check_quota(db, tenant, change, grown, now)
+        check_quota(db, tenant, change.quota, grown, now)
         db.execute(
             "UPDATE sessions SET version = version + 1, token = ?, meta = ?, "
             "expires_at = ? WHERE id = ?",
             (change.token, frames.meta, change.expires_at, key),
         )
-    db.execute("UPDATE sessions SET bytes = bytes + ? WHERE id = ?", (grown, key))
+    count(db, key, grown)
     put(db, "records", key, frames.records)
     put(db, "blobs", key, frames.blobs)
     db.executemany(
@@ -162,7 +167,17 @@ def _replaced(db: sqlite3.Connection, before: _Row, change: Change) -> int:
                 (before.key, name),
             ).fetchone()
             found += row[0] if row else 0
+    if change.drop_parts:
+        (parts,) = db.execute(
+            "SELECT coalesce(sum(size), 0) FROM parts WHERE session = ?", (before.key,)
+        ).fetchone()
+        found += parts
     return found
+
+
+def count(db: sqlite3.Connection, key: int, grown: int) -> None:
+    """Enter how many bytes a session has grown by."""
+    db.execute("UPDATE sessions SET bytes = bytes + ? WHERE id = ?", (grown, key))
 
 
 def usage(db: sqlite3.Connection, tenant: str, now: float) -> Usage:
@@ -176,18 +191,46 @@ def usage(db: sqlite3.Connection, tenant: str, now: float) -> Usage:
 
 
 def check_quota(
-    db: sqlite3.Connection, tenant: str, change: Change, grown: int, now: float
+    db: sqlite3.Connection,
+    tenant: str,
+    quota: Quota | None,
+    grown: int,
+    now: float,
+    *,
+    new: bool = False,
 ) -> None:
-    """Refuse a change that goes beyond its quota."""
-    quota = change.quota
+    """Refuse to go beyond a quota; expired data make room first.
+
+    Args:
+        db: the file.
+        tenant: whose quota.
+        quota: what it may keep.
+        grown: bytes that are to come.
+        now: seconds since 1970.
+        new: whether a session is to come.
+    """
     if quota is None or quota == Quota():
         return
     used = usage(db, tenant, now)
-    new = change.expected_version == 0
     if new and quota.sessions is not None and used.sessions >= quota.sessions:
         raise QuotaExceeded("sessions", quota.sessions, used.sessions)
     if quota.bytes is not None and grown > 0 and used.bytes + grown > quota.bytes:
         raise QuotaExceeded("bytes", quota.bytes, used.bytes)
+    if quota.bytes is not None and grown > 0:
+        _bury_expired(db, tenant, quota.bytes - used.bytes - grown, now)
+
+
+def _bury_expired(db: sqlite3.Connection, tenant: str, room: int, now: float) -> None:
+    """Leave so many bytes of expired sessions, the latest ones, and not too many."""
+    found = db.execute(
+        "SELECT id, bytes, expires_at FROM sessions WHERE tenant = ? "
+        "AND gone IS NULL AND expires_at <= ? ORDER BY expires_at DESC",
+        (tenant, now),
+    ).fetchall()
+    for nth, (key, size, expires_at) in enumerate(found):
+        room -= size
+        if room < 0 or nth >= _MOST_EXPIRED:
+            _bury(db, key, "expired", expires_at + TOMBSTONE_SECONDS)
 
 
 def touch(
@@ -214,6 +257,16 @@ def delete(
         return Outcome.CONFLICT
     _bury(db, row.key, "deleted", now + TOMBSTONE_SECONDS)
     return Outcome.APPLIED
+
+
+def _thin_out(db: sqlite3.Connection, tenant: str) -> None:
+    """Forget the oldest tombstones of a tenant that has very many."""
+    for reason in ("deleted", "expired"):
+        db.execute(
+            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions "
+            "WHERE tenant = ? AND gone = ? ORDER BY expires_at DESC LIMIT ? OFFSET ?)",
+            (tenant, reason, _SWEEP_ROWS, MOST_TOMBSTONES),
+        )
 
 
 def page(

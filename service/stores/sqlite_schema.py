@@ -15,7 +15,7 @@ from pathlib import Path
 
 from service.stores.errors import StoreCorrupt, StoreError, StoreFull, StoreUnavailable
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # A row with ``gone`` is a tombstone, or a session that is staged and not published yet;
 # its ``expires_at`` is the end of that.
@@ -70,6 +70,12 @@ _LATER: dict[int, tuple[str, ...]] = {
             + (SELECT coalesce(sum(length(frame)), 0) FROM blobs WHERE session = id)
         """,
         "CREATE INDEX sessions_by_tenant ON sessions (tenant, gone, expires_at, bytes)",
+    ),
+    4: (
+        # And of its parts, without what is stored around them.
+        """UPDATE sessions SET bytes = bytes
+            + (SELECT coalesce(sum(size), 0) FROM parts WHERE session = id)
+        """,
     ),
 }
 _WAL_LIMIT_BYTES = 64 << 20

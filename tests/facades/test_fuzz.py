@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import httpx
+import pytest
 
 ODD = (
     *(None, True, False, 0, -1, 1, 2, 2.0, 16.0, 1e308, 10**30, "", "1", "FP64"),
@@ -51,10 +52,11 @@ def changed(rng: random.Random, content: Any) -> Any:
         node = node[key]
 
 
+@pytest.mark.slow
 def test_odd_requests_are_told_so_in_the_neighbours_shape(http: httpx.Client) -> None:
     rng = random.Random(1)
     refused = 0
-    for _ in range(150):
+    for _ in range(60):
         first = http.post("/umbridge/Evaluate", json=changed(rng, CALL))
         second = http.post("/v2/models/ccdm/infer", json=changed(rng, INFERENCE))
         for answer in (first, second):
@@ -64,7 +66,7 @@ def test_odd_requests_are_told_so_in_the_neighbours_shape(http: httpx.Client) ->
             assert set(first.json()["error"]) == {"type", "message"}
         if second.status_code != 200:
             assert isinstance(second.json()["error"], str)
-    assert refused > 100
+    assert refused > 40
 
 
 def test_unaltered_they_are_answered(http: httpx.Client) -> None:

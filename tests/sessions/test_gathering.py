@@ -19,7 +19,7 @@ from service.sessions import (
 from service.sessions.coupling import Coupling, Member, Roll
 from service.sessions.events import Began, CycleFinished, Gone, MemberArrived, Position
 from service.sessions.gathering import Observed
-from service.stores import Store
+from service.stores import Quota, QuotaExceeded, Store
 from tests.support.analyses import SmallAnalysis, forecast
 from tests.support.stores import Clock, OpenStore
 
@@ -165,6 +165,17 @@ async def test_a_member_whose_cycle_is_just_finished_is_not_taken_back(
     monkeypatch.setattr(store, "drop_part", late)
     with pytest.raises(MemberLate):
         await sessions.members.drop("t", sid, 1, 5)
+
+
+async def test_members_that_wait_count_in_their_tenants_quota(
+    store: Store, clock: Clock
+) -> None:
+    sessions = Sessions(store, SmallAnalysis(), clock, quota=Quota(bytes=1000))
+    sid = (await begun(sessions)).id
+    with pytest.raises(QuotaExceeded):
+        await put(sessions, sid, *range(6))
+    listing = await sessions.members.listing("t", sid, 1)
+    assert 0 < len(listing.members) < 6
 
 
 async def test_coordinators_that_do_not_wait_hear_of_the_same_cycle(

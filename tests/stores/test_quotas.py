@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from service.stores import Outcome, Quota, QuotaExceeded, Store, Usage
+from service.stores import (
+    Outcome,
+    Quota,
+    QuotaExceeded,
+    SessionGone,
+    SessionNotFound,
+    Store,
+    Usage,
+)
 from service.stores.codec import HEADER_BYTES
+from service.stores.protocol import Part, PartLimits, Putting
 from tests.support.redis import RedisServer
 from tests.support.stores import Clock, OpenStore, change, opened
 
@@ -153,6 +164,91 @@ async def test_many_at_once_do_not_slip_past_a_quota(
     usage = await stores[0].usage("t")
     assert usage.sessions == 5
     assert 8 * size < usage.bytes <= 8 * (size + OVERHEAD)
+
+
+async def put_part(
+    store: Store, name: str, size: int, quota: Quota | None = None
+) -> Putting:
+    """A part of so many bytes beside session ``s``."""
+    part, limits = Part(name, name, bytes(size)), PartLimits(100, 1 << 30)
+    return await store.put_part(
+        "t", "s", part, expected_version=1, limits=limits, quota=quota
+    )
+
+
+async def test_parts_are_counted_until_they_are_taken_away(
+    store: Store, clock: Clock
+) -> None:
+    end = clock.now + 60
+    await store.commit("t", "s", change(0, expires_at=end))
+    before = (await store.usage("t")).bytes
+    assert await put_part(store, "a", 1000) is Putting.ADDED
+    assert await put_part(store, "a", 1000) is Putting.SAME
+    assert await put_part(store, "b", 500) is Putting.ADDED
+    assert await store.usage("t") == Usage(1, before + 1500)
+    quota = Quota(bytes=before + 2000)
+    with pytest.raises(QuotaExceeded) as refused:
+        await put_part(store, "c", 501, quota)
+    assert (refused.value.what, refused.value.used) == ("bytes", before + 1500)
+    assert [part.name for part in await store.parts("t", "s")] == ["a", "b"]
+    assert await put_part(store, "c", 500, quota) is Putting.ADDED
+    grown = change(0, expires_at=end, quota=quota)
+    with pytest.raises(QuotaExceeded):
+        await store.commit("t", "other", grown)
+    await store.drop_part("t", "s", "b", expected_version=1)
+    assert await store.usage("t") == Usage(1, before + 1500)
+    assert await store.commit("t", "other", grown) is Outcome.APPLIED
+    await store.delete("t", "other")
+    taking = replace(change(1, expires_at=end), drop_parts=True)
+    assert await store.commit("t", "s", taking) is Outcome.APPLIED
+    assert await store.usage("t") == Usage(1, before)
+
+
+async def test_data_of_expired_sessions_make_room_in_a_quota(
+    store: Store, clock: Clock
+) -> None:
+    quota = Quota(bytes=3 * MB)
+    for number in range(3):
+        short = change(
+            0, expires_at=clock.now + 1, blobs={"b": bytes(MB - 500)}, quota=quota
+        )
+        await store.commit("t", f"s{number}", short)
+        clock.advance(2)
+
+    async def there() -> list[bool]:
+        found = [await store.blob("t", f"s{number}", "b") for number in range(3)]
+        return [blob is not None for blob in found]
+
+    # They stay for a while, in case it was the clock that was wrong.
+    assert await store.usage("t") == Usage(0, 0)
+    assert await there() == [True, True, True]
+    more = change(0, expires_at=clock.now + 60, blobs={"b": bytes(MB)}, quota=quota)
+    assert await store.commit("t", "more", more) is Outcome.APPLIED
+    assert await there() == [False, True, True]
+    with pytest.raises(SessionGone):
+        await store.load("t", "s0")
+    part = Part("a", "a", bytes(2 * MB - 500))
+    limits = PartLimits(100, 1 << 30)
+    arguments = {"expected_version": 1, "limits": limits, "quota": quota}
+    assert await store.put_part("t", "more", part, **arguments) is Putting.ADDED  # type: ignore[arg-type]
+    assert await there() == [False, False, False]
+
+
+async def test_so_many_tombstones_of_a_tenant_are_kept(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.stores.sqlite_rows.MOST_TOMBSTONES", 3)
+    async with opened(f"sqlite:///{tmp_path}/s.sqlite", clock) as store:
+        for number in range(8):
+            item = change(0, expires_at=clock.now + 60)
+            await store.commit("t", f"s{number}", item)
+            await store.delete("t", f"s{number}")
+            clock.advance(1)
+        for number in range(8):
+            # The last one was buried after the last look.
+            expected = SessionGone if number >= 4 else SessionNotFound
+            with pytest.raises(expected):
+                await store.load("t", f"s{number}")
 
 
 async def test_a_session_that_is_in_no_account_is_measured_by_its_next_commit(

@@ -18,7 +18,8 @@ async def import_session(
 ) -> None:
     """Put the session of a file into a store, under its own name.
 
-    It keeps its expiry; where that has passed meanwhile its lifetime starts anew.
+    It keeps its expiry; where that has passed meanwhile, or is further away than its
+    lifetime, the lifetime starts anew.
 
     Args:
         store: where it is to be.
@@ -46,8 +47,9 @@ async def import_session(
         await store.stage(tenant, sid, token, records={}, blobs={name: content})
         names.blobs.append(name)
     loaded = file.loaded
-    if loaded.expires_at <= now:
-        loaded = replace(loaded, expires_at=now + file.session.ttl_seconds)
+    latest = now + file.session.ttl_seconds
+    if not now < loaded.expires_at <= latest:
+        loaded = replace(loaded, expires_at=latest)
     if await store.publish(tenant, sid, token, loaded, names) is Outcome.CONFLICT:
         raise PortableError(
             f"there is a live session {sid} already; delete it first to replace it"

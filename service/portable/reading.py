@@ -23,12 +23,16 @@ from service.sessions.documents import (
     unpack_cycle,
     unpack_session,
 )
+from service.sessions.members import unpack_members
 from service.sessions.models import Array, Cycle, Session
 from service.stores.codec import pack_document, unpack_array, unpack_document
 from service.stores.errors import StoreCorrupt
 from service.stores.protocol import Loaded
 
 _MOST_CYCLES = 10**9
+# Beyond what any setting is meant for, and within what every store can count.
+_LONGEST_TTL_SECONDS = 100 * 366 * 86_400.0
+_LATEST_SECONDS = 1e11
 
 
 @contextmanager
@@ -86,7 +90,7 @@ class SessionFile:
                 if name in seen:
                     raise PortableError(f"record {name} is there twice")
                 seen.add(name)
-                yield name, pack_document(document)
+                yield name, _readable(name, pack_document(document))
         self._check_digest(layout.RECORDS, digest.hexdigest())
         for k in range(1, self.session.cycle + 1):
             if cycle_record(k) not in seen:
@@ -134,10 +138,10 @@ class SessionFile:
         whole = all(type(x) is int and x >= 0 for x in (version, arrivals))
         if not isinstance(sid, str) or not layout.SID.fullmatch(sid) or not whole:
             raise PortableError("the session has no proper name or version")
-        if not isinstance(expires_at, (int, float)):
+        if not _is_time(expires_at):
             raise PortableError("the session has no time of expiry")
         meta = self._read(layout.SESSION)
-        loaded = Loaded(int(version or 0), meta, float(expires_at), int(arrivals))
+        loaded = Loaded(int(version or 0), meta, float(expires_at or 0), int(arrivals))
         _document(meta, layout.SESSION)
         session = _plausible(unpack_session(sid, loaded))
         first = session.oldest_kept or int(session.initial_members is None)
@@ -206,17 +210,45 @@ def _plausible(session: Session) -> Session:
         *(session.state_dim, session.measurement_dim, session.cycle, session.seed),
         *(session.oldest_kept, session.keep_analyses, session.inputs_from),
     )
-    times = (session.ttl_seconds, session.created_at, session.updated_at)
+    sizes = (session.members, session.initial_members)
+    times = (session.created_at, session.updated_at)
     sound = (
         all(type(count) is int and count >= 0 for count in counts)
-        and all(isinstance(time, (int, float)) for time in times)
+        and all(_is_time(time) for time in (session.ttl_seconds, *times))
         and isinstance(session.options, dict)
-        and session.ttl_seconds > 0
+        and all(n is None or type(n) is int for n in sizes)
+        and (session.coupling is None or isinstance(session.coupling, dict))
+        and 0 < session.ttl_seconds <= _LONGEST_TTL_SECONDS
         and session.cycle < _MOST_CYCLES
     )
     if not sound:
         raise PortableError("the session's document makes no sense")
     return session
+
+
+def _is_time(value: Any) -> bool:
+    """Whether it is a number of seconds, of some millennia at most."""
+    return type(value) in (int, float) and 0 <= value < _LATEST_SECONDS
+
+
+def _readable(name: str, document: bytes) -> bytes:
+    """A record that the service will not stumble over."""
+    kind, _, number = name.partition("/")
+    if kind == "members":
+        unpack_members(document)
+    if kind == "cycle":
+        cycle = unpack_cycle(document)
+        documents = (cycle.diagnostics, cycle.options, cycle.timings)
+        sound = (
+            number == f"{cycle.cycle}"
+            and all(type(n) is int and n >= 0 for n in (cycle.seed, cycle.n_samples))
+            and type(cycle.digest) is str
+            and _is_time(cycle.created_at)
+            and all(type(each) is dict for each in documents)
+        )
+        if not sound:
+            raise PortableError(f"record {name} makes no sense")
+    return document
 
 
 def _record(line: bytes) -> tuple[str, dict[str, Any]]:

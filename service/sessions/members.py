@@ -35,7 +35,7 @@ from service.stores.codec import (
     unpack_array,
     unpack_document,
 )
-from service.stores.errors import StoreUnavailable
+from service.stores.errors import StoreCorrupt, StoreUnavailable
 from service.stores.offloop import off_loop
 from service.stores.protocol import (
     Dropping,
@@ -240,9 +240,8 @@ class Members:
         if record is None:
             # The cycle came with all its members at once.
             return Listing(k, True, None, ())
-        document = unpack_document(record)
-        members = tuple(Member(**entry) for entry in document["members"])
-        return Listing(k, True, document["expected"], members)
+        expected, members = unpack_members(record)
+        return Listing(k, True, expected, members)
 
 
 def made_of(cycle: int, members: Sequence[Member]) -> dict[str, str]:
@@ -263,6 +262,30 @@ def pack_members(expected: int, members: Sequence[Member]) -> bytes:
         for member in members
     ]
     return pack_document({"expected": expected, "members": entries})
+
+
+def unpack_members(record: bytes) -> tuple[int, tuple[Member, ...]]:
+    """The inverse of :func:`pack_members`.
+
+    Raises:
+        StoreCorrupt: when it is no such record.
+    """
+    document = unpack_document(record)
+    expected, entries = document.get("expected"), document.get("members")
+    try:
+        if type(expected) is not int or type(entries) is not list:
+            raise TypeError("neither a size nor a list")
+        return expected, tuple(_checked(Member(**entry)) for entry in entries)
+    except TypeError as error:
+        raise StoreCorrupt(f"a record of members cannot be read ({error})") from None
+
+
+def _checked(member: Member) -> Member:
+    whole = all(type(n) is int and n >= 0 for n in (member.index, member.arrival))
+    kinds = type(member.failed) is bool and type(member.mark) is str
+    if not (whole and kinds and type(member.staged_at) in (int, float)):
+        raise TypeError("a member of wrong kinds")
+    return member
 
 
 def _name(cycle: int, index: int) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from service.portable import PortableError, import_session, opened, write_session
 from service.sessions import Session, SessionNotFound, Sessions, SessionSpec
+from service.sessions.gathering import Observed
 from service.stores import Store
 from tests.support.analyses import SmallAnalysis, forecast
 from tests.support.stores import Clock, change
@@ -81,6 +82,17 @@ async def test_a_session_that_has_expired_meanwhile_begins_to_live_anew(
     store: Store, session: Session, path: Path, clock: Clock
 ) -> None:
     clock.advance(3 * 86_400)
+    with opened(path) as file:
+        await import_session(store, "t", file, clock.now)
+    loaded = await store.load("t", session.id)
+    assert loaded.expires_at == clock.now + session.ttl_seconds
+
+
+async def test_an_expiry_is_no_further_away_than_the_lifetime(
+    store: Store, session: Session, path: Path, clock: Clock
+) -> None:
+    far = manifest(lambda m: m["session"].update(expires_at=9e10))
+    rewritten(path, far)
     with opened(path) as file:
         await import_session(store, "t", file, clock.now)
     loaded = await store.load("t", session.id)
@@ -190,6 +202,9 @@ HOSTILE: list[tuple[Edit, str]] = [
     (manifest(lambda m: m["session"].update(version=-1)), "version"),
     (manifest(lambda m: m["session"].update(version=1.5)), "version"),
     (manifest(lambda m: m["session"].update(expires_at="soon")), "expiry"),
+    (manifest(lambda m: m["session"].update(expires_at=True)), "expiry"),
+    (manifest(lambda m: m["session"].update(expires_at=-1)), "expiry"),
+    (manifest(lambda m: m["session"].update(expires_at=1e300)), "expiry"),
 ]
 
 
@@ -261,12 +276,59 @@ async def test_a_document_of_the_wrong_kinds_is_refused(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     document = json.loads(entries["session.json"])
-    for name, value in (("cycle", "4"), ("cycle", 10**12), ("options", []), ("x", 1)):
+    for name, value in (
+        *(("cycle", "4"), ("cycle", 10**12), ("options", []), ("x", 1)),
+        *(("ttl_seconds", True), ("ttl_seconds", 1e300), ("created_at", False)),
+        *(("updated_at", 1e12), ("members", "6"), ("coupling", [])),
+    ):
         made = json.dumps({**document, name: value}).encode()
         changed = {**entries, "session.json": made}
         _with_digests(path, changed)
         with pytest.raises(PortableError), opened(path):
             pass
+
+
+async def test_records_of_members_and_cycles_are_read_before_they_are_believed(
+    store: Store, clock: Clock, tmp_path: Path
+) -> None:
+    sessions = Sessions(store, SmallAnalysis(), clock)
+    spec = SessionSpec(state_dim=3, measurement_dim=2, seed=1)
+    sid = (await sessions.create("t", spec)).id
+    states, simulated, observation = forecast(1)
+    for i, (state, value) in enumerate(zip(states, simulated, strict=True)):
+        await sessions.members.put("t", sid, 1, i, state, value)
+    await sessions.gathering.put(Observed("t", sid, 1, observation, {}, {}, 0.0))
+    path = tmp_path / "s.zip"
+    await written(store, sid, path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    lines = [json.loads(line) for line in entries["records.jsonl"].splitlines()]
+    record = {line["name"]: line["document"] for line in lines}
+    member = record["members/1"]["members"][0]
+
+    def members(**values: object) -> dict[str, Any]:
+        return {"members/1": {"expected": 6, "members": [{**member, **values}]}}
+
+    def cycle(**values: object) -> dict[str, Any]:
+        return {"cycle/1": {**record["cycle/1"], **values}}
+
+    with opened(path) as file:
+        assert len(list(file.records())) == 2
+    for edit in (
+        *(members(x=1), members(index=-1), members(index="0"), members(mark=None)),
+        *(members(failed=0), members(staged_at=True), members(arrival=1.0)),
+        *({"members/1": {}}, {"members/1": {"expected": 6, "members": [1]}}),
+        *(cycle(cycle=2), cycle(seed="1"), cycle(created_at=True), cycle(digest=1)),
+        *(cycle(diagnostics=[]), cycle(options=None), cycle(x=1)),
+    ):
+        changed = [
+            json.dumps({"name": name, "document": document})
+            for name, document in {**record, **edit}.items()
+        ]
+        text = "".join(line + "\n" for line in changed).encode()
+        _with_digests(path, {**entries, "records.jsonl": text})
+        with pytest.raises(PortableError), opened(path) as file:
+            await import_session(store, "u", file, clock.now)
 
 
 def _with_digests(path: Path, entries: Entries) -> None:

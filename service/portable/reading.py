@@ -185,6 +185,8 @@ def _checked_entries(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.Z
             raise PortableError(f"{name[:100]!r} is no part of a session")
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             raise PortableError(f"{name} is compressed or encrypted")
+        if not 0 <= info.header_offset < size:
+            raise PortableError(f"{name} is nowhere in the file")
         if info.file_size != info.compress_size:
             raise PortableError(f"{name} has two lengths")
     found = {info.filename: info for info in infos}

@@ -238,6 +238,17 @@ async def test_lengths_are_not_believed(path: Path) -> None:
         pass
 
 
+async def test_places_are_not_believed(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    # Where the table begins: a later place moves all entries before the file.
+    at = content.rindex(b"PK\x05\x06") + 16
+    begin = int.from_bytes(content[at : at + 4], "little") + 1000
+    content[at : at + 4] = begin.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(PortableError, match="nowhere"), opened(path):
+        pass
+
+
 async def test_every_cut_and_every_flip_is_noticed(
     path: Path, tmp_path: Path, session: Session
 ) -> None:

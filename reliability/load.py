@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from reliability.processes import ServiceProcess
@@ -18,7 +17,7 @@ from tests.support.servers import ROOT
 
 MB = 1 << 20
 # Fewer places in the queue than clients, so that some are turned away.
-SETTINGS = {"MAX_QUEUED": "32", "RATE": "0"}
+SETTINGS = {"MAX_QUEUED": "32"}
 
 
 @dataclass
@@ -144,8 +143,3 @@ def _describe(figures: Load, taken: list[float], memory: list[float]) -> None:
 def _quantile(values: list[float], percent: int) -> float:
     ordered = sorted(values)
     return round(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)], 1)
-
-
-def service_log_failures(log: Path) -> int:
-    """How many requests the service itself logged as failed."""
-    return log.read_text(errors="replace").count('"status": 500')

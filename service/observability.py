@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from urllib.parse import parse_qsl
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -38,11 +39,6 @@ def record(stage: str, seconds: float) -> None:
     timings = _timings.get()
     if timings is not None:
         timings[stage] = timings.get(stage, 0.0) + seconds
-
-
-def recorded(stage: str) -> float:
-    """Seconds of a stage so far."""
-    return (_timings.get() or {}).get(stage, 0.0)
 
 
 @contextmanager
@@ -240,7 +236,8 @@ def _trace_id(scope: Scope) -> str | None:
 def _is_streamed(scope: Scope) -> bool:
     """Whether the answer takes as long as the client likes."""
     path = route_of(scope) or ""
-    return path.endswith("/events") or b"wait=" in scope["query_string"]
+    query = parse_qsl(scope["query_string"], keep_blank_values=True)
+    return path.endswith("/events") or any(name == b"wait" for name, _ in query)
 
 
 def _request_id(headers: Headers) -> str:

@@ -57,10 +57,6 @@ class Streams:
         finally:
             self.leave(tenant)
 
-    def count(self, tenant: str) -> int:
-        """How many are open."""
-        return self._open[tenant]
-
 
 class EventStream(StreamingResponse):
     """Server-sent events; counted as open until the last byte, however it ends.

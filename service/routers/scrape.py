@@ -34,4 +34,6 @@ async def metrics(request: Request) -> Response:
     if state.settings.metrics == "key":
         state.gate.tenant(request, ADMIN)
     state.look()
-    return Response(state.metrics.render(), media_type=MEDIA_TYPE)
+    # With several workers this reads a file of each of them.
+    content = await state.compute.in_thread(state.metrics.render)
+    return Response(content, media_type=MEDIA_TYPE)

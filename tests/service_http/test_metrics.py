@@ -35,6 +35,15 @@ async def scrape(http: httpx.AsyncClient) -> dict[str, float]:
     return samples(answer.text)
 
 
+async def test_only_what_waits_is_left_out_of_the_times(tmp_path: Path) -> None:
+    async with in_process(tmp_path) as http:
+        for query in ("?nowait=1", "?a=wait=1", "?wait=1"):
+            await http.get(f"/v1/sessions{query}")
+        found = await scrape(http)
+    name = "ccdm_requests_answered_seconds_count{route=/v1/sessions}"
+    assert found[name] == 2, found
+
+
 async def test_what_was_done_is_counted(tmp_path: Path) -> None:
     async with in_process(tmp_path) as http:
         made = await http.post("/v1/sessions", json=FIELDS)

@@ -60,6 +60,7 @@ _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this o
             *_STORE,
             "store-full",
             "quota-exceeded",
+            "deadline-exceeded",
         ),
     },
     openapi_extra=array_request(

@@ -93,6 +93,18 @@ def test_every_operation_tells_its_bodies_and_answers(document: dict[str, Any]) 
     }
 
 
+def test_whoever_sends_arrays_may_run_out_of_time(document: dict[str, Any]) -> None:
+    operations = [op for path in document["paths"].values() for op in path.values()]
+    with_arrays = [
+        operation
+        for operation in operations
+        if "multipart/form-data" in operation.get("requestBody", {}).get("content", {})
+    ]
+    assert len(with_arrays) >= 4
+    for operation in with_arrays:
+        assert "504" in operation["responses"], operation["operationId"]
+
+
 def test_every_problem_is_documented_somewhere(document: dict[str, Any]) -> None:
     linked = set(re.findall(r"\(/problems/([\w-]+)\)", str(document)))
     # This one has no operation: it is about methods that do not exist.

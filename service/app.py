@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -37,7 +38,7 @@ from service.routers import (
     sessions,
 )
 from service.sessions import Sessions
-from service.settings import Settings
+from service.settings import Settings, check_names
 from service.stores.opening import open_store
 from service.stores.protocol import PartLimits, Quota
 from service.streams import Streams
@@ -56,7 +57,9 @@ def build_app(settings: Settings | None = None) -> FastAPI:
     Args:
         settings: read from the environment when not given.
     """
-    settings = settings or Settings()
+    if settings is None:
+        check_names(os.environ)
+        settings = Settings()
     app = FastAPI(
         title="CCDM",
         version=__version__,
@@ -66,6 +69,16 @@ def build_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         telemetry=_telemetry(settings),
     )
+    _equip(app, settings)
+    _route(app, settings)
+    problems.install(app)
+    openapi.install(app, keys=bool(app.state.gate.keys))
+    _wrap(app, settings)
+    return app
+
+
+def _equip(app: FastAPI, settings: Settings) -> None:
+    """What requests are served with, in the application's state."""
     app.state.settings = settings
     app.state.logger = make_logger(settings)
     # Set when the service has been told to end: streams and long polls watch it.
@@ -92,6 +105,10 @@ def build_app(settings: Settings | None = None) -> FastAPI:
         waiting=compute.waiting,
         holding=app.state.bodies.hold,
     )
+
+
+def _route(app: FastAPI, settings: Settings) -> None:
+    """Every address that is answered."""
     for module in (analyses, sessions, cycles, members, events, health, scrape, pages):
         app.include_router(module.router)
     for module in (login, dashboard):
@@ -104,9 +121,10 @@ def build_app(settings: Settings | None = None) -> FastAPI:
             app.include_router(facade.router)
     app.mount("/dashboard/static", dashboard.Assets())
     app.mount("/static", StaticFiles(directory=pages.STATIC))
-    problems.install(app)
-    openapi.install(app, keys=bool(app.state.gate.keys))
-    # The last one added is the outermost.
+
+
+def _wrap(app: FastAPI, settings: Settings) -> None:
+    """What every request goes through; the last one added is the outermost."""
     app.add_middleware(HeadAsGet)
     app.add_middleware(
         Heads, max_bytes=settings.max_head_bytes, max_headers=settings.max_headers
@@ -114,10 +132,9 @@ def build_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         Observability,
         logger=app.state.logger,
-        metrics=metrics,
+        metrics=app.state.metrics,
         look=app.state.look,
     )
-    return app
 
 
 @asynccontextmanager

@@ -40,6 +40,8 @@ SCOPES = frozenset({READ, WRITE, ADMIN})
 # Of keys that name none.
 USUAL_SCOPES = frozenset({READ, WRITE})
 DEFAULT_TENANT = "default"
+# Secret that may be used where other machines can reach the service, in characters.
+SHORTEST = 16
 # Keys that are not known, from anybody, in each process.
 GUESSES_PER_SECOND, GUESSES_AT_ONCE = 10, 100
 _GUESSES = "unknown keys a second are looked at."
@@ -69,7 +71,14 @@ class Gate:
     """Decides on requests, from the settings it was made with."""
 
     def __init__(self, settings: Settings) -> None:
-        self.keys = tuple(parse_key(entry) for entry in _entries(settings))
+        entries = _entries(settings)
+        self.keys = tuple(parse_key(entry) for entry in entries)
+        if not settings.is_loopback and any(map(_is_short, entries)):
+            raise ValueError(
+                f"a secret has fewer than {SHORTEST} characters; beyond loopback that "
+                "is too easy to guess. A good one: python3 -c "
+                "'import secrets; print(secrets.token_urlsafe(32))'"
+            )
         self._guesses = Rates(GUESSES_PER_SECOND, GUESSES_AT_ONCE, what=_GUESSES)
         self._any_host = "*" in settings.allowed_hosts or (
             bool(self.keys) and not settings.allowed_hosts
@@ -170,6 +179,16 @@ def parse_key(entry: str) -> Key:
         raise ValueError(f"an API key has scopes other than {sorted(SCOPES)}")
     return Key(
         _digest(match["key"]), match["tenant"] or DEFAULT_TENANT, scopes or USUAL_SCOPES
+    )
+
+
+def _is_short(entry: str) -> bool:
+    """Whether a secret could be found by trying; of a digest nobody can tell."""
+    match = _ENTRY.fullmatch(entry)
+    return bool(
+        match
+        and len(match["key"]) < SHORTEST
+        and not match["key"].startswith("sha256=")
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +18,13 @@ MEBIBYTE = 1024 * 1024
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
+PREFIX = "CCDM_"
+# Variables that are not the service's: of clients, of Compose, of a script here.
+OTHERS = frozenset(
+    {"URL", "API_KEY", "PUBLISH", "REDIS_FSYNC", "REDIS_MAXMEMORY", "IMAGE_WORK"}
+)
+
+
 def data_folder() -> Path:
     """Where this user's data live when nothing else is said."""
     return user_data_path("ccdm")
@@ -25,7 +34,7 @@ class Settings(BaseSettings):
     """Settings of one service. Read when it is built, never at import."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CCDM_", extra="ignore", frozen=True, allow_inf_nan=False
+        env_prefix=PREFIX, extra="ignore", frozen=True, allow_inf_nan=False
     )
 
     store_url: str = Field(
@@ -216,3 +225,23 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
         return self.host in LOOPBACK_HOSTS
+
+
+def check_names(environment: Mapping[str, str]) -> None:
+    """Refuse variables that look like settings and are none: a slip would be silent.
+
+    Raises:
+        ValueError: naming the first of them, and the setting that was perhaps meant.
+    """
+    names = {name.upper() for name in environment}
+    asked = {name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)}
+    known = {name.upper() for name in Settings.model_fields}
+    for name in sorted(asked - known - OTHERS):
+        near = get_close_matches(name, sorted(known), 1)
+        hint = f"; perhaps {PREFIX}{near[0]} is meant" if near else ""
+        raise ValueError(f"{PREFIX}{name} is no setting of the service{hint}.")
+    if "API_KEY" in asked and not asked & {"API_KEYS", "API_KEYS_FILE"}:
+        raise ValueError(
+            f"{PREFIX}API_KEY is what clients present; keys of the service are set by "
+            f"{PREFIX}API_KEYS or {PREFIX}API_KEYS_FILE, and neither is set."
+        )

@@ -24,7 +24,7 @@ from service.auth import Gate, first_key
 from service.cli.output import FAILED, USAGE, CommandError, console
 from service.metrics import FOLDER as METRICS_FOLDER
 from service.observability import forward_logs
-from service.settings import Settings
+from service.settings import Settings, check_names
 from service.stores import StoreError, open_store
 
 BACKLOG = 2048
@@ -42,6 +42,10 @@ def serve_forever(
     for name, value in (("HOST", host), ("PORT", port), ("STORE_URL", store)):
         if value is not None:
             os.environ[f"CCDM_{name}"] = str(value)
+    try:
+        check_names(os.environ)
+    except ValueError as error:
+        raise CommandError(str(error), USAGE) from error
     settings = read_settings()
     _try_store(settings.store_url)
     _allow_files(settings.max_connections + SPARE_FILES)

@@ -138,6 +138,15 @@ def test_what_keeps_it_from_starting_is_told(ccdm: Ccdm, tmp_path: Path) -> None
     assert "CCDM_MAX_MEMBERS" in done.stderr
     done = ccdm("serve", "--port", "0", code=2, CCDM_API_KEYS="a b")
     assert "API keys" in done.stderr
+    done = ccdm("serve", "--port", "0", code=2, CCDM_MAX_QUEUE="1")
+    assert "CCDM_MAX_QUEUE is no setting" in done.stderr
+    assert "CCDM_MAX_QUEUED" in done.stderr
+    done = ccdm("serve", "--port", "0", code=2, CCDM_API_KEY="for-clients-alone")
+    assert "CCDM_API_KEYS" in done.stderr
+    short = {"CCDM_API_KEYS": "team:fifteen-letters"[:-1]}
+    done = ccdm("serve", "--port", "0", "--host", "0.0.0.0", code=2, **short)
+    assert "fewer than 16 characters" in done.stderr
+    assert "fifteen" not in done.stderr
     done = ccdm("serve", "--store", "oracle://somewhere", code=2)
     assert "store" in done.stderr
 

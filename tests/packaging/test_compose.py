@@ -12,7 +12,7 @@ import pytest
 import yaml
 from jsonschema import Draft201909Validator, ValidationError
 
-from service.settings import Settings
+from service.settings import Settings, check_names
 
 ROOT = Path(__file__).resolve().parents[2]
 Compose = dict[str, Any]
@@ -71,6 +71,18 @@ def test_the_service_waits_for_redis_and_publishes_on_loopback(
     service = compose["services"]["ccdm"]
     assert service["depends_on"]["redis"]["condition"] == "service_healthy"
     assert "-127.0.0.1:8000}" in service["ports"][0]
+
+
+def test_a_port_of_the_environment_does_not_move_the_service(compose: Compose) -> None:
+    service = compose["services"]["ccdm"]
+    port = service["environment"]["CCDM_PORT"]
+    assert service["ports"][0].endswith(f":{port}")
+    assert f":{port}/readyz" in service["healthcheck"]["test"][-1]
+
+
+def test_the_service_starts_with_the_example_environment() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    check_names(dict(line.split("=", 1) for line in lines if line[:1].isalpha()))
 
 
 def test_the_example_environment_names_every_variable() -> None:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from service import auth
-from service.settings import Settings
+from service.settings import Settings, check_names
 from tests.service_http.bodies import JSON, STATES, content, json_bytes
 from tests.support.servers import in_process
 
@@ -256,3 +256,24 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CCDM_MAX_MEMBERS", "-1")
     with pytest.raises(ValidationError):
         Settings()
+
+
+def test_short_secrets_are_for_this_machine_alone() -> None:
+    for entry in ("a", "t+read:" + "x" * 15):
+        auth.Gate(Settings(api_keys=(entry,)))
+        with pytest.raises(ValueError, match="fewer than 16"):
+            auth.Gate(Settings(host="0.0.0.0", api_keys=(entry,)))
+    for entry in ("t+read:" + "x" * 16, f"sha256={DIGEST}"):
+        auth.Gate(Settings(host="0.0.0.0", api_keys=(entry,)))
+
+
+def test_names_that_are_no_settings_are_refused() -> None:
+    check_names({"CCDM_MAX_MEMBERS": "7", "CCDM_URL": "http://x", "PATH": "/bin"})
+    check_names({"ccdm_max_members": "7"})
+    check_names({"CCDM_API_KEY": "a", "CCDM_API_KEYS": "a"})
+    with pytest.raises(ValueError, match=r"perhaps CCDM_MAX_MEMBERS is meant"):
+        check_names({"CCDM_MAX_MEMBER": "7"})
+    with pytest.raises(ValueError, match=r"CCDM_XYZ is no setting of the service\.$"):
+        check_names({"CCDM_XYZ": ""})
+    with pytest.raises(ValueError, match="CCDM_API_KEYS"):
+        check_names({"CCDM_API_KEY": "a"})

@@ -49,6 +49,8 @@ FEW = 8
 # Products of more states than this are not looked at for curvature.
 MOST_CURVED = 18
 ROUNDING = 1e-8
+# Shrinkage among measurements never vanishes: their matrix must stay invertible.
+LARGEST_FACTOR = 0.9999
 # State columns that are searched at a time.
 BLOCK = 2048
 
@@ -162,7 +164,19 @@ def sparse(states: Array, simulated: Array, taper: Taper | None = None) -> Noise
     freedom = np.maximum(members - 1 - found, 1)
     variance = np.where(taken, np.sum(residual**2, axis=0) / freedom, 0.0)
     variance[variance < LEAST_SHARE * np.var(gaps, axis=0)] = 0.0
-    return Noise(fitted + mean, np.diag(variance))
+    return Noise(fitted + mean, _covariance(gaps - fitted, variance))
+
+
+def _covariance(errors: Array, variance: Array) -> Array:
+    """Covariance of the noise with these variances, correlations shrunk, (dy, dy)."""
+    noisy = variance > 0
+    unit = np.zeros_like(errors)
+    unit[:, noisy] = errors[:, noisy] / np.linalg.norm(errors[:, noisy], axis=0)
+    correlation = unit.T @ unit
+    correlation *= common_shrinkage(correlation, errors.shape[0])
+    np.fill_diagonal(correlation, 1.0)
+    deviations = np.sqrt(variance)
+    return np.asarray(correlation * np.outer(deviations, deviations))
 
 
 def _candidates(dimension: int, measurements: int, taper: Taper | None) -> Array:
@@ -204,6 +218,22 @@ def _next_direction(
     left = np.linalg.norm(new, axis=0)
     fresh = (left > 1e-6 * length) & (strongest > 0.0)
     return np.asarray(np.where(fresh, new / np.where(fresh, left, 1.0), 0.0))
+
+
+def common_shrinkage(correlation: Array, members: int) -> Array:
+    """One factor for all off-diagonal correlations, 0 to 1, as an array.
+
+    It keeps the matrix positive definite (Schaefer and Strimmer 2005):
+    ``1 - sum var(r) / sum r^2`` with the large-sample variance ``(1 - r^2)^2 / N``.
+    """
+    square = np.minimum(correlation**2, 1.0)
+    np.fill_diagonal(square, 0.0)
+    total = float(np.sum(square))
+    others = square.size - square.shape[0]
+    chance = float(np.sum((1.0 - square) ** 2)) - square.shape[0]
+    chance = chance / max(members - 2, 1) if others else 0.0
+    factor = min(max(1.0 - chance / total, 0.0), LARGEST_FACTOR) if total else 0.0
+    return np.full_like(correlation, factor)
 
 
 def blocks(dimension: int) -> list[slice]:

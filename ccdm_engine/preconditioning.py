@@ -22,15 +22,12 @@ import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from ccdm_engine.localization import Localization
-from ccdm_engine.noise import Noise, blocks, sparse
+from ccdm_engine.noise import Noise, blocks, common_shrinkage, sparse
 from ccdm_engine.regression import Regression, kernel, linear, none
 from ccdm_engine.scaling import EIGENVALUE_FLOOR
 
 Array = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.intp]
-
-# Shrinkage among measurements never vanishes: their matrix must stay invertible.
-LARGEST_FACTOR = 0.9999
 
 # Factors on correlations between the states of a block and the measurements, given
 # the correlations and the number of members; on those among measurements alike.
@@ -60,7 +57,7 @@ def shrunk(
         (states, simulated, observation),
         apart,
         lambda r, n, block: _shrinkage(r, n),
-        _common_shrinkage,
+        common_shrinkage,
     )
 
 
@@ -169,21 +166,6 @@ def _shrinkage(correlation: Array, members: int) -> Array:
     excess = np.maximum(square - (1.0 - square) / (members - 2), 0.0)
     factor = np.zeros_like(square)
     return np.asarray(np.divide(excess, square, out=factor, where=square > 0))
-
-
-def _common_shrinkage(correlation: Array, members: int) -> Array:
-    """One factor for all off-diagonal correlations, 0 to 1, as an array.
-
-    ``1 - sum var(r) / sum r^2`` with the large-sample variance ``(1 - r^2)^2 / N``.
-    """
-    square = np.minimum(correlation**2, 1.0)
-    np.fill_diagonal(square, 0.0)
-    total = float(np.sum(square))
-    others = square.size - square.shape[0]
-    chance = float(np.sum((1.0 - square) ** 2)) - square.shape[0]
-    chance = chance / max(members - 2, 1) if others else 0.0
-    factor = min(max(1.0 - chance / total, 0.0), LARGEST_FACTOR) if total else 0.0
-    return np.full_like(correlation, factor)
 
 
 def _solved(matrix: Array, right: Array) -> Array:

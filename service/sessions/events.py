@@ -155,7 +155,7 @@ class Telling:
                     yield Warned(cycle.cycle, warning)
                 at = Position(cycle.cycle, at.arrival)
                 yield CycleFinished(at, cycle)
-        for member in await self._members.arrived(tenant, session):
-            if member.arrival > at.arrival:
-                at = Position(session.cycle, member.arrival)
-                yield MemberArrived(at, session.cycle + 1, member)
+        new = await self._members.arrived(tenant, session, after=at.arrival)
+        for member in new:
+            at = Position(session.cycle, member.arrival)
+            yield MemberArrived(at, session.cycle + 1, member)

@@ -36,7 +36,7 @@ from service.stores.codec import (
     unpack_document,
 )
 from service.stores.errors import StoreCorrupt, StoreUnavailable
-from service.stores.offloop import off_loop
+from service.stores.offloop import ENTRY_BYTES, off_loop
 from service.stores.protocol import (
     Dropping,
     ListedPart,
@@ -210,11 +210,23 @@ class Members:
         expected = Coupling.of(session, {}).expected(session)
         return Listing(k, False, expected, tuple(members))
 
-    async def arrived(self, tenant: str, session: Session) -> list[Member]:
-        """Who has arrived for the session's next cycle, in order of arrival."""
-        listed = await self._store.parts(tenant, session.id)
-        found = (_member(part, session.cycle + 1) for part in listed)
-        return [member for member in found if member is not None]
+    async def arrived(
+        self, tenant: str, session: Session, *, after: int = 0
+    ) -> list[Member]:
+        """Who has arrived for the session's next cycle, in order of arrival.
+
+        Args:
+            tenant: whose session.
+            session: as it is.
+            after: pass over the first so many arrivals of the session.
+        """
+        listed = await self._store.parts(tenant, session.id, after=after)
+
+        def read() -> list[Member]:
+            found = (_member(part, session.cycle + 1) for part in listed)
+            return [member for member in found if member is not None]
+
+        return await off_loop(ENTRY_BYTES * len(listed), read)
 
     async def rows(
         self, tenant: str, session: Session, members: Sequence[Member]

@@ -11,6 +11,8 @@ Result = TypeVar("Result")
 
 # About 0.3 ms of hashing: below that, a thread costs more than it saves.
 _INLINE_BYTES = 1 << 18
+# Reading one entry of a list takes about as long as hashing so many bytes.
+ENTRY_BYTES = 10_000
 
 
 async def off_loop(size: int, work: Callable[[], Result]) -> Result:

@@ -287,8 +287,10 @@ class Store(Protocol):
             SessionNotFound, SessionGone: when there is no live session.
         """
 
-    async def parts(self, tenant: str, sid: str) -> Sequence[ListedPart]:
-        """What there is now, in order of arrival."""
+    async def parts(
+        self, tenant: str, sid: str, *, after: int = 0
+    ) -> Sequence[ListedPart]:
+        """What there is now of later arrivals than ``after``, in their order."""
 
     async def part_payloads(
         self, tenant: str, sid: str, names: Sequence[str]

@@ -12,7 +12,7 @@ from typing import Any
 
 from service.stores.codec import seal, unseal
 from service.stores.errors import StoreCorrupt, StoreUnavailable
-from service.stores.offloop import off_loop
+from service.stores.offloop import ENTRY_BYTES, off_loop
 from service.stores.places import part_place, place
 from service.stores.protocol import (
     Dropping,
@@ -112,13 +112,22 @@ class RedisParts:
             return Dropping.APPLIED
         return Dropping(answer)
 
-    async def parts(self, tenant: str, sid: str) -> Sequence[ListedPart]:
-        """What there is now, in order of arrival."""
+    async def parts(
+        self, tenant: str, sid: str, *, after: int = 0
+    ) -> Sequence[ListedPart]:
+        """What there is now of later arrivals than ``after``, in their order."""
         key = Keys.of(tenant, sid).parts
         found = await self._linked.call(lambda client, _: ask(client, "HGETALL", key))
         pairs = found.items() if isinstance(found, dict) else _pairs(found)
-        listed = [_listed(tenant, sid, name.decode(), text) for name, text in pairs]
-        return sorted(listed, key=lambda part: part.arrival)
+
+        def read() -> list[ListedPart]:
+            listed = (
+                _listed(tenant, sid, name.decode(), text, after) for name, text in pairs
+            )
+            later = (part for part in listed if part is not None)
+            return sorted(later, key=lambda part: part.arrival)
+
+        return await off_loop(ENTRY_BYTES * len(pairs), read)
 
     async def part_payloads(
         self, tenant: str, sid: str, names: Sequence[str]
@@ -179,9 +188,14 @@ def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _listed(tenant: str, sid: str, name: str, text: bytes) -> ListedPart:
+def _listed(
+    tenant: str, sid: str, name: str, text: bytes, after: int
+) -> ListedPart | None:
+    """A part from its entry; ``None`` when it did not come after ``after``."""
     try:
         _, mark, arrival, size, info = text.split(b"|", 4)
+        if int(arrival) <= after:
+            return None
         return ListedPart(
             name=name,
             mark=mark.decode(),

@@ -79,15 +79,17 @@ class SqliteParts:
 
         return await self._write(write, frees=True)
 
-    async def parts(self, tenant: str, sid: str) -> Sequence[ListedPart]:
-        """What there is now, in order of arrival."""
+    async def parts(
+        self, tenant: str, sid: str, *, after: int = 0
+    ) -> Sequence[ListedPart]:
+        """What there is now of later arrivals than ``after``, in their order."""
 
         def read(db: sqlite3.Connection) -> list[ListedPart]:
             found = db.execute(
                 "SELECT name, mark, info, arrival, size FROM parts "
                 "JOIN sessions ON sessions.id = session "
-                "WHERE tenant = ? AND sid = ? ORDER BY arrival",
-                (tenant, sid),
+                "WHERE tenant = ? AND sid = ? AND arrival > ? ORDER BY arrival",
+                (tenant, sid, after),
             ).fetchall()
             return [
                 ListedPart(

@@ -56,6 +56,8 @@ async def test_parts_are_listed_as_they_came_and_read_back(
         ("b", 1, len(large)),
         ("a", 2, 0),
     ]
+    assert await store.parts("t", "s", after=1) == [listed[1]]
+    assert await store.parts("t", "s", after=2) == []
     assert [p.info for p in listed] == [b'{"of":"b"}', b'{"of":"a"}']
     found = await store.part_payloads("t", "s", ["a", "none", "b"])
     assert [None if f is None else bytes(f) for f in found] == [b"", None, large]

@@ -65,7 +65,7 @@ def pairs(members: int, dx: int, dy: int) -> tuple[Array, Array, Array]:
 
 @pytest.mark.parametrize(
     ("dimension", "width", "most"),
-    [(1, 0.2, 8), (3, 0.3, 7), (3, 0.1, 13), (40, 0.5, 8), (40, 0.2, 12)],
+    [(1, 0.2, 12), (3, 0.3, 10), (3, 0.1, 19), (40, 0.5, 10), (40, 0.2, 15)],
 )
 def test_the_default_takes_few_evaluations(
     dimension: int, width: float, most: int

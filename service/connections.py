@@ -12,6 +12,9 @@ answer not taken             ``stall_seconds`` without progress, then it is cut
 idle between requests        ``keep_alive_seconds`` (uvicorn's own), then closed
 ==========================  ====================================================
 
+Bodies in very many tiny chunks are refused: taking one apart costs as much as of a
+large one, and the bytes that came together are taken apart together.
+
 What cannot be parsed is answered with a problem, as everything else is.
 """
 
@@ -33,7 +36,14 @@ from service.problems import problem_response
 
 # Name of the limits in the state that the application's lifespan hands to the server.
 STATE = "connection_limits"
-_HOSTS = {
+# Bytes of a head, where nobody says how many.
+_MOST_PENDING = 64 * 1024
+# Chunks of any size, and bytes that there have to be for each one beyond.
+FREE_CHUNKS, CHUNK_BYTES = 1000, 64
+_TINY_CHUNKS = "The body comes in too many tiny chunks."
+_DETAILS = {
+    _TINY_CHUNKS: f"{_TINY_CHUNKS} Beyond {FREE_CHUNKS} of them, they have to hold "
+    f"{CHUNK_BYTES} bytes each on average; write larger pieces.",
     "Missing mandatory Host: header": "The request has no Host header.",
     "Found multiple Host: headers": "The request has more than one Host header.",
 }
@@ -59,6 +69,31 @@ class ConnectionLimits:
     refused: Callable[[str], None] = _nobody
 
 
+class _Connection(h11.Connection):
+    """A parser that counts the chunks of a body."""
+
+    def __init__(self, max_incomplete_event_size: int) -> None:
+        super().__init__(h11.SERVER, max_incomplete_event_size)
+        self._chunks = 0
+        self._bytes = 0
+
+    def next_event(self) -> Any:
+        """The next event.
+
+        Raises:
+            h11.RemoteProtocolError: for too many tiny chunks, too.
+        """
+        event = super().next_event()
+        if type(event) is h11.Data:
+            self._chunks += event.chunk_start
+            self._bytes += len(event.data)
+            if self._chunks > FREE_CHUNKS + self._bytes // CHUNK_BYTES:
+                raise h11.RemoteProtocolError(_TINY_CHUNKS)
+        elif type(event) is h11.Request:
+            self._chunks = self._bytes = 0
+        return event
+
+
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 with a deadline for everything a client may be slow at."""
 
@@ -70,6 +105,7 @@ class BoundedProtocol(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn = _Connection(config.h11_max_incomplete_event_size or _MOST_PENDING)
         self.limits: ConnectionLimits = app_state.get(STATE, ConnectionLimits())
         self.idle_since: float | None = self.loop.time()
         self._head_timer: asyncio.TimerHandle | None = None
@@ -129,7 +165,7 @@ class BoundedProtocol(H11Protocol):
         if getattr(error, "error_status_hint", 400) == 431:
             self._refuse("head-too-large", TYPES["head-too-large"].meaning)
             return
-        detail = _HOSTS.get(str(error), "This is not a request of HTTP/1.1.")
+        detail = _DETAILS.get(str(error), "This is not a request of HTTP/1.1.")
         self._refuse("bad-request", detail)
 
     def _watch_head(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from service.connections import FREE_CHUNKS
 from service.media.bodies import encode_body
 from tests.service_http.bodies import ensemble
 from tests.service_http.heavy import HEAVY
@@ -157,6 +158,26 @@ def test_an_answer_that_is_not_taken_is_cut(hasty: Server) -> None:
         time.sleep(2.0)
         rest = everything(connection)
     assert len(rest) < 4000 * 2000 * 8
+
+
+def test_tiny_chunks_are_refused_and_small_ones_are_not(hasty: Server) -> None:
+    head = (
+        POST + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    small = b"40\r\n" + b" " * 64 + b"\r\n"
+    for chunks, details in (
+        (b"1\r\n[\r\n" * (FREE_CHUNKS + 20), "too many tiny chunks"),
+        (b"1\r\n[\r\n" * FREE_CHUNKS, "not JSON"),
+        (small * (3 * FREE_CHUNKS), "not JSON"),
+    ):
+        with connected(hasty) as connection:
+            connection.sendall(head + chunks + b"0\r\n\r\n")
+            assert details in answered(connection).decode()
+    # Each body is counted by itself.
+    with connected(hasty) as connection:
+        for _ in range(3):
+            connection.sendall(head + b"1\r\n[\r\n" * (FREE_CHUNKS - 1) + b"0\r\n\r\n")
+            assert "not JSON" in answered(connection).decode()
 
 
 def test_after_a_body_nobody_read_the_connection_is_as_good_as_before(

@@ -144,14 +144,19 @@ def deep_json(port: int, times: int) -> Answers:
     return _each(port, [_posted(body) for body in bodies * times])
 
 
+def long_strings(port: int, times: int) -> Answers:
+    """One string, or run of escapes, of 4 MiB: as JSON, and beside arrays"""
+    texts = [b'{"a": "' + piece * 2**21 + b'"}' for piece in (b"xx", b"\\n")]
+    parts = [encode_multipart([("params", "application/json", x)]) for x in texts]
+    forms = [_posted(body, kind) for kind, body in parts]
+    return _each(port, [*map(_posted, texts), *forms] * times)
+
+
 def long_numbers(port: int, times: int) -> Answers:
     """Integers of 5 000 and 1 000 000 digits, exponents beyond doubles"""
     digits = ["9" * 5000, "9" * 1_000_000, "1e5000", "-1e999999999", "0." + "9" * 10**6]
-    places = [
-        '{{"seed": {}}}',
-        '{{"forecast_states": [[{}]]}}',
-        '{{"options": {{"steps": {}}}}}',
-    ]
+    places = ['{{"seed": {}}}', '{{"forecast_states": [[{}]]}}']
+    places.append('{{"options": {{"steps": {}}}}}')
     bodies = [place.format(number).encode() for number in digits for place in places]
     return _each(port, [_posted(body) for body in bodies * times])
 
@@ -377,6 +382,7 @@ ATTACKS: tuple[Attack, ...] = (
     slow_bodies,
     tiny_parts,
     deep_json,
+    long_strings,
     long_numbers,
     huge_shapes,
     long_json,

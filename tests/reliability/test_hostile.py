@@ -18,6 +18,7 @@ CHOSEN = (
     attacks.slow_heads,
     attacks.tiny_parts,
     attacks.deep_json,
+    attacks.long_strings,
     attacks.long_numbers,
     attacks.huge_shapes,
     attacks.header_floods,

@@ -34,6 +34,7 @@ from ccdm_engine.errors import (
     ShapeError,
 )
 from ccdm_engine.mixture import Mixture
+from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import (
@@ -130,10 +131,17 @@ def assimilate(
 
 def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.Adapted]:
     """The forecast to go on with, and the factors by which it was widened."""
-    if options.inflation != "adaptive":
+    adaptive = options.inflation == "adaptive"
+    lost = options.rescues and not inflation.is_credible(pairs)
+    if not (adaptive or lost):
         return pairs, inflation.Adapted(1.0, 1.0)
     parts = noise.apart(pairs, _taper(pairs, options))
-    factors = inflation.adapt(pairs, parts, options.learned_inflation)
+    before = options.learned_inflation if adaptive else 1.0
+    factors = inflation.adapt(pairs, parts, before)
+    if not adaptive:
+        factors = inflation.Adapted(1.0, factors.applied)
+    elif not options.rescues:
+        factors = inflation.Adapted(factors.learned, max(factors.learned, 1.0))
     return inflation.widened(pairs, parts, factors.applied), factors
 
 
@@ -165,6 +173,9 @@ def _analyse(
     try:
         forecast, factors = _widened(pairs, options)
         choice = choose(forecast, options)
+        if forecast is not pairs:  # how far y* lies is asked of what was given
+            given = neighbourhood(pairs, options.scaling).observation_distance
+            choice = choice._replace(observation_distance=given)
         result = _update(forecast, choice.model, options, latents, seed, threads)
         return choice, result, factors
     except np.linalg.LinAlgError as error:

@@ -129,23 +129,45 @@ def adapt(pairs: Pairs, parts: Noise, before: float) -> Adapted:
         parts: its measurements taken apart.
         before: ``lambda`` as the cycle before learned it.
     """
-    simulated = pairs.simulated - pairs.simulated.mean(axis=0)
-    total = np.sum(simulated**2, axis=0) / (pairs.simulated.shape[0] - 1)
+    total, gaps, limit, freedom = _innovations(pairs)
     noise = np.minimum(np.diag(parts.covariance) / total, 1.0 - LEAST_SIGNAL)
     signal, square = 1.0 - noise, before**2
     expected = square * signal + noise
-    gaps = (pairs.observation - pairs.simulated.mean(axis=0)) ** 2 / total
     seen, weight = float(np.sum(gaps)), float(np.sum(signal))
-    # Ratio of seen to expected that chance exceeds once in a thousand cycles.
-    members, measurements = pairs.simulated.shape
-    freedom = _freedom(simulated / np.sqrt(total))
-    limit = float(fdtri(freedom, members - 1, 1.0 - INCREDIBLE))
     credible = min(seen, limit * float(np.sum(expected)))
     estimate = (credible - float(np.sum(noise))) / weight
-    doubt = 2.0 * float(np.sum(expected**2)) / weight**2 * measurements / freedom
+    doubt = 2.0 * float(np.sum(expected**2)) / weight**2 * gaps.size / freedom
     learned = square + DRIFT / (DRIFT + doubt) * (estimate - square)
     applied = max(learned, (seen / limit - float(np.sum(noise))) / weight, 1.0)
     return Adapted(_factor(learned), _factor(applied))
+
+
+class _Innovations(NamedTuple):
+    total: Array  # variance of each simulated measurement, (dy,)
+    gaps: Array  # squared innovations in units of it, (dy,)
+    limit: float  # ratio of seen to expected that chance hardly exceeds
+    freedom: float  # independent measurements among the correlated ones
+
+
+def _innovations(pairs: Pairs) -> _Innovations:
+    members = pairs.simulated.shape[0]
+    mean = pairs.simulated.mean(axis=0)
+    deviations = pairs.simulated - mean
+    total = np.sum(deviations**2, axis=0) / (members - 1)
+    gaps = (pairs.observation - mean) ** 2 / total
+    freedom = _freedom(deviations / np.sqrt(total))
+    limit = float(fdtri(freedom, members - 1, 1.0 - INCREDIBLE))
+    return _Innovations(total, gaps, limit, freedom)
+
+
+def is_credible(pairs: Pairs) -> bool:
+    """Whether chance shows such innovations more often than once in a thousand times.
+
+    Args:
+        pairs: at least one measurement, every one with spread.
+    """
+    found = _innovations(pairs)
+    return bool(np.mean(found.gaps) <= found.limit)
 
 
 def _factor(square: float) -> float:

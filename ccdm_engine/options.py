@@ -66,6 +66,10 @@ class AnalysisOptions:
             innovations from cycle to cycle.
         learned_inflation: where ``"adaptive"`` goes on from, 0.5 to 100: the
             ``forecast_inflation`` in the diagnostics of the cycle before.
+        rescue: widen the forecast, this once, where the innovations are larger than
+            chance shows once in a thousand cycles: the ensemble has lost the truth, or
+            the observation is wrong, and the diagnostics say so. ``"auto"`` does so
+            where the engine chooses preconditioner and measurement bandwidth.
         relaxation_to_spread: share of the forecast's spread that is restored in each
             variable (RTPS), 0 to 1.
         relaxation_to_perturbations: share of each member's forecast deviation that is
@@ -103,6 +107,7 @@ class AnalysisOptions:
     shrink: bool | Literal["auto"] = "auto"
     inflation: float | Literal["adaptive"] = 1.0
     learned_inflation: float = 1.0
+    rescue: bool | Literal["auto"] = "auto"
     relaxation_to_spread: float = 0.0
     relaxation_to_perturbations: float = 0.0
     unbiased: bool | Literal["auto"] = "auto"
@@ -144,6 +149,7 @@ class AnalysisOptions:
         if self.inflation != "adaptive":
             _positive("inflation", self.inflation, words=("adaptive",))
         _learned(self.learned_inflation)
+        _flag("rescue", self.rescue, words=("auto",))
         _share("relaxation_to_spread", self.relaxation_to_spread)
         _share("relaxation_to_perturbations", self.relaxation_to_perturbations)
         _flag("unbiased", self.unbiased, words=("auto",))
@@ -197,6 +203,13 @@ class AnalysisOptions:
             "max_bandwidth": max_bandwidth,
         }
         return cls(**(settings | changes))
+
+    @property
+    def rescues(self) -> bool:
+        """Whether a lost ensemble is widened."""
+        if self.rescue != "auto":
+            return bool(self.rescue)
+        return self.preconditioner == self.measurement_bandwidth == "auto"
 
     def to_dict(self) -> dict[str, Any]:
         """The options as JSON values (an infinite bandwidth becomes ``"inf"``)."""

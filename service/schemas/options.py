@@ -16,7 +16,12 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Deviation = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Places = list[float] | list[list[float]]
+# The first wrong element is enough: pydantic would note millions of them one by one.
+FIRST_WRONG: Any = Field(fail_fast=True)
+Numbers = Annotated[list[float], FIRST_WRONG]
+Deviations = Annotated[list[Deviation], FIRST_WRONG]
+Periods = Annotated[list[Positive], FIRST_WRONG]
+Places = Numbers | Annotated[list[Numbers], FIRST_WRONG]
 
 
 class LocalizationOptions(Incoming):
@@ -31,7 +36,7 @@ class LocalizationOptions(Incoming):
     radius: Positive = Field(
         description="Half-width of the taper; nothing is left beyond twice of it."
     )
-    period: Positive | list[Positive] | None = Field(
+    period: Positive | Periods | None = Field(
         None, description="Length of a periodic domain, one or one per axis."
     )
 
@@ -84,8 +89,14 @@ class Options(Incoming):
     )
     learned_inflation: Positive = Field(
         1.0,
-        description="Where `adaptive` goes on from, 0.5 to 100: `forecast_inflation` in "
-        "the diagnostics of the cycle before. Sessions fill it in.",
+        description="Where `adaptive` goes on from, 0.5 to 100: `forecast_inflation` "
+        "in the diagnostics of the cycle before. Sessions fill it in.",
+    )
+    rescue: bool | Literal["auto"] = Field(
+        "auto",
+        description="Widen the forecast, this once, where the innovations are larger "
+        "than chance shows once in a thousand cycles; `auto` does so where the engine "
+        "chooses preconditioner and measurement bandwidth.",
     )
     relaxation_to_spread: Share = Field(
         0.0, description="Share of the forecast's spread that is restored (RTPS)."
@@ -103,7 +114,7 @@ class Options(Incoming):
     localization: LocalizationOptions | None = Field(
         None, description="Where states and measurements live, for tapering."
     )
-    measurement_error: Deviation | list[Deviation] | None = Field(
+    measurement_error: Deviation | Deviations | None = Field(
         None,
         description="Standard deviation(s) of the measurement error. Give it when the "
         "simulated measurements are noise-free; leave it out when they already "

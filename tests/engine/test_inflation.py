@@ -127,14 +127,40 @@ def test_a_collapsed_ensemble_far_away_is_widened_at_once() -> None:
     rng = np.random.default_rng(1)
     states = 1e-3 * rng.standard_normal((40, 3))
     simulated = states + 0.1 * rng.standard_normal((40, 3))
-    options = {"inflation": "adaptive", "measurement_error": None}
     triple = (states, simulated, np.full(3, 5.0))
-    first = assimilate(*triple, options=options, seed=1)
-    plain = assimilate(*triple, seed=1)
+    first = assimilate(*triple, seed=1)
+    plain = assimilate(*triple, options={"rescue": False}, seed=1)
+    assert first.diagnostics.forecast_inflation == 1.0
     codes = [advice.code for advice in first.diagnostics.warnings]
     assert "ensemble-widened" in codes
     assert np.linalg.norm(first.samples.mean(axis=0)) > 10 * np.linalg.norm(
         plain.samples.mean(axis=0)
+    )
+
+
+def test_a_rescue_is_only_for_the_incredible() -> None:
+    """Near the ensemble nothing happens, nor where the caller chose the update."""
+    triple = gaussian()
+    spread = triple.simulated.std(axis=0)
+    near = triple.simulated.mean(axis=0) + spread
+    plain, on = (
+        assimilate(
+            triple.states, triple.simulated, near, options={"rescue": rescue}, seed=1
+        ).samples
+        for rescue in (False, "auto")
+    )
+    assert plain.tobytes() == on.tobytes()
+    far = triple.simulated.mean(axis=0) + 8 * spread
+    arrays = (triple.states, triple.simulated, far)
+    chosen = assimilate(*arrays, options=SHIFT, seed=1)
+    asked = assimilate(*arrays, options=SHIFT | {"rescue": True}, seed=1)
+    codes = [
+        {advice.code for advice in analysis.diagnostics.warnings}
+        for analysis in (chosen, asked)
+    ]
+    assert ["ensemble-widened" in found for found in codes] == [False, True]
+    assert np.linalg.norm(asked.samples.std(axis=0)) > np.linalg.norm(
+        chosen.samples.std(axis=0)
     )
 
 
@@ -167,7 +193,10 @@ def test_adaptive_inflation_recovers_a_lost_ensemble() -> None:
     setting = experiments.find("L96_01")
     errors = {}
     for name in (1.0, "adaptive"):
-        options = AnalysisOptions(inflation=name)  # type: ignore[arg-type]
+        options = AnalysisOptions(
+            inflation=name,  # type: ignore[arg-type]
+            rescue=name == "adaptive",
+        )
         found = []
         for seed in range(3):
             method = cycle.Method("ccdm", collapsed(), options=options)

@@ -30,6 +30,7 @@ WRONG: dict[str, list[Any]] = {
     "measurement_bandwidth": [*BANDWIDTH_WORDS, *BAD_NUMBERS, "silverman"],
     "max_bandwidth": [*BANDWIDTH_WORDS, *BAD_NUMBERS, math.inf, "silverman"],
     "shrink": ["yes", None, 0, 1, 0.5, []],
+    "rescue": ["yes", None, 0, 1, 0.5],
     "learned_inflation": [0.49, 101.0, math.nan, None, "2", True],
     "relaxation_to_spread": [-0.1, 1.1, math.nan, None, "0.5", True],
     "relaxation_to_perturbations": [-0.1, 1.1, math.inf, None, [0.5], False],

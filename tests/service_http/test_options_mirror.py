@@ -23,6 +23,7 @@ VALUES = [
     ("max_bandwidth", ["auto", 3.5, 0, "inf", None]),
     ("shrink", ["auto", True, False, 1, None, "yes"]),
     ("inflation", [1.0, 1, 0.5, "adaptive", 0, -1, "1", None, True]),
+    ("rescue", ["auto", True, False, 1, None, "yes"]),
     ("learned_inflation", [1.0, 1, 100, None, "2", True, -1]),
     ("relaxation_to_spread", [0, 0.5, 1, -0.1, 1.1, None, "0", True]),
     ("relaxation_to_perturbations", [0.0, 1, 2, None, False]),

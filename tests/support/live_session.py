@@ -33,6 +33,7 @@ class LiveSession:
         members: ensemble size.
         seed: of truth, noise and session.
         title: what people call the session.
+        measurement: name of the first measurement.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class LiveSession:
         members: int = 60,
         seed: int = 1,
         title: str = "Lorenz-63, x and z observed",
+        measurement: str = NAMES["measurements"][0],
     ) -> None:
         self._rng = np.random.default_rng(seed)
         self._truth = _forward(self._rng.standard_normal((1, 3)), 200)
@@ -52,7 +54,7 @@ class LiveSession:
             measurement_dim=2,
             initial_ensemble=states,
             seed=seed,
-            names=NAMES,
+            names=NAMES | {"measurements": [measurement, *NAMES["measurements"][1:]]},
             metadata={"title": title, "units": UNITS},
         )
 

@@ -139,6 +139,12 @@ export function mark(shape, x, y, r, ink) {
 
 const WIDE = 7.2;
 
+/** A name as far as there is room; the picture's label tells it in full. */
+function shortened(text, width) {
+  const room = Math.max(8, Math.floor(width / WIDE));
+  return text.length > room ? `${text.slice(0, room - 1)}…` : text;
+}
+
 /**
  * One picture.
  *
@@ -176,7 +182,7 @@ export function draw(spec, { width, height }) {
     ]),
     s("line", { class: "base", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }),
     s("text", { class: "name", x: (box.left + box.right) / 2, y: height - 4, "text-anchor": "middle" }, spec.xLabel),
-    spec.yLabel ? s("text", { class: "name", x: 2, y: 12 }, spec.yLabel) : null),
+    spec.yLabel ? s("text", { class: "name", x: 2, y: 12 }, shortened(spec.yLabel, width)) : null),
   s("g", {}, spec.layers.map((layer) => LAYERS[layer.kind](layer, x, y, box))));
   const cursor = s("line", { class: "cursor", y1: box.top, y2: box.bottom, visibility: "hidden" });
   svg.append(cursor);

@@ -83,7 +83,7 @@ export class Panel {
       return;
     }
     this.legend.replaceChildren(...this.picture.legend.map((entry) => h("li", {}, swatch(entry),
-      h("span", {}, entry.label), entry.value ? h("span", { class: "value" }) : null)));
+      h("span", { class: "clamped", title: entry.label }, entry.label), entry.value ? h("span", { class: "value" }) : null)));
     if (!this.width) return;
     const label = [this.title, this.picture.summary].filter(Boolean).join(". ");
     this.drawn = draw({ ...this.picture.spec, label }, {

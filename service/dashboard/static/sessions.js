@@ -6,6 +6,10 @@ import { count, moment, relative } from "./format.js";
 
 const EVERY = 3000;
 const PAGE = 200;
+// How long after a touch of the list its order is left alone.
+const IN_USE = 5000;
+const NUMBERS = [["Cycle", "cycle"], ["Members", "members"], ["States", "state_dim"], ["Measurements", "measurement_dim"]];
+const TIMES = [["Last change", "updated_at"], ["Expires", "expires_at"]];
 
 /** What a session is called: its title, name or experiment, else its id. */
 export function titleOf(session) {
@@ -24,6 +28,9 @@ export function sessionsView(page) {
     h("label", { for: "filter" }, "Filter"), filter);
   page.root.append(
     h("div", { class: "heading" }, h("h1", {}, "Sessions"), tools), note, body);
+  const none = h("p", {}, "No session matches the filter.");
+  const nobody = empty();
+  const rows = new Rows();
   let sessions = null;
   const draw = () => {
     if (!sessions) return;
@@ -31,8 +38,10 @@ export function sessionsView(page) {
     const wanted = filter.value.trim().toLowerCase();
     const found = sessions.filter((item) =>
       `${titleOf(item)} ${item.id}`.toLowerCase().includes(wanted));
-    body.replaceChildren(sessions.length === 0 ? empty()
-      : found.length ? listed(found) : h("p", {}, "No session matches the filter."));
+    rows.update(found);
+    const shown = sessions.length === 0 ? nobody : found.length ? rows.root : none;
+    // Taken out and put in again, even the same element would lose its focus.
+    if (body.firstChild !== shown) body.replaceChildren(shown);
   };
   filter.addEventListener("input", draw);
   const load = async () => {
@@ -63,31 +72,85 @@ async function all(signal) {
   return found.sort((a, b) => b.updated_at.localeCompare(a.updated_at));
 }
 
-function listed(sessions) {
-  const head = ["Session", "Cycle", "Members", "States", "Measurements", "Last change", "Expires"];
-  return h("div", { class: "card flush" }, h("table", { class: "sessions" },
-    h("caption", { class: "hidden" }, "Sessions, latest change first"),
-    h("thead", {}, h("tr", {}, head.map((text, place) =>
-      h("th", { scope: "col", class: place > 0 && place < 5 ? "numeric" : null }, text)))),
-    h("tbody", {}, sessions.map(row))));
+const HEAD = ["Session", ...NUMBERS.map(([label]) => label), ...TIMES.map(([label]) => label)];
+
+/** The table, changed in place: who reads, points or types in it keeps the place. */
+class Rows {
+  constructor() {
+    this.known = new Map();
+    this.used = -Infinity;
+    this.body = h("tbody");
+    for (const kind of ["pointermove", "pointerdown", "focusin", "keydown"]) {
+      this.body.addEventListener(kind, () => { this.used = Date.now(); });
+    }
+    this.root = h("div", { class: "card flush" }, h("table", { class: "sessions" },
+      h("caption", { class: "hidden" }, "Sessions, latest change first"),
+      h("thead", {}, h("tr", {}, HEAD.map((text, place) =>
+        h("th", { scope: "col", class: place > 0 && place <= NUMBERS.length ? "numeric" : null }, text)))),
+      this.body));
+  }
+
+  update(sessions) {
+    const before = this.known;
+    this.known = new Map(this.#ordered(sessions).map((item) => {
+      const row = before.get(item.id) ?? madeRow(item.id);
+      row.update(item);
+      return [item.id, row];
+    }));
+    arrange(this.body, [...this.known.values()].map((row) => row.root));
+  }
+
+  /** As they come, but nothing changes places under a hand: new ones come first. */
+  #ordered(sessions) {
+    if (Date.now() - this.used > IN_USE) return sessions;
+    const places = new Map([...this.known.keys()].map((id, place) => [id, place]));
+    return [...sessions].sort((a, b) => (places.get(a.id) ?? -1) - (places.get(b.id) ?? -1));
+  }
 }
 
-function row(item) {
-  const title = titleOf(item);
-  const cell = (label, text) => h("td", { class: "numeric", "data-label": label }, text);
-  return h("tr", {},
-    h("th", { scope: "row" },
-      h("a", { href: `#/sessions/${item.id}` }, title),
-      title === item.id ? null : h("code", { class: "faint id" }, item.id)),
-    cell("Cycle", count(item.cycle)),
-    cell("Members", count(item.members)),
-    cell("States", count(item.state_dim)),
-    cell("Measurements", count(item.measurement_dim)),
-    h("td", { "data-label": "Last change" }, time(item.updated_at)),
-    h("td", { "data-label": "Expires" }, time(item.expires_at)));
+/** Make these the children. An element that moves loses its focus: others move around it. */
+function arrange(parent, wanted) {
+  const kept = new Set(wanted);
+  for (const child of [...parent.children]) if (!kept.has(child)) child.remove();
+  const focused = wanted.find((child) => child.contains(document.activeElement));
+  let at = parent.firstChild;
+  for (const child of wanted) {
+    while (child === focused && at !== child) {
+      const next = at.nextSibling;
+      parent.append(at);
+      at = next;
+    }
+    if (at === child) at = child.nextSibling;
+    else parent.insertBefore(child, at);
+  }
 }
 
-const time = (text) => h("time", { datetime: text, title: moment(text) }, relative(text));
+function madeRow(id) {
+  const link = h("a", { href: `#/sessions/${id}` });
+  const code = h("code", { class: "faint id" }, id);
+  const numbers = NUMBERS.map(([label]) => h("td", { class: "numeric", "data-label": label }));
+  const times = TIMES.map(() => h("time"));
+  const root = h("tr", {}, h("th", { scope: "row" }, link, code), numbers,
+    times.map((time, place) => h("td", { class: "when", "data-label": TIMES[place][0] }, time)));
+  const update = (item) => {
+    const title = titleOf(item);
+    set(link, title, title);
+    code.hidden = title === id;
+    numbers.forEach((cell, place) => set(cell, count(item[NUMBERS[place][1]])));
+    times.forEach((time, place) => {
+      const at = item[TIMES[place][1]];
+      set(time, relative(at), moment(at));
+      time.dateTime = at;
+    });
+  };
+  return { root, update };
+}
+
+/** Only what differs: a text that is written anew is no longer selected. */
+function set(element, text, title = "") {
+  if (element.textContent !== text) element.textContent = text;
+  if (element.title !== title) element.title = title;
+}
 
 function empty() {
   return h("section", { class: "card empty" },

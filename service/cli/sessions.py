@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -23,6 +24,9 @@ from service.sessions.documents import cycle_record, unpack_cycle, unpack_sessio
 from service.stores import SessionGone, SessionNotFound, Store, Usage
 
 _PAGE = 500
+_GAP = 2
+# What a narrow terminal can do without, the first one first.
+_LEAVING = ("updated", "dy", "dx", "members", "expires in")
 SUFFIX = ".ccdm.zip"
 
 
@@ -47,30 +51,55 @@ def list_sessions(place: Place, *, as_json: bool) -> None:
     if as_json:
         _write_json([session_view(session) for session in sessions])
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    # Ids are there to be copied: whatever else is cut short, they are not.
-    longest = max((len(session.id) for session in sessions), default=0)
-    table.add_column("session", no_wrap=True, min_width=longest)
-    for column in ("cycle", "members", "dx", "dy", "updated", "expires in"):
-        table.add_column(column, no_wrap=True)
-    now = time.time()
-    for session in sessions:
-        table.add_row(
-            session.id,
-            str(session.cycle),
-            "" if session.members is None else str(session.members),
-            str(session.state_dim),
-            str(session.measurement_dim),
-            timestamp(session.updated_at)[:19].replace("T", " "),
-            duration(session.expires_at - now),
-        )
     out = console()
     if sessions:
-        out.print(table)
+        # What goes through a pipe has all the room it wants.
+        _print_table(out, sessions, out.width if out.is_terminal else None)
     out.print(
         f"{usage.sessions} sessions of tenant {escape(place.tenant)}, "
         f"{usage.bytes / 2**20:.1f} MiB"
     )
+
+
+def _print_table(out: Console, sessions: Sequence[Session], room: int | None) -> None:
+    """Whole columns: those that ``room`` characters do not hold are left out."""
+    columns = _columns(sessions, time.time())
+    widths = {name: max(map(len, (name, *cells))) for name, cells in columns.items()}
+    left_out = []
+    for name in _LEAVING:
+        taken = sum(widths[kept] + _GAP for kept in columns) - _GAP
+        if room is None or taken <= room:
+            break
+        del columns[name]
+        left_out.append(name)
+    whole = sum(widths[name] + _GAP for name in columns)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="dim", width=whole)
+    for name in columns:
+        # Ids are there to be copied: nothing is cut short or wrapped.
+        table.add_column(name, no_wrap=True, min_width=widths[name])
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
+    out.print(table, crop=False)
+    if left_out:
+        out.print(f"no room for {', '.join(left_out)}: use --json", style="dim")
+
+
+def _columns(sessions: Sequence[Session], now: float) -> dict[str, list[str]]:
+    """Headings, and a text for each session."""
+    return {
+        "session": [session.id for session in sessions],
+        "cycle": [str(session.cycle) for session in sessions],
+        "members": [
+            "" if session.members is None else str(session.members)
+            for session in sessions
+        ],
+        "dx": [str(session.state_dim) for session in sessions],
+        "dy": [str(session.measurement_dim) for session in sessions],
+        "updated": [
+            timestamp(session.updated_at)[:19].replace("T", " ") for session in sessions
+        ],
+        "expires in": [duration(session.expires_at - now) for session in sessions],
+    }
 
 
 def show_session(place: Place, sid: str, *, as_json: bool) -> None:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import pty
+import re
 import stat
+import subprocess
+import sys
+import termios
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +25,7 @@ from service.cli.app import app
 from service.cli.output import CommandError
 from service.sessions import Session, SessionGone, Sessions, SessionSpec
 from service.stores import open_store
-from tests.cli.conftest import Ccdm
+from tests.cli.conftest import PATIENCE, Ccdm, surroundings
 from tests.support.analyses import SmallAnalysis, forecast
 from tests.support.redis import RedisServer
 
@@ -97,6 +104,58 @@ def test_sessions_are_listed_and_shown(
     assert shown["inputs_from"] == 3
     none = ccdm_here("sessions", "list", "--json", "--store", url, "--tenant", "other")
     assert json.loads(none.stdout) == []
+
+
+HEADINGS = ["session", "cycle", "members", "dx", "dy", "updated", "expires in"]
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"),
+    [
+        (120, []),
+        (80, ["updated"]),
+        (60, ["updated", "dy"]),
+        (20, ["updated", "dy", "dx", "members", "expires in"]),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_columns_but_whole_ones(
+    ccdm: Ccdm, tmp_path: Path, width: int, left_out: list[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/s.sqlite"
+    (session,) = begun(url, 1)
+    said = on_terminal(width, "sessions", "list", "--store", url, home=tmp_path)
+    heading, row, *rest = said.splitlines()
+    assert re.split(r" {2,}", heading.strip()) == [
+        name for name in HEADINGS if name not in left_out
+    ]
+    assert row.split()[:2] == [session.id, "3"]
+    assert "…" not in said
+    assert rest[0] == (
+        f"no room for {', '.join(left_out)}: use --json"
+        if left_out
+        else f"1 sessions of tenant default, {rest[0].split(', ')[1]}"
+    )
+    piped = ccdm("sessions", "list", "--store", url, COLUMNS="80").stdout
+    assert re.split(r" {2,}", piped.splitlines()[0].strip()) == HEADINGS
+
+
+def on_terminal(width: int, *words: str, home: Path) -> str:
+    """What a command writes on a terminal of so many columns, without its styles."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, width))
+    env = surroundings(home) | {"TERM": "xterm"}
+    del env["COLUMNS"]
+    command = [sys.executable, "-m", "service.cli", *words]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, env=env) as process:
+        os.close(theirs)
+        with open(ours, encoding="utf-8", errors="replace") as said:
+            text = ""
+            # A terminal that nobody writes to any more answers with an error.
+            with contextlib.suppress(OSError):
+                while part := said.readline():
+                    text += part
+        assert process.wait(PATIENCE) == 0, text
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def test_what_is_not_there_is_said_in_a_sentence(

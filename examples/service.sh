@@ -20,7 +20,7 @@ need_libcurl() {
 }
 
 finish() {
-    [ -z "${service:-}" ] || { kill "$service" 2>/dev/null; wait "$service" 2>/dev/null; }
+    [ -z "${service:-}" ] || { kill "$service" 2>/dev/null; wait "$service" 2>/dev/null || :; }
     rm -rf "$build"
 }
 trap finish EXIT

@@ -31,5 +31,7 @@ def gaussian_ensemble(
     """
     rng = np.random.default_rng(cycle_seed(session_seed, 0))
     draws = rng.standard_normal((members, len(mean)))
-    centre = np.asarray(mean, dtype=np.float64)
-    return centre + np.asarray(deviation, dtype=np.float64) * draws
+    # In place: what was allowed for is one array of this size, not three.
+    draws *= np.asarray(deviation, dtype=np.float64)
+    draws += np.asarray(mean, dtype=np.float64)
+    return draws

@@ -135,6 +135,7 @@ def test_the_commands_it_names_exist() -> None:
         for command in app.registered_commands
         if command.callback
     }
+    known |= {group.name for group in app.registered_groups if group.name}
     assert {"assimilate", "check", "experiment"} <= named <= known
 
 

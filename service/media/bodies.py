@@ -72,6 +72,9 @@ MOST_NAMES, MOST_LISTS = 10_000, 2_000_000
 MOST_NUMBERS = 8 * 2**20
 # Parameters without the arrays: the longest are coordinates and names of a large state.
 PARAMS_BYTES = 8 * 2**20
+# Many more than metadata may have; the parser goes on to a thousand and more.
+MOST_LEVELS = 256
+_NESTED = frozenset((dict, list))
 # Possessive: no way back is kept, which takes a hundred bytes for each of a string.
 _NAME = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?', re.DOTALL)
 
@@ -130,7 +133,7 @@ def _require_unique_names(body: Buffer, value: Any, pointer: str) -> None:
     where the counts differ it is worth finding out which.
     """
     written = sum(match[1] is not None for match in _NAME.finditer(body))
-    if written == _count_names(value):
+    if written == _count_names(value, pointer):
         return
     twice: list[str] = []
 
@@ -149,13 +152,29 @@ def _require_unique_names(body: Buffer, value: Any, pointer: str) -> None:
         )
 
 
-def _count_names(value: Any) -> int:
-    """Names of objects, not looking into rows of numbers."""
-    if type(value) is dict:
-        return len(value) + sum(map(_count_names, value.values()))
-    if type(value) is list and value and type(value[0]) in (dict, list):
-        return sum(map(_count_names, value))
-    return 0
+def _count_names(value: Any, pointer: str) -> int:
+    """Names of objects, level by level: Python's own stack is not deep enough.
+
+    Raises:
+        InvalidJsonError: when it is nested deeper than what is read here ever is.
+    """
+    count, level, depth = 0, [value], 0
+    while level:
+        depth += 1
+        if depth > MOST_LEVELS:
+            message = f"nested deeper than {MOST_LEVELS} levels"
+            raise InvalidJsonError(
+                f"The JSON is {message}.", FieldError(pointer, "json", message)
+            )
+        below: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                count += len(item)
+                below.extend(item.values())
+            elif type(item) is list and not _NESTED.isdisjoint(map(type, item)):
+                below.extend(item)
+        level = below
+    return count
 
 
 def _json_hint(text: bytes, place: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,28 @@ MAX_METADATA_DEPTH = 32
 Array = npt.NDArray[np.float64]
 
 
+def check_lists(params: Mapping[str, Any], settings: Settings) -> None:
+    """Refuse lists no variable count here allows, before their elements are looked at.
+
+    Args:
+        params: as they came; ``metadata`` have a limit of their own.
+        settings: of the service.
+
+    Raises:
+        TooLargeError: naming the limit.
+    """
+    name = max("max_state_dim", "max_measurement_dim", key=partial(getattr, settings))
+    limit = getattr(settings, name)
+    inside = [value for key, value in params.items() if key != "metadata"]
+    for value in inside:
+        if isinstance(value, dict):
+            inside.extend(value.values())
+        elif isinstance(value, list) and len(value) > limit:
+            raise TooLargeError(
+                f"A list has {len(value)} entries; at most {limit} here.", name, limit
+            )
+
+
 def spec_of(
     params: SessionParams, ensemble: Array | None, settings: Settings
 ) -> SessionSpec:
@@ -47,6 +70,7 @@ def spec_of(
     check_sizes(settings, members, params.state_dim, params.measurement_dim)
     check_sizes(settings, (params.coupling and params.coupling.members) or 0, 0, 0)
     _check_lengths(params)
+    _check_drawn(params, settings)
     _check_kept(params, settings)
     metadata = _small(params.metadata, settings)
     options = params.options.chosen() if params.options else {}
@@ -92,6 +116,29 @@ def patch_of(
         "options": options,
         "coupling": coupling,
     }
+
+
+def drawn_bytes(params: SessionParams) -> int:
+    """Size of the ensemble that is to be drawn; 0 where none is."""
+    if params.initial_mean is None:
+        return 0
+    return 8 * (params.members or 0) * len(params.initial_mean)
+
+
+def _check_drawn(params: SessionParams, settings: Settings) -> None:
+    """Hold an ensemble to be drawn against what could have been sent instead.
+
+    Raises:
+        TooLargeError: naming the limit of bodies.
+    """
+    size, limit = drawn_bytes(params), settings.max_body_bytes
+    if size > limit:
+        raise TooLargeError(
+            f"The initial ensemble would take {size} bytes; at most {limit} here, as "
+            "many as one that is sent may take.",
+            "max_body_bytes",
+            limit,
+        )
 
 
 def _ensemble(params: SessionParams, ensemble: Array | None, seed: int) -> Array | None:

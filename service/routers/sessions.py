@@ -12,7 +12,7 @@ from service.media.types import JSON, negotiate
 from service.observability import timed
 from service.openapi import answer, array_request, header, json_request, problems
 from service.routers.conditions import is_fresh, require_match, session_tag
-from service.routers.creation import patch_of, spec_of
+from service.routers.creation import check_lists, drawn_bytes, patch_of, spec_of
 from service.routers.dependencies import (
     SessionId,
     Tenant,
@@ -25,6 +25,7 @@ from service.routers.parameters import Whole, validated
 from service.routers.views import session_view
 from service.schemas.sessions import SessionParams, SessionPatch
 from service.sessions import Session
+from service.stores.offloop import off_loop
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -75,8 +76,13 @@ async def create_session(
     """
     negotiate(request.headers.get("accept"), (JSON,))
     async with array_body(request, (ENSEMBLE,)) as body:
+        check_lists(body.params, settings)
         params = validated(SessionParams, body.params)
-        spec = spec_of(params, body.arrays.get(ENSEMBLE), settings)
+        ensemble = body.arrays.get(ENSEMBLE)
+        # Millions of draws take a second, in which others are served.
+        spec = await off_loop(
+            drawn_bytes(params), lambda: spec_of(params, ensemble, settings)
+        )
         with timed("store"):
             session = await sessions.create(tenant, spec)
     location = f"/v1/sessions/{session.id}"

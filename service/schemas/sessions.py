@@ -10,9 +10,19 @@ from pydantic_core import PydanticCustomError
 
 from service.schemas.base import Incoming, Outgoing, Seed, array_schema
 from service.schemas.coupling import CouplingParams
-from service.schemas.options import Count, Deviation, Options, Places, Positive
+from service.schemas.options import (
+    FIRST_WRONG,
+    Count,
+    Deviation,
+    Deviations,
+    Numbers,
+    Options,
+    Places,
+    Positive,
+)
 
 Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,200}$")]
+NameList = Annotated[list[Name], FIRST_WRONG]
 Ensemble = Annotated[
     Any, array_schema("Initial ensemble `[N][dx]`, kept as cycle 0.", rows=True)
 ]
@@ -28,8 +38,8 @@ Ttl = Annotated[
 class Names(Incoming):
     """What people call the variables; CSV answers use them."""
 
-    states: list[Name] | None = None
-    measurements: list[Name] | None = None
+    states: NameList | None = None
+    measurements: NameList | None = None
 
 
 class Coordinates(Incoming):
@@ -50,10 +60,10 @@ class SessionParams(Incoming):
     keep_analyses: Count | None = Field(
         None, description="Analyses of which the samples are kept."
     )
-    initial_mean: list[float] | None = Field(
+    initial_mean: Numbers | None = Field(
         None, description="Mean `[dx]` of an initial ensemble to be drawn."
     )
-    initial_std: Deviation | list[Deviation] | None = Field(
+    initial_std: Deviation | Deviations | None = Field(
         None, description="Its standard deviation, one or `[dx]`."
     )
     members: Annotated[int, Field(ge=2)] | None = Field(None, description="Its size.")

@@ -12,14 +12,18 @@ what the sentinels call the master, and the number its database (0 when left out
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 import redis.asyncio
 import redis.asyncio.sentinel
 
 SCHEMES = ("redis+sentinel", "rediss+sentinel")
 _PORT = 26379
+_ADDRESS = re.compile(
+    r"[^:]+://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?"
+)
 # Sentinels answer at once or not at all, and there are others.
 _ASK_SECONDS = 0.5
 
@@ -40,7 +44,7 @@ def sentinel_client(url: str, settings: dict[str, Any]) -> redis.asyncio.Redis:
         ValueError: when the address is not of this form.
     """
     hosts, name, own, theirs = parsed(url)
-    if urlsplit(url).scheme.lower().startswith("rediss"):
+    if url.lower().startswith("rediss"):
         own["ssl"] = theirs["ssl"] = True
     sentinel = redis.asyncio.sentinel.Sentinel(  # type: ignore[no-untyped-call]
         hosts,
@@ -68,10 +72,11 @@ def parsed(
     url: str,
 ) -> tuple[list[tuple[str, int]], str, dict[str, Any], dict[str, Any]]:
     """Sentinels, name of the master, settings of its connections and of theirs."""
-    parts = urlsplit(url)
-    credentials, _, places = parts.netloc.rpartition("@")
+    # Many hosts are no authority of RFC 3986: urllib refuses some of them as IPv6.
+    found = _ADDRESS.fullmatch(url)
+    credentials, _, places = (found["authority"] if found else "").rpartition("@")
     hosts = [_host(place) for place in places.split(",") if place]
-    name, _, database = parts.path.strip("/").partition("/")
+    name, _, database = (found["path"] if found else "").strip("/").partition("/")
     if not hosts or not name or not (database or "0").isdigit():
         raise ValueError(
             "a sentinel address is redis+sentinel://host:26379,host:26379/name/0"
@@ -83,7 +88,7 @@ def parsed(
     if password:
         own["password"] = unquote(password)
     theirs: dict[str, Any] = {}
-    for key, value in parse_qsl(parts.query):
+    for key, value in parse_qsl((found and found["query"]) or ""):
         if key not in ("sentinel_username", "sentinel_password"):
             raise ValueError(f"a sentinel address has no setting {key!r}")
         theirs[key.removeprefix("sentinel_")] = value

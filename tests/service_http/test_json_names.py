@@ -47,8 +47,10 @@ def test_what_comes_twice_is_refused(text: str, name: str) -> None:
 
 
 def test_depth_and_digits_do_no_harm() -> None:
-    deep = b'{"a": [1, {"b": 1}], "c": ' + b"[" * 900 + b"]" * 900 + b"}"
+    deep = b'{"a": [1, {"b": 1}], "c": ' + b"[" * 200 + b"]" * 200 + b"}"
     assert len(decode_object(deep)["c"]) == 1
+    with pytest.raises(InvalidJsonError, match="nested deeper"):
+        decode_object(b'{"c": ' + b"[" * 960 + b"]" * 960 + b"}")
     digits = b'{"a": [1, {"b": ' + b"9" * 300 + b".0}]}"
     assert decode_object(digits)["a"][0] == 1
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.sessions import Sessions, SessionSpec
-from service.stores import StoreUnavailable, open_store
+from service.stores import StoreUnavailable, open_store, redis_sentinel
 from service.stores.redis_sentinel import is_sentinel, parsed
 from tests.support.analyses import SmallAnalysis, forecast
 from tests.support.redis import free_port
@@ -89,6 +89,18 @@ async def test_no_sentinel_is_no_store(clock: Clock) -> None:
 def test_addresses_are_understood(url: str, wanted: Any) -> None:
     assert is_sentinel(url)
     assert parsed(url) == wanted
+
+
+def test_addresses_are_not_left_to_urllib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some of its versions take several hosts for one that is no IPv6 address."""
+
+    def refusing(*_: object) -> None:
+        raise ValueError("Invalid IPv6 URL")
+
+    monkeypatch.setattr("urllib.parse.urlsplit", refusing)
+    monkeypatch.setattr(redis_sentinel, "urlsplit", refusing, raising=False)
+    hosts, name, _, _ = parsed("redis+sentinel://a:1,b,[::1]:3/main/4")
+    assert (hosts, name) == ([("a", 1), ("b", 26379), ("::1", 3)], "main")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
+from ccdm_engine.blocks import blocks
 from ccdm_engine.inflation import Adapted
 from ccdm_engine.mixture import effective_sample_size
 from ccdm_engine.normalization import normalize
@@ -151,8 +152,8 @@ def root_mean_variance(ensemble: Array) -> float:
         return 0.0
     members, dimension = ensemble.shape
     largest, total = 0.0, 0.0
-    for begin in range(0, dimension, VARIABLES):
-        part = ensemble[:, begin : begin + VARIABLES]
+    for block in blocks(dimension, VARIABLES):
+        part = ensemble[:, block]
         gaps = part - np.mean(part / 2, axis=0) * 2
         size = max(largest, float(np.max(np.abs(gaps))))
         if size > 0:

@@ -30,12 +30,7 @@ from ccdm_engine.noise import Noise
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.regression import Regression, linear, none, weighted
-from ccdm_engine.scaling import (
-    MEMBERS_PER_DIMENSION,
-    Frame,
-    fit_frame,
-    symmetric_roots,
-)
+from ccdm_engine.scaling import Frame, fit_frame, has_footing, symmetric_roots
 
 Array = npt.NDArray[np.float64]
 
@@ -103,23 +98,17 @@ def candidates(
 
 def _told(pairs: Pairs, options: AnalysisOptions, parts: Noise | None) -> Noise | None:
     """The noise in whose units kernels may be, where there is footing for them."""
-    if not (_is_open(options) and has_footing(pairs)):
+    if not (_is_free(options) and has_footing(*pairs.states.shape)):
         return None
     return noise.regressed(pairs) if parts is None else parts
 
 
-def _is_open(options: AnalysisOptions) -> bool:
+def _is_free(options: AnalysisOptions) -> bool:
     """Whether regression and measurement kernel are both left to the engine."""
     return (
         options.preconditioner == options.measurement_bandwidth == "auto"
         and options.localization is None
     )
-
-
-def has_footing(pairs: Pairs) -> bool:
-    """Whether there are members enough to know the shape of a kernel on the states."""
-    members, dimension = pairs.states.shape
-    return bool(members >= MEMBERS_PER_DIMENSION * (dimension + 1))
 
 
 def _prior(regression: Regression, pairs: Pairs, options: AnalysisOptions) -> Frame:
@@ -160,10 +149,10 @@ def _fitted(
         return [preconditioning.RULES[wanted](*triple)]
     regressions = [preconditioning.shrunk(*triple, parts)]
     measurements, dimension = pairs.columns.size, pairs.states.shape[1]
-    if has_footing(pairs):
+    if has_footing(*pairs.states.shape):
         regressions.append(none(*triple))
     if measurements <= SATURATED * (pairs.used.size - 1) and (
-        measurements >= dimension or not has_footing(pairs)
+        measurements >= dimension or not has_footing(*pairs.states.shape)
     ):
         regressions.append(
             linear(*triple)
@@ -186,8 +175,7 @@ def _bandwidths(
     if regression.name == "none":
         # Without a regression equal weights would ignore the observation.
         return finite
-    members, dimension = regression.residuals.shape
-    footing = members >= MEMBERS_PER_DIMENSION * (dimension + 1)
+    footing = has_footing(*regression.residuals.shape)
     if options.preconditioner == "auto" and not (footing and closed):
         # Kernels have no footing, or the measurements leave directions open in which
         # a regression would pull modes together: keep the members, and move them.

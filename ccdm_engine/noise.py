@@ -31,8 +31,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import regression
+from ccdm_engine.blocks import blocks
 from ccdm_engine.pairs import Pairs
-from ccdm_engine.scaling import MEMBERS_PER_DIMENSION
+from ccdm_engine.scaling import has_footing
 
 Array = npt.NDArray[np.float64]
 # Taper of the states in a block for all measurements, 0 to 1, (b, dy).
@@ -103,8 +104,8 @@ def regressed(pairs: Pairs) -> Noise | None:
     Args:
         pairs: with noisy simulated measurements.
     """
-    members, dimension = pairs.states.shape
-    if members < MEMBERS_PER_DIMENSION * (dimension + 1):
+    members = pairs.states.shape[0]
+    if not has_footing(*pairs.states.shape):
         return None
     states = _standardized(pairs.states)
     curved = _is_curved(states, pairs.simulated)
@@ -119,7 +120,7 @@ def regressed(pairs: Pairs) -> Noise | None:
     if np.any(variance < LEAST_SHARE * np.var(pairs.simulated, axis=0)):
         return None
     fitted = pairs.simulated - fit.residuals + mean
-    if members < MEMBERS_PER_DIMENSION * (variance.size + 1):
+    if not has_footing(members, variance.size):
         return Noise(fitted, np.diag(variance), curved)
     return Noise(fitted, errors.T @ errors / members, curved)
 
@@ -184,7 +185,7 @@ def _candidates(dimension: int, measurements: int, taper: Taper | None) -> Array
     if taper is None:
         return np.full(measurements, max(float(dimension), 2.0))
     total = np.zeros(measurements)
-    for block in blocks(dimension):
+    for block in blocks(dimension, BLOCK):
         total += taper(block).sum(axis=0)
     return np.asarray(np.maximum(total, 2.0))
 
@@ -202,7 +203,7 @@ def _next_direction(
         Unit vectors, zero where nothing new is left, ``(N, len(open_))``.
     """
     strongest, best = np.full(open_.size, -1.0), np.zeros(open_.size, dtype=np.intp)
-    for block in blocks(z.shape[1]):
+    for block in blocks(z.shape[1], BLOCK):
         strength = np.abs(z[:, block].T @ residual[:, open_])
         if taper is not None:
             strength *= taper(block)[:, open_] ** 2
@@ -236,11 +237,6 @@ def common_shrinkage(correlation: Array, members: int) -> Array:
     return np.full_like(correlation, factor)
 
 
-def blocks(dimension: int) -> list[slice]:
-    """Slices of state columns, so that no array of all of them times dy is made."""
-    return [slice(k, min(k + BLOCK, dimension)) for k in range(0, dimension, BLOCK)]
-
-
 def _standardized(states: Array) -> Array:
     """Columns of mean 0 and spread 1; constant ones, which are rounding, of 0."""
     gaps = states - states.mean(axis=0)
@@ -253,9 +249,8 @@ def _is_curved(states: Array, simulated: Array) -> bool:
     """Whether a quadratic fit leaves clearly less than the linear one's errors."""
     states = _standardized(states)
     members, dimension = states.shape
-    if dimension > MOST_CURVED or members < MEMBERS_PER_DIMENSION * (
-        1 + dimension * (dimension + 3) // 2
-    ):
+    terms = dimension * (dimension + 3) // 2
+    if dimension > MOST_CURVED or not has_footing(members, terms):
         return False
     first, second = np.triu_indices(dimension)
     products = states[:, first] * states[:, second]

@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from ccdm_engine.blocks import blocks
 from ccdm_engine.localization import Localization
-from ccdm_engine.noise import Noise, blocks, common_shrinkage, sparse
+from ccdm_engine.noise import BLOCK, Noise, common_shrinkage, sparse
 from ccdm_engine.regression import Regression, kernel, linear, none
 from ccdm_engine.scaling import EIGENVALUE_FLOOR
 
@@ -142,7 +143,7 @@ def _correlated(
     own = loads[:, :-1].T * fitted
     residuals, leverage = np.empty_like(states), np.empty_like(states)
     target = np.empty(dimension)
-    for block in blocks(dimension):
+    for block in blocks(dimension, BLOCK):
         part = states[:, block] - states[:, block].mean(axis=0)
         spread = _positive(part.std(axis=0, ddof=1))
         cross = (part / spread).T @ unit / (members - 1)

@@ -63,10 +63,12 @@ class Regression:
 
         Args:
             weights: of the members in the fit, summing to 1, ``(N,)``; the mean of
-                the residuals under them stays as it is.
+                the residuals under them stays as it is. Their own share in that mean
+                is part of the leverage then; 1 / N is not, where all count alike.
         """
-        share = 1.0 - 1.0 / self.residuals.shape[0]  # less the mean's own
-        keep = np.maximum(share - self.leverage, 1.0 - share) / share
+        share = 1.0 / self.residuals.shape[0]
+        total = self.leverage + share if weights is None else self.leverage
+        keep = np.maximum(1.0 - total, share) / (1.0 - share)
         mean = np.average(self.residuals, axis=0, weights=weights)
         gaps = (self.residuals - mean) / np.sqrt(keep)
         gaps += mean - np.average(gaps, axis=0, weights=weights)

@@ -70,6 +70,11 @@ class Frame:
         return volume
 
 
+def has_footing(members: int, dimension: int) -> bool:
+    """Whether there are members enough to know a shape in so many dimensions."""
+    return members >= MEMBERS_PER_DIMENSION * (dimension + 1)
+
+
 def fit_frame(
     x: Array,
     kind: str,
@@ -98,7 +103,7 @@ def fit_frame(
     """
     members, dimension = x.shape
     if kind == "auto":
-        enough = members >= MEMBERS_PER_DIMENSION * (dimension + 1)
+        enough = has_footing(members, dimension)
         kind = "whiten" if enough and dimension > 1 else "standardize"
     if kind == "whiten" and members <= dimension:
         # The correlation matrix is singular: only its diagonal can be trusted.

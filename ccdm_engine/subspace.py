@@ -12,12 +12,12 @@ Cost, once per analysis: three products of size M x M x d; per step nothing in d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.blocks import blocks
 from ccdm_engine.mixture import Mixture
 
 Array = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ class Subspace:
     def project(self, points: Array) -> Array:
         """Coordinates inside the span, ``(n, d)`` to ``(n, r)``."""
         along = np.zeros((points.shape[0], self.centres.shape[0]))
-        for block in _blocks(self.origin.size):
+        for block in blocks(self.origin.size, BLOCK):
             gaps = self.centres[:, block] - self.origin[block]
             along += points[:, block] @ gaps.T
         return np.asarray(along @ self.combine.T)
@@ -66,7 +66,7 @@ class Subspace:
         width = self.mixture.bandwidth
         shares = (inside - width * projected) @ self.combine
         points = np.empty(latents.shape)
-        for block in _blocks(self.origin.size):
+        for block in blocks(self.origin.size, BLOCK):
             gaps = self.centres[:, block] - self.origin[block]
             part = shares @ gaps
             part += width * latents[:, block]
@@ -117,7 +117,7 @@ def fit_subspace(mixture: Mixture) -> Subspace:
     members, dimension = mixture.centres.shape
     origin = mixture.mean
     products = np.zeros((members, members))
-    for block in _blocks(dimension):
+    for block in blocks(dimension, BLOCK):
         gaps = mixture.centres[:, block] - origin[block]
         products += gaps @ gaps.T
     values, vectors = np.linalg.eigh(products)
@@ -126,8 +126,3 @@ def fit_subspace(mixture: Mixture) -> Subspace:
     vectors = vectors[:, kept]
     inside = Mixture(vectors * roots, mixture.log_weights, mixture.bandwidth)
     return Subspace(inside, origin, mixture.centres, vectors.T / roots[:, None])
-
-
-def _blocks(dimension: int) -> Iterator[slice]:
-    """Slices of a few thousand variables that cover all."""
-    return (slice(i, i + BLOCK) for i in range(0, dimension, BLOCK))

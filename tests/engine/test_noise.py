@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -148,21 +149,21 @@ def test_two_valued_and_constant_states_do_no_harm(
 
 def test_measurements_in_small_units_count_as_much() -> None:
     """Whitening the noise must not take a small variance for none."""
-    rng = np.random.default_rng(2)
-    states = rng.standard_normal((100, 2))
-    simulated = states + 0.5 * rng.standard_normal((100, 2))
+    given = pairs(200, "straight")
+    options = AnalysisOptions(scaling="none")
     sizes = []
     for unit in (1.0, 1e-6):
-        scale = np.array([1.0, unit])
-        facts = assimilate(
-            states,
-            simulated * scale,
-            np.array([0.5, -0.5]) * scale,
-            options={"scaling": "none"},
-            seed=1,
-        ).diagnostics
-        sizes.append((facts.effective_sample_size, facts.model))
-    assert sizes[1][0] == pytest.approx(sizes[0][0], rel=1e-6)
+        scaled = replace(given, simulated=given.simulated * [1.0, unit])
+        family = candidates(scaled, options, neighbourhood(scaled, "none"))
+        sizes.append(
+            [
+                item.near.weights(item.bandwidth).effective
+                for item in family
+                if item.near.kind == "noise"
+            ]
+        )
+    assert len(sizes[0]) > 2
+    assert sizes[1] == pytest.approx(sizes[0], rel=1e-6)
 
 
 def test_a_taper_of_nothing_finds_nothing() -> None:

@@ -18,7 +18,9 @@ module names.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,7 +46,8 @@ from ccdm_engine.pairs import (
     screen,
     without_constants,
 )
-from ccdm_engine.sampling import Sampled, sample
+from ccdm_engine.parts import Crew, Through
+from ccdm_engine.sampling import ALONE, Sampled, sample
 from ccdm_engine.selection import Choice, Model, choose
 from ccdm_engine.streams import EXTRA, PERTURBATION, normal_points, stream
 
@@ -62,6 +65,7 @@ def assimilate(
     seed: int | None = None,
     latents: npt.ArrayLike | None = None,
     threads: int = 1,
+    crew: Crew | None = None,
 ) -> Analysis:
     """Analysis samples from p(x | y*), knowing nothing but the ensemble of pairs.
 
@@ -78,6 +82,8 @@ def assimilate(
             seed's own, for common random numbers.
         threads: among how many the sampling of large ensembles is shared; the result
             is the same for any number.
+        crew: who does the parts of a large analysis, in place of those threads; see
+            :mod:`.parts`.
 
     Returns:
         Samples ``(n_samples, dx)`` and diagnostics. Same inputs, options and seed:
@@ -117,9 +123,10 @@ def assimilate(
             facts = replace(facts, forecast_inflation=options.learned_inflation)
         return Analysis(samples, facts)
     with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
-        choice, result, factors = _analyse(
-            normal.pairs, options, normal.varied(draws), seed, threads
-        )
+        with _crew(threads, crew) as workers:
+            choice, result, factors = _analyse(
+                normal.pairs, options, normal.varied(draws), seed, workers
+            )
         del draws  # in many variables each array counts
         samples = normal.restore(_relaxed(result, normal.pairs, options))
     if not np.isfinite(samples).all():
@@ -127,6 +134,16 @@ def assimilate(
     choice = choice.in_units(normal.exponents)
     facts = diagnostics.describe(pairs, choice, result.sampled, samples, options, seed)
     return Analysis(samples, diagnostics.with_inflation(facts, factors))
+
+
+@contextmanager
+def _crew(threads: int, crew: Crew | None) -> Iterator[Crew]:
+    """Who does the parts: whoever was given, or so many threads."""
+    if crew is not None or threads < 2:
+        yield crew or ALONE
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield Through(pool, 2 * threads)
 
 
 def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.Adapted]:
@@ -168,7 +185,7 @@ def _relaxed(result: _Result, forecast: Pairs, options: AnalysisOptions) -> Arra
 
 
 def _analyse(
-    pairs: Pairs, options: AnalysisOptions, latents: Array, seed: int, threads: int
+    pairs: Pairs, options: AnalysisOptions, latents: Array, seed: int, crew: Crew
 ) -> tuple[Choice, _Result, inflation.Adapted]:
     try:
         forecast, factors = _widened(pairs, options)
@@ -176,7 +193,7 @@ def _analyse(
         if forecast is not pairs:  # how far y* lies is asked of what was given
             given = neighbourhood(pairs, options.scaling).observation_distance
             choice = choice._replace(observation_distance=given)
-        result = _update(forecast, choice.model, options, latents, seed, threads)
+        result = _update(forecast, choice.model, options, latents, seed, crew)
         return choice, result, factors
     except np.linalg.LinAlgError as error:
         raise _breakdown(str(error)) from error
@@ -204,11 +221,11 @@ def _update(
     options: AnalysisOptions,
     latents: Array,
     seed: int,
-    threads: int,
+    crew: Crew,
 ) -> _Result:
     mixture = model.mixture()
     if not model.is_shift:
-        sampled = sample(mixture, options, latents, seed, threads)
+        sampled = sample(mixture, options, latents, seed, crew)
         del mixture
         points = model.frame.out_of(sampled.points)
         points += model.regression.target

@@ -4,21 +4,21 @@ The mixture is set up in the model's kernel coordinates; the chosen sampler tran
 standard normal latents to it; the frame and the regression take the draws back.
 
 Layers of cost: once per analysis the mixture, its moments and the starting draws;
-per step and batch one denoiser call. Batches are cut by a rule that looks only at the
-problem, never at the machine, so that results do not depend on who computes them.
+per step and batch (:mod:`.batches`) one denoiser call.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.batches import Flow, transported
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.options import AnalysisOptions
-from ccdm_engine.samplers import SAMPLERS, Draws, Task
+from ccdm_engine.parts import Crew, InTurn
+from ccdm_engine.samplers import SAMPLERS, Task
 from ccdm_engine.samplers.multistep import coefficients
 from ccdm_engine.schedules import levels
 from ccdm_engine.streams import SAMPLER, stream
@@ -36,11 +36,8 @@ STEP_DENSITY = {"ode": 6.0, "sde": 16.0}
 FLOAT32_RANGE = 100.0
 # Centres closer together than this share of h are one Gaussian, drawn as such.
 SINGLE_KERNEL = 1e-7
-# One batch's logits stay in cache: at most this many, and so many rows.
-BATCH_LOGITS = 2**17
-BATCH_ROWS = (16, 512)
-# With fewer, starting a thread costs more than it saves.
-BATCHES_PER_THREAD = 4
+
+ALONE = InTurn()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ def sample(
     options: AnalysisOptions,
     latents: Array,
     seed: int,
-    threads: int = 1,
+    crew: Crew = ALONE,
 ) -> Sampled:
     """Draws from the mixture by the chosen sampler.
 
@@ -74,7 +71,7 @@ def sample(
         options: sampler, schedule, steps, ``h_max``, tolerances.
         latents: standard normal, ``(n, d)``.
         seed: for the samplers that need more randomness than the latents.
-        threads: how many share the batches; the result is the same for any number.
+        crew: who does the batches; the result is the same for any.
 
     Returns:
         ``n`` draws, one per row of the latents.
@@ -91,10 +88,10 @@ def sample(
     members, dimension = mixture.centres.shape
     if dimension <= members or not options.moment_matched:
         # A start around the frame's origin is not one around the members' span.
-        return _scaled(mixture, options, wanted, latents, seed, threads)
+        return _scaled(mixture, options, wanted, latents, seed, crew)
     subspace = fit_subspace(mixture)
     inside = subspace.project(latents)
-    inner = _scaled(subspace.mixture, options, wanted, inside, seed, threads)
+    inner = _scaled(subspace.mixture, options, wanted, inside, seed, crew)
     return replace(inner, points=subspace.embed(inner.points, inside, latents))
 
 
@@ -126,10 +123,10 @@ def _scaled(
     wanted: float | None,
     latents: Array,
     seed: int,
-    threads: int,
+    crew: Crew,
 ) -> Sampled:
     if options.sampler not in STEP_DENSITY:
-        return _transport(mixture, options, wanted, latents, seed, threads)
+        return _transport(mixture, options, wanted, latents, seed, crew)
     # Around the mixture's own mean and in units near h, single precision suffices.
     unit = float(2.0 ** np.frexp(mixture.bandwidth)[1])
     origin = mixture.mean if options.moment_matched else np.zeros_like(mixture.mean)
@@ -137,7 +134,7 @@ def _scaled(
         (mixture.centres - origin) / unit, mixture.log_weights, mixture.bandwidth / unit
     )
     wanted = None if wanted is None else wanted / unit
-    drawn = _transport(local, options, wanted, latents, seed, threads)
+    drawn = _transport(local, options, wanted, latents, seed, crew)
     points = np.multiply(drawn.points, unit, out=drawn.points)
     points += origin
     return Sampled(
@@ -151,7 +148,7 @@ def _transport(
     wanted: float | None,
     latents: Array,
     seed: int,
-    threads: int,
+    crew: Crew,
 ) -> Sampled:
     axes = fit_axes(mixture)
     widest = float(axes.deviations[-1])
@@ -180,61 +177,25 @@ def _transport(
     if not along_axes:
         start = axes.embed(start)
     dtype = _working_dtype(mixture, options.sampler)
-    task = Task(
-        denoise=(axes.mixture if along_axes else mixture).denoiser(dtype),
-        levels=scales,
-        start=start.astype(dtype, copy=False),
-        latents=latents,
-        centres=mixture.centres,
-        weights=mixture.weights,
-        rng=stream(seed, SAMPLER),
-        rtol=options.rtol,
-        atol=options.atol,
-        coefficients=coefficients(scales, axes.deviations**2, spread)
-        if along_axes
-        else None,
+    flow = Flow(
+        axes.mixture if along_axes else mixture,
+        options.sampler,
+        dtype,
+        scales,
+        seed,
+        options.rtol,
+        options.atol,
+        coefficients(scales, axes.deviations**2, spread) if along_axes else None,
     )
-    draws = _in_batches(task, options.sampler, seed, threads)
+    start = start.astype(dtype, copy=False)
+    if options.sampler in STEP_DENSITY:
+        draws = transported(flow, start, latents, crew)
+    else:  # rk45 controls its error over all trajectories together
+        task = flow.task(start, latents, stream(seed, SAMPLER))
+        draws = SAMPLERS[options.sampler](task)
     samples = axes.embed(draws.samples) if along_axes else draws.samples
     samples = samples.astype(np.float64, copy=False)
     return Sampled(samples, draws.evaluations, largest, widest)
-
-
-def _in_batches(task: Task, sampler: str, seed: int, threads: int) -> Draws:
-    if sampler not in STEP_DENSITY:
-        # rk45 controls its error over all trajectories together.
-        return SAMPLERS[sampler](task)
-    total = task.start.shape[0]
-    samples = np.empty_like(task.start)
-    rows = batch_rows(task.weights.size)
-
-    def fill(batch: int) -> int:
-        part = slice(batch * rows, (batch + 1) * rows)
-        draws = SAMPLERS[sampler](
-            replace(
-                task,
-                start=task.start[part],
-                latents=task.latents[part],
-                rng=stream(seed, SAMPLER, batch) if sampler == "sde" else task.rng,
-            )
-        )
-        samples[part] = draws.samples
-        return draws.evaluations
-
-    batches = range(-(-total // rows))
-    threads = min(threads, len(batches) // BATCHES_PER_THREAD)
-    if threads < 2:
-        evaluations = [fill(batch) for batch in batches]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            evaluations = list(pool.map(fill, batches))
-    return Draws(samples, evaluations[0])
-
-
-def batch_rows(members: int) -> int:
-    """Rows per batch for so many members: a function of the problem alone."""
-    fewest, most = BATCH_ROWS
-    return int(min(max(BATCH_LOGITS // members, fewest), most))
 
 
 def _working_dtype(mixture: Mixture, sampler: str) -> npt.DTypeLike:

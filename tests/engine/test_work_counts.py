@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 from ccdm_engine import AnalysisOptions, assimilate
 from ccdm_engine import mixture as mixtures
 from ccdm_engine.mixture import Mixture
+from ccdm_engine.parts import Through
 from ccdm_engine.sampling import sample
 
 Array = npt.NDArray[np.float64]
@@ -40,7 +42,9 @@ def options(**changes: Any) -> AnalysisOptions:
 
 def drawn(mixture: Mixture, threads: int = 1, **changes: Any) -> tuple[bytes, int]:
     latents = np.random.default_rng(6).standard_normal(mixture.centres.shape)
-    found = sample(mixture, options(**changes), latents, 7, threads)
+    with ThreadPoolExecutor(threads) as pool:
+        crew = Through(pool, 2 * threads)
+        found = sample(mixture, options(**changes), latents, 7, crew)
     return found.points.tobytes(), found.evaluations
 
 
@@ -142,7 +146,7 @@ def test_memory_grows_with_members_not_with_their_square(sampler: str) -> None:
 
 @pytest.mark.parametrize("sampler", ["ode", "sde"])
 def test_threads_change_nothing_but_the_time(sampler: str) -> None:
-    of = cloud(1200, 3, 0.3)
+    of = cloud(4500, 3, 0.3)
     alone = drawn(of, sampler=sampler, steps=3)
     for threads in (2, 3, 16):
         assert drawn(of, threads, sampler=sampler, steps=3) == alone

@@ -1,0 +1,138 @@
+"""Trajectories by the batch, and batches by the part that one worker does.
+
+A batch is as many rows as keep its logits in cache; a part is as many batches as are
+worth sending. Both are cut by the problem alone: which rows are computed together
+decides the last bits of a matrix product, so that must not depend on who computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdm_engine.mixture import Mixture
+from ccdm_engine.parts import Crew
+from ccdm_engine.samplers import SAMPLERS, Draws, Task
+from ccdm_engine.samplers.contract import Coefficients
+from ccdm_engine.streams import SAMPLER, stream
+
+Array = npt.NDArray[np.float64]
+
+# One batch's logits stay in cache: at most this many, and so many rows.
+BATCH_LOGITS = 2**17
+BATCH_ROWS = (16, 512)
+# Logits per step of one part: tenths of a second of work.
+PART_LOGITS = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What all trajectories of an analysis share: model, noise levels, rules.
+
+    Attributes:
+        mixture: in the coordinates of the trajectories.
+        sampler: its name.
+        dtype: in which the denoiser works.
+        levels: ``s_0 > ... > s_K``, ``(K + 1,)``.
+        seed: of the analysis.
+        rtol, atol: tolerances of adaptive samplers.
+        coefficients: of the multistep method.
+    """
+
+    mixture: Mixture
+    sampler: str
+    dtype: npt.DTypeLike
+    levels: Array
+    seed: int
+    rtol: float
+    atol: float
+    coefficients: Coefficients | None
+
+    def task(
+        self, start: npt.NDArray[Any], latents: Array, rng: np.random.Generator
+    ) -> Task:
+        """All of one sampler's trajectories that start from these points."""
+        return Task(
+            denoise=self.mixture.denoiser(self.dtype),
+            levels=self.levels,
+            start=start,
+            latents=latents,
+            centres=self.mixture.centres,
+            weights=self.mixture.weights,
+            rng=rng,
+            rtol=self.rtol,
+            atol=self.atol,
+            coefficients=self.coefficients,
+        )
+
+
+class Rows(NamedTuple):
+    """The trajectories of one part.
+
+    Attributes:
+        first: number of its first batch.
+        start: where they start, ``(n, d)``.
+        latents: draws behind them, ``(n, d)``.
+    """
+
+    first: int
+    start: npt.NDArray[Any]
+    latents: Array
+
+
+def batch_rows(members: int) -> int:
+    """Rows per batch for so many members: a function of the problem alone."""
+    fewest, most = BATCH_ROWS
+    return int(min(max(BATCH_LOGITS // members, fewest), most))
+
+
+def part_rows(members: int) -> int:
+    """Rows per part, whole batches: a function of the problem alone."""
+    rows = batch_rows(members)
+    return rows * max(1, PART_LOGITS // (members * rows))
+
+
+def transported(
+    flow: Flow, start: npt.NDArray[Any], latents: Array, crew: Crew
+) -> Draws:
+    """All trajectories, part by part.
+
+    Args:
+        flow: what they share.
+        start: ``(n, d)``.
+        latents: ``(n, d)``.
+        crew: who does the parts; the bytes are the same for any.
+    """
+    total, members = start.shape[0], flow.mixture.log_weights.size
+    rows, batch = part_rows(members), batch_rows(members)
+
+    def parts() -> Iterator[Rows]:
+        for begin in range(0, total, rows):
+            part = slice(begin, begin + rows)
+            yield Rows(begin // batch, start[part], latents[part])
+
+    samples, begin, evaluations = np.empty_like(start), 0, 0
+    for draws in crew("sampling", fill, flow, parts(), -(-total // rows)):
+        end = begin + draws.samples.shape[0]
+        samples[begin:end], begin = draws.samples, end
+        evaluations = draws.evaluations
+    return Draws(samples, evaluations)
+
+
+def fill(flow: Flow, part: Rows) -> Draws:
+    """The trajectories of one part, batch by batch."""
+    rows = batch_rows(flow.mixture.log_weights.size)
+    whole = flow.task(part.start, part.latents, stream(flow.seed, SAMPLER))
+    samples, evaluations = np.empty_like(part.start), 0
+    for place, begin in enumerate(range(0, part.start.shape[0], rows)):
+        here = slice(begin, begin + rows)
+        rng = stream(flow.seed, SAMPLER, part.first + place)
+        draws = SAMPLERS[flow.sampler](
+            replace(whole, start=part.start[here], latents=part.latents[here], rng=rng)
+        )
+        samples[here], evaluations = draws.samples, draws.evaluations
+    return Draws(samples, evaluations)

@@ -1,0 +1,116 @@
+"""Whoever does the parts of an analysis, the bytes are the same."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ccdm_engine import assimilate, batches
+from ccdm_engine.parts import Crew, InTurn, Through
+
+KERNELS = {
+    "preconditioner": "none",
+    "state_bandwidth": 0.4,
+    "measurement_bandwidth": 1.0,
+    "shrink": False,
+}
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        yield pool
+
+
+def analysed(crew: Crew | None, **changes: Any) -> tuple[bytes, dict[str, Any]]:
+    rng = np.random.default_rng(2)
+    states = rng.standard_normal((900, 3))
+    simulated = states[:, :1] + 0.5 * rng.standard_normal((900, 1))
+    options = {**KERNELS, "n_samples": 12_000, "steps": 4, **changes}
+    found = assimilate(
+        states, simulated, np.array([0.3]), options=options, seed=5, crew=crew
+    )
+    return found.samples.tobytes(), found.diagnostics.to_dict()
+
+
+@pytest.mark.parametrize("sampler", ["ode", "sde", "rk45", "exact"])
+def test_processes_give_the_bytes_of_one_after_the_other(
+    processes: ProcessPoolExecutor, sampler: str
+) -> None:
+    counted: list[tuple[str, int, int]] = []
+    crew = Through(processes, 2, progress=lambda *done: counted.append(done))
+    changes = {"sampler": sampler, "n_samples": 12_000 if sampler != "rk45" else 600}
+    assert analysed(crew, **changes) == analysed(None, **changes)
+    if sampler in ("ode", "sde"):
+        assert counted == [("sampling", done, 3) for done in (1, 2, 3)]
+
+
+def test_parts_are_whole_batches_of_what_the_problem_says() -> None:
+    for members in (2, 100, 4096, 20_000, 10**6):
+        rows = batches.batch_rows(members)
+        assert batches.part_rows(members) % rows == 0
+
+
+def test_a_finer_cut_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = analysed(None)
+    monkeypatch.setattr(batches, "PART_LOGITS", 2**18)
+    assert analysed(None) == whole
+    monkeypatch.setattr(batches, "PART_LOGITS", 2**40)
+    assert analysed(None) == whole
+
+
+def double(common: int, part: int) -> int:
+    if part < 0:
+        raise ValueError("no such part")
+    return common * part
+
+
+class Counting:
+    """An executor that notes how much was handed in and not yet fetched."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+        self.most = 0
+
+    def submit(self, work: Callable[..., Any], /, *given: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        open_ = sum(not done.done() for done, _ in self.waiting)
+        self.most = max(self.most, open_ + 1)
+        self.waiting.append((future, lambda: work(*given)))
+        if open_ + 1 >= 3:
+            self.run()
+        return future
+
+    def run(self) -> None:
+        for future, call in reversed(self.waiting):  # the last one ends first
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(call())
+                except ValueError as error:
+                    future.set_exception(error)
+        self.waiting.clear()
+
+
+def test_results_come_in_order_and_few_parts_are_out_at_a_time() -> None:
+    parts = iter(range(9))
+    counting = Counting()
+    crew = Through(counting, 3)  # type: ignore[arg-type]
+    taken = crew("doubling", double, 2, parts, 9)
+    assert [next(taken) for _ in range(3)] == [0, 2, 4]
+    assert counting.most == 3
+    assert next(parts) < 9, "parts are taken only as they are needed"
+
+
+def test_a_part_that_fails_ends_the_others(processes: ProcessPoolExecutor) -> None:
+    crew = Through(processes, 2)
+    with pytest.raises(ValueError, match="no such part"):
+        list(crew("doubling", double, 2, iter([1, -1, 3, 4, 5, 6]), 6))
+    assert list(InTurn()("doubling", double, 2, iter([1, 2]), 2)) == [2, 4]

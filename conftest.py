@@ -1,10 +1,23 @@
-"""Order of the tests: the quick ones first, so that a mistake shows early."""
+"""Order of the tests: the quick ones first; and what did not run, said at the end."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.support.missing import not_run
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Move tests marked ``slow`` behind the others, keeping both in their order."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the tests that were skipped for want of a browser, a compiler, ..."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    # Where, on which line, why.
+    reasons = [report.longrepr[2] for report in skipped if report.longrepr]
+    if lines := not_run(reasons):
+        terminalreporter.section("NOT TESTED HERE", yellow=True, bold=True)
+        for line in lines:
+            terminalreporter.line(line)

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Run pytest with a real redis-server on the PATH; arguments go to pytest.
+# Run pytest with a real redis-server on the PATH; arguments go to pytest. Without any,
+# all tests are meant, and a browser and the examples' languages are installed if may be.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+[[ $# -gt 0 ]] || scripts/test_tools.sh
 redis="$(scripts/redis_server.sh)"
 PATH="${PWD}/.venv/bin:$(dirname "${redis}"):${PATH}"
 export PATH

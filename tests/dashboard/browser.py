@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support.missing import NEEDS
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE_MS = 45_000
 # How Chromium's console reports requests that failed, whatever the reason.
@@ -31,8 +33,8 @@ def chromium() -> Iterator[Browser]:
     path = browser_path()
     if path is None:
         pytest.skip(
-            "no Chromium on the PATH and none named in $CHROMIUM: the dashboard is "
-            "not tested in a browser here (Debian: apt-get install chromium)"
+            f"{NEEDS}a browser: apt-get install chromium (Debian), or name one in "
+            "$CHROMIUM"
         )
     # The sandbox needs rights that root in a container does not have.
     sandbox = [] if os.geteuid() else ["--no-sandbox"]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.missing import NEEDS
 from tests.support.servers import ROOT, Server, serving
 
 EXAMPLES = ROOT / "examples"
@@ -56,7 +57,8 @@ def test_the_example_reaches_its_score(
     done = run(EXAMPLES / language / "run.sh", server.url, tmp_path)
     if done.returncode == NOT_RUN:
         assert done.stdout.startswith("not run: ") or "\nnot run: " in done.stdout
-        pytest.skip(f"{language}: {done.stdout.strip().splitlines()[-1]}")
+        reason = done.stdout.strip().splitlines()[-1].removeprefix("not run: ")
+        pytest.skip(f"{NEEDS}{language}: {reason}")
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.findall(SCORE, done.stdout)
     assert len(found) == (2 if language == "fortran" else 1)

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Get what the tests use where it is there: a browser for the dashboard, compilers and
+# interpreters for the examples. From Debian's packages, as root, within minutes.
+#
+# Nothing fails here. What is still missing afterwards is skipped by name, and the last
+# lines of the run count and name what was not tested.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+SECONDS_EACH=300
+say() { echo "test tools: $*" >&2; }
+
+has_browser() {
+    local name
+    for name in "${CHROMIUM:-chromium}" chromium-browser google-chrome \
+        google-chrome-stable; do
+        command -v "${name}" >/dev/null && return
+    done
+    return 1
+}
+
+# Elsewhere a package of this name may be something else (on Ubuntu it needs snap).
+can_install() {
+    [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null \
+        && grep -qs '^ID=debian' /etc/os-release
+}
+
+get_browser() {
+    say "installing chromium"
+    export DEBIAN_FRONTEND=noninteractive
+    timeout "${SECONDS_EACH}" apt-get -qq update \
+        && timeout "${SECONDS_EACH}" apt-get -qq install --yes \
+            --no-install-recommends chromium >/dev/null
+}
+
+if ! can_install; then
+    say "not root on Debian, so only what is there is used"
+    exit 0
+fi
+has_browser || get_browser >&2 || say "chromium could not be installed"
+timeout "${SECONDS_EACH}" scripts/example_tools.sh >&2 \
+    || say "some of the examples' tools could not be installed"

@@ -1,9 +1,10 @@
 """The single door to the engine: workers, queue, deadline.
 
-Small analyses run in threads of this process: they let go of the interpreter while
-they compute, and end soon. Large ones run in worker processes, which a deadline or a
-client that leaves can kill, and which leave the event loop alone. Both use one BLAS
-thread, so the result is the same bit for bit.
+Large analyses run in worker processes, which a deadline or a client that leaves can
+kill, and which leave the event loop alone. A small one runs in a thread of this process
+when it is the only one; beside others it goes to a worker too, for threads that compute
+take the interpreter from the event loop again and again. Both use one BLAS thread, so
+the result is the same bit for bit.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ WORKER_BASE_BYTES = 2**29
 WARM_WORKERS = 2
 WORKER_ATTEMPTS = 2
 WATCH_SECONDS = 1.0
+# Who answers comes before who computes.
+WORKER_NICENESS = 5
 # When the work of the request that is being served has to end, and how long it has.
 _deadline: ContextVar[tuple[float, float] | None] = ContextVar("deadline", default=None)
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -96,6 +99,7 @@ class Compute:
         self._running = 0
         self._queued = 0
         self._typical_seconds = 0.1
+        self._warm = False
 
     @property
     def load(self) -> Load:
@@ -130,6 +134,7 @@ class Compute:
                 limit = self._settings.max_memory_bytes
                 # Whatever time it takes: nobody waits, and requests find them ready.
                 group.start_soon(self._in_worker, self._helpers, warm_up, limit)
+        self._warm = True
 
     async def analyse(
         self,
@@ -165,11 +170,14 @@ class Compute:
         with self.in_time():
             async with self._turn():
                 began = time.perf_counter()
-                samples, diagnostics, seconds = await (
-                    anyio.to_thread.run_sync(run_job, *job)
-                    if small
-                    else self._in_worker(self._processes, run_job, *job)
-                )
+                if small and (self._running == 1 or not self._warm):
+                    run = anyio.to_thread.run_sync(run_job, *job)
+                else:
+                    # What ends soon is not worth a new process: it is let finish.
+                    run = self._in_worker(
+                        self._processes, run_job, *job, cancellable=not small
+                    )
+                samples, diagnostics, seconds = await run
         self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
         if self._finished is not None:
             self._finished(diagnostics)
@@ -228,7 +236,11 @@ class Compute:
             raise _deadline_exceeded(allowed) from None
 
     async def _in_worker(
-        self, limiter: anyio.CapacityLimiter, function: Callable[..., T], *args: Any
+        self,
+        limiter: anyio.CapacityLimiter,
+        function: Callable[..., T],
+        *args: Any,
+        cancellable: bool = True,
     ) -> T:
         """Run something in a process, which ends with the waiting for it.
 
@@ -243,7 +255,7 @@ class Compute:
             # The second is anyio's, of a process that died before it was ready.
             with suppress(BrokenWorkerProcess, ProcessLookupError):
                 return await anyio.to_process.run_sync(
-                    *job, cancellable=True, limiter=limiter
+                    *job, cancellable=cancellable, limiter=limiter
                 )
         raise TooBusyError("The worker processes were ended from outside.", 1)
 
@@ -317,6 +329,7 @@ def _engine() -> Any:
 def warm_up(memory_bytes: int) -> None:
     """Make a worker process ready, once."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    os.nice(WORKER_NICENESS)
     _engine()
     # What was estimated too low ends here, and not by taking the machine down.
     _, most = resource.getrlimit(resource.RLIMIT_DATA)

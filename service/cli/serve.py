@@ -30,6 +30,7 @@ from service.stores import StoreError, open_store
 BACKLOG = 2048
 # Descriptors beside those of connections: stores, workers, logs.
 SPARE_FILES = 256
+SWITCH_SECONDS = 0.001
 
 
 def serve_forever(
@@ -93,6 +94,8 @@ def application() -> Any:
         with contextlib.suppress(OSError):
             os.set_inheritable(descriptor, False)
     _end_with_parent()
+    # Threads that compute or decode hand the interpreter to the event loop this soon.
+    sys.setswitchinterval(SWITCH_SECONDS)
     app = build_app()
     forward_logs(app.state.logger)
     return app

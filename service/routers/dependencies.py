@@ -39,6 +39,8 @@ T = TypeVar("T")
 # Above this a JSON body would hold the interpreter too long to stay in this process.
 JSON_INLINE_BYTES = 16 * 1024
 JSON_THREAD_BYTES = 512 * 1024
+# Seconds; nothing can be done in less, and asking for it is a mistake.
+SHORTEST_TIMEOUT = 0.001
 
 
 # Coroutines, however little they do: plain functions would each go through a thread.
@@ -89,7 +91,7 @@ Timeout = Annotated[
     float | None,
     Header(
         alias="Ccdm-Timeout",
-        gt=0,
+        ge=SHORTEST_TIMEOUT,
         allow_inf_nan=False,
         description="Seconds after which the work is stopped and 504 answered, waiting "
         "for a turn included. The service has a deadline of its own, too.",

@@ -1,6 +1,6 @@
 -- Compare and set: apply all of a change, or nothing of it.
 --
--- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes
+-- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes, gone
 -- ARGV  expected version, token, meta, now, expires, head ttl, data ttl (ms),
 --       number of new blobs, then per blob: name, descriptor "id:pieces:bytes"
 --       number of dropped blobs, then their names

@@ -1,7 +1,7 @@
 -- Remove a live session and leave its head, without a document, as a tombstone.
 -- Nothing here needs memory: deleting is the way out when there is none.
 --
--- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes
+-- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes, gone
 -- ARGV  token, now, expected version (0: any), tombstone ttl (ms)
 -- Answers {token, outcome}.
 
@@ -25,6 +25,7 @@ for _, key in ipairs({blobs_key, parts_key}) do
 end
 redis.call('UNLINK', records_key, blobs_key, parts_key)
 redis.call('HDEL', head_key, 'meta', 'token', 'arrivals', 'part_bytes')
-forget(head_key)
+forget(head_key, now)
+thin_out(now)
 redis.call('PEXPIRE', head_key, ARGV[4])
 return {token, 'applied'}

@@ -1,6 +1,6 @@
 -- Take one part away. Nothing here needs memory.
 --
--- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes
+-- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes, gone
 -- ARGV  token, now, expected version, name, descriptor of the one that is meant
 -- Answers {token, outcome}.
 

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 TOMBSTONE_SECONDS = 86_400.0
+# Sessions of one tenant that are remembered as deleted or expired; the oldest go first.
+MOST_TOMBSTONES = 10_000
 
 
 class Outcome(enum.Enum):

@@ -1,12 +1,12 @@
 -- Make a live session of all that was staged, at once.
 --
--- KEYS  head, records, blobs, parts, ends, sizes; staged records, staged blobs
+-- KEYS  head, records, blobs, parts, ends, sizes, gone; staged records, staged blobs
 -- ARGV  token, now, version, meta, expires, arrivals, head ttl, data ttl (ms),
 --       number of staged records, number of staged blobs
 -- Answers {token, outcome}.
 
 local head_key, records_key, blobs_key = KEYS[1], KEYS[2], KEYS[3]
-local parts_key, staged_records, staged_blobs = KEYS[4], KEYS[7], KEYS[8]
+local parts_key, staged_records, staged_blobs = KEYS[4], KEYS[8], KEYS[9]
 local token, now, version, meta = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local expires, arrivals, head_ttl, data_ttl = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 

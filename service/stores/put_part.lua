@@ -1,6 +1,6 @@
 -- Keep a part beside a session: the first of a name stays, and no version is counted.
 --
--- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes
+-- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes, gone
 -- ARGV  token, now, expected version, name, descriptor "id:pieces:bytes", mark, info,
 --       size, most parts, most bytes, grace (ms) that data outlive their session,
 --       most bytes that the tenant may keep, -1 for no limit

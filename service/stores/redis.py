@@ -9,6 +9,7 @@ One session is four small hashes and the pieces of its blobs, all in one hash sl
     ccdm1:{tenant:sid}:<id>:<i>   piece i, up to 4 MiB; the id holds version and token
     ccdm1:{tenant}:sessions       sorted set of the tenant's sessions, for listing
     ccdm1:{tenant}:ends, :sizes   their ends and sizes, for quotas
+    ccdm1:{tenant}:gone           those deleted or expired, so that not too many stay
 
 A commit first writes the pieces of new blobs under names that nobody knows yet and
 that expire soon, then runs a small script that checks the version and flips the head.

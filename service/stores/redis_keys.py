@@ -58,8 +58,9 @@ class Keys:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """What every script is given: four of the session, two of its tenant."""
-        accounts = (ends_key(self.tenant), sizes_key(self.tenant))
+        """What every script is given: four of the session, three of its tenant."""
+        names = (ends_key, sizes_key, gone_key)
+        accounts = (name(self.tenant) for name in names)
         return (self.head, self.records, self.blobs, self.parts, *accounts)
 
     @property
@@ -99,6 +100,11 @@ def ends_key(quoted_tenant: str) -> str:
 def sizes_key(quoted_tenant: str) -> str:
     """Hash: the bytes of each session of a tenant, and their sum."""
     return f"{_LAYOUT}:{{{quoted_tenant}}}:sizes"
+
+
+def gone_key(quoted_tenant: str) -> str:
+    """Sorted set: the deleted and expired sessions of a tenant, the oldest first."""
+    return f"{_LAYOUT}:{{{quoted_tenant}}}:gone"
 
 
 def account_keys(tenant: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, RedisError
 
 from service.stores.errors import QuotaExceeded, SessionGone, SessionNotFound
+from service.stores.protocol import MOST_TOMBSTONES
 from service.stores.redis_keys import Keys
 from service.stores.redis_link import Client, ask_all
 
@@ -47,9 +48,10 @@ class Script:
     def load(cls, name: str) -> Script:
         """A script of this package, behind what all of them share."""
         folder = files(__package__)
-        text = "\n".join(
+        parts = [
             folder.joinpath(part).read_text("utf-8") for part in ("usage.lua", name)
-        )
+        ]
+        text = "\n".join([f"local MOST_TOMBSTONES = {MOST_TOMBSTONES}", *parts])
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
     async def run(

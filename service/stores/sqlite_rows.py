@@ -18,6 +18,7 @@ from service.stores.errors import (
 )
 from service.stores.places import META, place
 from service.stores.protocol import (
+    MOST_TOMBSTONES,
     TOMBSTONE_SECONDS,
     Change,
     Loaded,
@@ -31,8 +32,6 @@ from service.stores.protocol import (
 _SWEEP_ROWS = 8
 # Expired sessions of one tenant with a quota whose data stay for a while.
 _MOST_EXPIRED = 1000
-# Deleted sessions of one tenant that are remembered as such, and expired ones.
-MOST_TOMBSTONES = 10_000
 # What a staged session says in ``gone`` until it is published.
 STAGED = "staged"
 

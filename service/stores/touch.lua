@@ -1,7 +1,7 @@
 -- Move the expiry of a live session, and of everything that belongs to it, further
 -- away. It never comes nearer: whoever read an older lifetime may be late.
 --
--- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes
+-- KEYS  head, records, blobs, parts (four hashes of one session); ends, sizes, gone
 -- ARGV  token, now, expires, head ttl, data ttl (ms)
 -- Answers {token, outcome}.
 

@@ -2,14 +2,20 @@
 --
 -- KEYS[5]  sorted set: head key of a session -> when it expires
 -- KEYS[6]  hash: head key of a session -> its bytes, as stored; and their sum under ''
+-- KEYS[7]  sorted set: head key of a deleted or expired session -> when it was seen to be
+--
+-- MOST_TOMBSTONES is set before this text: so many of the latter are remembered.
 --
 -- Expired sessions stay in the accounts as long as their data stay in the memory.
 -- These are accounts of what the sessions' own keys hold. A session that is missing in
 -- them is measured and entered by its next commit.
 
-local ends_key, sizes_key = KEYS[5], KEYS[6]
+local ends_key, sizes_key, gone_key = KEYS[5], KEYS[6], KEYS[7]
 
 local GRACE_SECONDS = 3600
+local TOMBSTONE_SECONDS = 86400
+-- So many at a time, so that no script takes long.
+local MOST_AT_ONCE = 100
 -- What is over is looked through again and again.
 local MOST_OVER = 1000
 
@@ -25,11 +31,30 @@ local function measured(head_key, records_key, blobs_key)
   return bytes
 end
 
-local function forget(head_key)
+-- Take a session out of the accounts, and put it among the tombstones. Heads expire by
+-- themselves; of a tenant that has very many, the oldest go before.
+local function forget(head_key, now)
   local bytes = tonumber(redis.call('HGET', sizes_key, head_key) or 0)
   redis.call('ZREM', ends_key, head_key)
   redis.call('HDEL', sizes_key, head_key)
   redis.call('HINCRBY', sizes_key, '', -bytes)
+  redis.call('ZADD', gone_key, now, head_key)
+end
+
+local function thin_out(now)
+  local past = now - TOMBSTONE_SECONDS
+  redis.call('ZREMRANGEBYSCORE', gone_key, '-inf', past)
+  redis.call('EXPIRE', gone_key, TOMBSTONE_SECONDS)
+  local excess = redis.call('ZCARD', gone_key) - MOST_TOMBSTONES
+  if excess <= 0 then return end
+  local oldest = redis.call('ZPOPMIN', gone_key, math.min(excess, MOST_AT_ONCE))
+  for at = 1, #oldest, 2 do
+    local head = redis.call('HMGET', oldest[at], 'meta', 'expires')
+    -- One that lives was brought back, or the clock was wrong.
+    if not head[1] or tonumber(head[2]) <= now - GRACE_SECONDS then
+      redis.call('UNLINK', oldest[at])
+    end
+  end
 end
 
 -- Enter how many bytes a session has grown by, unless it is still to be measured.
@@ -56,7 +81,7 @@ local function purge(now, room)
         end
       end
       redis.call('UNLINK', gone .. ':records', gone .. ':blobs', gone .. ':parts')
-      forget(gone)
+      forget(gone, now)
     end
   end
 end
@@ -70,8 +95,10 @@ local function enter(head_key, bytes, expires, now, ttl, at_once)
   redis.call('HINCRBY', sizes_key, '', bytes - before)
   redis.call('ZADD', ends_key, expires, head_key)
   local past = at_once and now or now - GRACE_SECONDS
-  local over = redis.call('ZRANGEBYSCORE', ends_key, '-inf', past, 'LIMIT', 0, 100)
-  for _, gone in ipairs(over) do forget(gone) end
+  local over = redis.call('ZRANGEBYSCORE', ends_key, '-inf', past, 'LIMIT', 0,
+    MOST_AT_ONCE)
+  for _, gone in ipairs(over) do forget(gone, now) end
+  thin_out(now)
   for _, key in ipairs({ends_key, sizes_key}) do
     if redis.call('PTTL', key) < tonumber(ttl) then redis.call('PEXPIRE', key, ttl) end
   end

@@ -230,6 +230,8 @@ PATCHED = [
 REST = [
     parameter("timeout 0", "/v1/analyses", "/header/Ccdm-Timeout", "POST",
               body=json_bytes(), headers={**JSON, "Ccdm-Timeout": "0"}),
+    parameter("timeout of nearly nothing", "/v1/analyses", "/header/Ccdm-Timeout",
+              "POST", body=json_bytes(), headers={**JSON, "Ccdm-Timeout": "5e-324"}),
     parameter("timeout inf", "/v1/analyses", "/header/Ccdm-Timeout", "POST",
               body=json_bytes(), headers={**JSON, "Ccdm-Timeout": "inf"}),
     parameter("timeout soon", f"{SID}/cycles/2", "/header/Ccdm-Timeout", "PUT",

@@ -7,17 +7,21 @@ an event loop that computes, not one would be.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import anyio
 import httpx
 import numpy as np
 import orjson
 import pytest
 
+from service.compute import WORKER_NICENESS, Compute
 from service.media.bodies import encode_body
+from service.settings import Settings
 from tests.service_http.bodies import JSON, ensemble
 from tests.support.servers import PATIENCE, Server
 
@@ -74,3 +78,34 @@ def test_probes_answer_while_a_large_analysis_runs(server: Server, form: str) ->
     summary = f"{quick:.0%} of {len(seconds)}; p50, p90, p99, max {spread.round(1)} ms"
     print(f"{form}: {elapsed:.1f} s, {summary}")
     assert quick >= MOST, summary
+
+
+@pytest.mark.slow
+async def test_small_analyses_beside_others_run_in_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compute = Compute(Settings(max_running=2, store_url="sqlite:///unused"))
+    await compute.start()
+    sent = []
+    in_worker = compute._in_worker
+
+    async def counted(*args: object, **options: object) -> object:
+        sent.append(options)
+        return await in_worker(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compute, "_in_worker", counted)
+    arrays = [np.asarray(array) for array in ensemble(50, 3, 2).values()]
+    found = []
+
+    async def analyse() -> None:
+        found.append(await compute.analyse(*arrays, {"n_samples": 20}, 1))
+
+    await analyse()
+    assert not sent
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(analyse)
+    # The first of them was alone; the others are not killed when a client leaves.
+    assert sent == [{"cancellable": False}] * 2
+    assert len({result.samples.tobytes() for result in found}) == 1
+    assert await compute.in_process(os.nice, 0) == os.nice(0) + WORKER_NICENESS

@@ -15,10 +15,19 @@ Racine and Li (2004).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Real = npt.NDArray[Any]
+
+# Exponents are differences of squares: up to so many bandwidths away single precision
+# leaves them two correct decimals.
+FLOAT32_REACH = 250.0
+# Logits held at a time; fewer do not pay for the calls, more leave the cache.
+AT_A_TIME = 2**18
 
 
 def silverman(effective_members: float, dimension: int) -> float:
@@ -37,49 +46,79 @@ def silverman(effective_members: float, dimension: int) -> float:
 def held_out_scores(
     points: Array,
     centres: Array,
-    log_weights: Array,
+    log_weights: Real,
     bandwidths: Array,
     *,
     shrink: bool,
 ) -> Array:
     """Leave-one-out log densities of held-out points, one row per bandwidth.
 
+    Several models at a time where all arguments have the same axes in front.
+
     Args:
-        points: held-out points in kernel coordinates, ``(J, d)``.
-        centres: all centres, ``(M, d)``.
-        log_weights: ``log w_ij`` with the point's own member at ``-inf``, ``(J, M)``.
-        bandwidths: candidates ``h_x``, ``(H,)``.
+        points: held-out points in kernel coordinates, ``(..., J, d)``.
+        centres: all centres, ``(..., M, d)``.
+        log_weights: ``log w_ij`` with the point's own member at ``-inf``,
+            ``(..., J, M)``.
+        bandwidths: candidates ``h_x``, ``(..., H)``.
         shrink: whether centres are drawn towards their weighted mean by
             ``sqrt(1 - h^2)``, as in :meth:`.Mixture.shrunk`.
 
     Returns:
-        ``(H, J)``.
+        ``(..., H, J)``.
     """
-    bandwidths = np.minimum(bandwidths, 1.0) if shrink else bandwidths
-    pulls = np.sqrt(1.0 - bandwidths**2) if shrink else np.ones_like(bandwidths)
+    widths = np.minimum(bandwidths, 1.0) if shrink else bandwidths
+    pulls = np.sqrt(1.0 - widths**2) if shrink else np.ones_like(widths)
+    norm = 0.5 * points.shape[-1] * np.log(2 * np.pi * widths**2)
     # In units of the widest candidate, so that single precision reaches far enough.
-    unit = float(np.max(bandwidths))
-    points, centres, widths = points / unit, centres / unit, bandwidths / unit
-    # Distances from the point's own conditional mean, and the angle between them.
-    means = np.exp(log_weights) @ centres
-    own = np.sum((points - means) ** 2, axis=1)
-    squares, mean_square = np.sum(centres**2, axis=1), np.sum(means**2, axis=1)
-    mean_inner = means @ centres.T
-    gaps = squares - 2 * mean_inner + mean_square[:, None]
-    cross = points @ centres.T - mean_inner
-    cross += (mean_square - np.sum(points * means, axis=1))[:, None]
+    unit = float(np.max(widths))
+    middle = centres.mean(axis=-2, keepdims=True)
+    points, centres = (points - middle) / unit, (centres - middle) / unit
+    squares = np.sum(centres**2, axis=-1)
+    reach = max(float(squares.max()), float(np.sum(points**2, axis=-1).max()))
     # Scores are compared at the second decimal: single precision is plenty.
-    gaps, cross = gaps.astype(np.float32), cross.astype(np.float32)
-    base = np.maximum(log_weights, -1e30).astype(np.float32)
-    narrow = np.asarray(1.0 / (2 * widths**2))[:, None]
-    along = (2 * pulls[:, None] * narrow).astype(np.float32)[:, :, None]
-    away = (pulls[:, None] ** 2 * narrow).astype(np.float32)[:, :, None]
-    exponent = along * cross
-    exponent -= away * gaps
-    exponent += base
-    top = exponent.max(axis=2)
-    exponent -= top[:, :, None]
-    total = np.exp(exponent, out=exponent).sum(axis=2)
-    scores = np.log(total) + top - own * narrow
-    norm = 0.5 * points.shape[1] * np.log(2 * np.pi * bandwidths**2)
-    return np.asarray(scores - norm[:, None])
+    fine = reach > (FLOAT32_REACH * float(np.min(widths)) / unit) ** 2
+    dtype = np.float64 if fine else np.float32
+    keys = np.empty((*centres.shape[:-2], centres.shape[-1] + 1, centres.shape[-2]))
+    keys[..., :-1, :], keys[..., -1, :] = centres.swapaxes(-1, -2), squares
+    keys = keys.astype(dtype, copy=False)
+    found = np.empty((*widths.shape, points.shape[-2]))
+    rows = max(1, AT_A_TIME // (widths.size * centres.shape[-2]))
+    for begin in range(0, points.shape[-2], rows):
+        part = slice(begin, begin + rows)
+        found[..., part] = _log_sums(
+            points[..., part, :],
+            keys,
+            np.maximum(log_weights[..., part, :], -1e30).astype(dtype, copy=False),
+            widths / unit,
+            pulls,
+        )
+    return np.asarray(found - norm[..., None])
+
+
+def _log_sums(
+    points: Array, keys: Real, log_weights: Real, widths: Array, pulls: Array
+) -> Array:
+    """``log sum_i w_i exp(-|x - m - p (c_i - m)|^2 / (2 h^2))``, ``(..., H, J)``.
+
+    With ``q = x - (1 - p) m`` the exponent is
+    ``[p q / h^2, -p^2 / (2 h^2)] . [c_i, |c_i|^2] - |q|^2 / (2 h^2)``: one product for
+    all bandwidths.
+    """
+    pulls, narrow = pulls[..., None, None], 0.5 / widths[..., None, None] ** 2
+    offsets = points[..., None, :, :]
+    if (pulls < 1.0).any():
+        means = np.exp(log_weights) @ keys[..., :-1, :].swapaxes(-1, -2)
+        offsets = offsets - (1.0 - pulls) * means[..., None, :, :]
+    shape = np.broadcast_shapes(offsets.shape, (*widths.shape, 1, 1))
+    queries = np.empty((*shape[:-1], shape[-1] + 1), dtype=keys.dtype)
+    queries[..., :-1] = 2.0 * pulls * narrow * offsets
+    queries[..., -1:] = -(pulls**2) * narrow
+    flat = queries.reshape(*shape[:-3], -1, shape[-1] + 1)
+    logits = (flat @ keys).reshape(*shape[:-1], -1)
+    logits += log_weights[..., None, :, :]
+    top = logits.max(axis=-1)
+    logits -= top[..., None]
+    total = np.exp(logits, out=logits).sum(axis=-1)
+    own = np.sum(offsets**2, axis=-1) * narrow[..., 0]
+    return np.asarray(np.log(total) + top - own)

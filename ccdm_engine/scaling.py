@@ -8,6 +8,7 @@ a Cholesky factor does not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,9 @@ DEVIATION_FLOOR = 1e-8
 @dataclass(frozen=True, slots=True)
 class Frame:
     """An invertible affine map between the caller's units and kernel coordinates.
+
+    A stack of B frames has ``(B, 1, d)`` in place of ``(d,)``, ``(B, d, d)`` in place
+    of ``(d, d)``, and maps points ``(B, n, d)``.
 
     Attributes:
         origin: ``o``, ``(d,)``.
@@ -58,16 +62,31 @@ class Frame:
     @property
     def parameters(self) -> int:
         """How many numbers were estimated for its scale and shape."""
-        d = self.origin.size
-        return {"none": 0, "standardize": d, "whiten": d * (d + 1) // 2}[self.kind]
+        d = int(self.origin.shape[-1])
+        known = {"none": 0, "standardize": d, "whiten": d * (d + 1) // 2}
+        return known[self.kind]
 
     @property
-    def log_volume(self) -> float:
-        """``log |det du/dx|``: what a log density in ``u`` gains as one in ``x``."""
-        volume = -float(np.sum(np.log(self.deviation)))
+    def log_volume(self) -> Array:
+        """``log |det du/dx|``: what a log density in ``u`` gains as one in ``x``.
+
+        ``()``, or ``(B, 1)`` of a stack.
+        """
+        volume = -np.sum(np.log(self.deviation), axis=-1)
         if self.root is not None:
-            volume -= float(np.linalg.slogdet(self.root)[1])
-        return volume
+            volume -= np.linalg.slogdet(self.root)[1].reshape(volume.shape)
+        return np.asarray(volume)
+
+    def at(self, place: int) -> Frame:
+        """One frame of a stack."""
+        root, inverse = self.root, self.inverse_root
+        return Frame(
+            self.origin[place, 0],
+            self.deviation[place, 0],
+            None if root is None else root[place],
+            None if inverse is None else inverse[place],
+            self.kind,
+        )
 
 
 def has_footing(members: int, dimension: int) -> bool:
@@ -76,25 +95,14 @@ def has_footing(members: int, dimension: int) -> bool:
 
 
 def fit_frame(
-    x: Array,
-    kind: str,
-    *,
-    weights: Array | None = None,
-    reference: Frame | None = None,
-    trust: float = 1.0,
-    center: bool = True,
-    floor: Array | None = None,
+    x: Array, kind: str, *, center: bool = True, floor: Array | None = None
 ) -> Frame:
-    """The frame in which the (weighted) ensemble has zero mean and unit spread.
+    """The frame in which the ensemble has zero mean and unit spread.
 
     Args:
         x: ensemble, ``(N, d)``.
         kind: ``"none"``, ``"standardize"``, ``"whiten"`` or ``"auto"`` (whiten when
             there are at least 5 members per dimension, else standardize).
-        weights: member weights summing to 1, ``(N,)``; ``None`` is uniform.
-        reference: frame whose variances fill in for what few effective members
-            cannot tell.
-        trust: share of the weighted estimate in the blend with the reference.
         center: whether kind ``"none"`` still measures from the mean.
         floor: spread, ``(d,)``, of which a deviation keeps at least 1e-8.
 
@@ -108,56 +116,88 @@ def fit_frame(
     if kind == "whiten" and members <= dimension:
         # The correlation matrix is singular: only its diagonal can be trusted.
         kind = "standardize"
-    mean = np.average(x, axis=0, weights=weights)
+    mean = x.mean(axis=0)
     if kind == "none":
         origin = mean if center else np.zeros(dimension)
         return Frame(origin, np.ones(dimension), None, None, kind)
-    deviation = _deviations(x, mean, weights)
-    if reference is not None:
-        deviation = np.sqrt(trust * deviation**2 + (1 - trust) * reference.deviation**2)
+    gaps = x - mean
+    deviation = np.sqrt(np.einsum("ij,ij->j", gaps, gaps) / (members - 1))
+    deviation = np.where(_varied(x), deviation, 0.0)
     if floor is not None:
         deviation = np.maximum(deviation, DEVIATION_FLOOR * floor)
     deviation = np.where(deviation > 0, deviation, 1.0)
     if kind == "standardize":
         return Frame(mean, deviation, None, None, kind)
-    z = (x - mean) / deviation
-    correlation = _second_moment(z, weights)
-    if reference is not None and reference.root is not None:
-        scale = reference.deviation / deviation
-        prior = (reference.root @ reference.root) * np.outer(scale, scale)
-        correlation = trust * correlation + (1 - trust) * prior
-    root, inverse_root = symmetric_roots(correlation)
+    gaps /= deviation
+    root, inverse_root = symmetric_roots(gaps.T @ gaps / (members - 1))
     return Frame(mean, deviation, root, inverse_root, kind)
 
 
-def symmetric_roots(matrix: Array) -> tuple[Array, Array]:
-    """Symmetric square root and its inverse, eigenvalues floored, each ``(d, d)``."""
-    values, vectors = np.linalg.eigh(matrix)
-    values = np.maximum(values, EIGENVALUE_FLOOR * max(float(values[-1]), 1e-300))
-    roots = np.sqrt(values)
-    return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
+def fit_weighted(
+    x: Array, weights: Array, references: Sequence[Frame], trust: Array
+) -> Frame:
+    """A stack of frames that follow the spread of weighted ensembles.
 
+    Args:
+        x: ensembles, ``(B, N, d)``, or one for all, ``(1, N, d)``.
+        weights: of the members, each row summing to 1, ``(B, N)``.
+        references: frames of one kind, whose variances fill in for what few
+            effective members cannot tell, B of them.
+        trust: share of the weighted estimate in the blend with them, ``(B,)``.
 
-def _deviations(x: Array, mean: Array, weights: Array | None) -> Array:
+    Returns:
+        Frames of the kind of the references; :meth:`Frame.at` takes one out.
+    """
+    trust, rest = trust[:, None, None], 1.0 - trust[:, None, None]
+    # 1 - sum w_i^2 is the weighted counterpart of (N - 1) / N.
+    unbiased = np.maximum(1.0 - np.sum(weights**2, axis=1), 1.0 / weights.shape[1])
+    shares = weights[:, None, :]
+    mean = shares @ x
     gaps = x - mean
-    gaps *= gaps
-    deviation = np.sqrt(_mean(gaps, weights))
+    shares = shares / unbiased[:, None, None]
     # The rounding of the mean of a constant column is not spread.
-    return np.where(np.max(x, axis=0) > np.min(x, axis=0), deviation, 0.0)
+    square = np.where(_varied(x)[:, None, :], shares @ gaps**2, 0.0)
+    prior = np.stack([frame.deviation for frame in references])[:, None, :]
+    deviation = np.sqrt(trust * square + rest * prior**2)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    if references[0].root is None:
+        return Frame(mean, deviation, None, None, references[0].kind)
+    gaps /= deviation
+    correlation = (gaps * shares.swapaxes(1, 2)).swapaxes(1, 2) @ gaps
+    roots = _stack([frame.root for frame in references])
+    scale = prior / deviation
+    correlation = trust * correlation + rest * (
+        (roots @ roots) * scale * scale.swapaxes(1, 2)
+    )
+    root, inverse_root = symmetric_roots(correlation)
+    return Frame(mean, deviation, root, inverse_root, references[0].kind)
 
 
-def _mean(squares: Array, weights: Array | None) -> Array:
-    if weights is None:
-        return np.asarray(np.sum(squares, axis=0) / (squares.shape[0] - 1))
-    return np.asarray(weights @ squares / _unbiased(weights))
+def stacked(frames: Sequence[Frame]) -> Frame:
+    """Frames of one kind as a stack."""
+    root, inverse = frames[0].root, frames[0].inverse_root
+    return Frame(
+        np.stack([frame.origin for frame in frames])[:, None],
+        np.stack([frame.deviation for frame in frames])[:, None],
+        None if root is None else _stack([frame.root for frame in frames]),
+        None if inverse is None else _stack([frame.inverse_root for frame in frames]),
+        frames[0].kind,
+    )
 
 
-def _second_moment(z: Array, weights: Array | None) -> Array:
-    if weights is None:
-        return np.asarray(z.T @ z / (z.shape[0] - 1))
-    return np.asarray((z * weights[:, None]).T @ z / _unbiased(weights))
+def _stack(matrices: Sequence[Array | None]) -> Array:
+    return np.stack([matrix for matrix in matrices if matrix is not None])
 
 
-def _unbiased(weights: Array) -> float:
-    """``1 - sum w_i^2``, the weighted counterpart of ``(N - 1) / N``."""
-    return max(1.0 - float(np.sum(weights**2)), 1.0 / weights.size)
+def symmetric_roots(matrix: Array) -> tuple[Array, Array]:
+    """Symmetric square root and its inverse, eigenvalues floored, (..., d, d) each."""
+    values, vectors = np.linalg.eigh(matrix)
+    largest = np.maximum(values[..., -1:], 1e-300)
+    roots = np.sqrt(np.maximum(values, EIGENVALUE_FLOOR * largest))[..., None, :]
+    turned = vectors.swapaxes(-1, -2)
+    return (vectors * roots) @ turned, (vectors / roots) @ turned
+
+
+def _varied(x: Array) -> npt.NDArray[np.bool_]:
+    """Which columns differ between members at all, ``(..., d)``."""
+    return np.asarray(x.max(axis=-2) > x.min(axis=-2))

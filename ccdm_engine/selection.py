@@ -12,23 +12,25 @@ choosing among models of unequal complexity).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.bandwidth import held_out_scores, silverman
+from ccdm_engine.bandwidth import AT_A_TIME, held_out_scores, silverman
 from ccdm_engine.family import Candidate, candidates
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.regression import Regression
-from ccdm_engine.scaling import Frame, fit_frame
+from ccdm_engine.scaling import Frame, fit_weighted, stacked
 
 Array = npt.NDArray[np.float64]
+Real = npt.NDArray[Any]
 
 # Candidate bandwidths of the states, in units of their spread.
 STATE_BANDWIDTHS = (0.08, 0.14, 0.24, 0.4, 0.6, 1.0)
@@ -110,12 +112,33 @@ class Choice(NamedTuple):
 
 
 class _Scored(NamedTuple):
-    model: Model
-    scores: Array  # (J,), one per held-out member
+    """The state bandwidths of one candidate, as they did."""
+
+    candidate: Candidate
+    frame: Frame
+    widths: Array  # (H,)
+    shrink: bool
+    scores: Array  # (H, J), one column per held-out member
+    means: Array  # (H,)
+
+    @property
+    def place(self) -> int:
+        """Which bandwidth does best."""
+        return int(np.argmax(self.means))
+
+    @property
+    def best(self) -> Array:
+        """The scores of that bandwidth, ``(J,)``."""
+        return np.asarray(self.scores[self.place])
 
     @property
     def mean(self) -> float:
-        return float(self.scores.mean())
+        return float(self.means[self.place])
+
+    @property
+    def model(self) -> Model:
+        width = float(self.widths[self.place])
+        return Model(self.candidate, self.frame, width, self.shrink, self.mean)
 
 
 def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
@@ -126,120 +149,161 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
         options: what is fixed and what is ``"auto"``.
     """
     near = neighbourhood(pairs, options.scaling)
-    family = list(candidates(pairs, options, near))
-    if len(family) == 1:
-        only = _only_model(family[0], options)
+    family = candidates(pairs, options, near)
+    first, second = next(family), next(family, None)
+    if second is None:
+        only = _only_model(first, options)
         if only is not None:
             return Choice(only, None, near.observation_distance)
-    scored = [item for candidate in family for item in _scored(candidate, options)]
-    best_of_tiers = _best_of_tiers(scored)
-    thresholds = _thresholds(pairs, family)
-    chosen = best_of_tiers[0]
-    for richer in best_of_tiers[1:]:
-        gain = richer.scores - chosen.scores
+    rest = () if second is None else (second,)
+    best = _best_of_tiers(itertools.chain((first, *rest), family), options)
+    thresholds = _thresholds(pairs, best)
+    plain = chosen = best[min(best)]
+    for tier in sorted(best)[1:]:
+        richer = best[tier]
+        gain = richer.best - chosen.best
         error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
-        needed = thresholds[richer.model.candidate.tier]
+        needed = thresholds[tier]
         chosen = richer if gain.mean() > max(needed * error, LEAST_GAIN) else chosen
-    plain = best_of_tiers[0]
-    gaussian = plain.mean if plain.model.is_shift else None
+    gaussian = plain.mean if plain.candidate.is_shift else None
     return Choice(chosen.model, gaussian, near.observation_distance)
 
 
-def _thresholds(pairs: Pairs, family: Sequence[Candidate]) -> tuple[float, ...]:
+def _thresholds(pairs: Pairs, best: Mapping[int, _Scored]) -> tuple[float, ...]:
     if pairs.columns.size < pairs.states.shape[1]:
         return OPEN_STANDARD_ERRORS
-    tempered = any(candidate.near.kind == "noise" for candidate in family)
-    return STANDARD_ERRORS if tempered else CLOSED_STANDARD_ERRORS
+    return STANDARD_ERRORS if 1 in best else CLOSED_STANDARD_ERRORS
 
 
-def _best_of_tiers(scored: Sequence[_Scored]) -> list[_Scored]:
-    """The best-scoring model of each tier, the plainest tier first."""
-    tiers = sorted({item.model.candidate.tier for item in scored})
-    return [
-        max(
-            (item for item in scored if item.model.candidate.tier == tier),
-            key=lambda item: item.mean,
-        )
-        for tier in tiers
-    ]
+def _best_of_tiers(
+    family: Iterator[Candidate], options: AnalysisOptions
+) -> dict[int, _Scored]:
+    """The best-scoring model of each tier; no other is kept."""
+    best: dict[int, _Scored] = {}
+    for batch in _batches(family, options):
+        for scored in _scored(batch, options):
+            tier = scored.candidate.tier
+            if tier not in best or scored.mean > best[tier].mean:
+                best[tier] = scored
+    return best
+
+
+def _batches(
+    family: Iterator[Candidate], options: AnalysisOptions
+) -> Iterator[list[Candidate]]:
+    """Candidates of the same kind together, as many as are worth scoring at once."""
+    waiting: dict[tuple[bool, bool], list[Candidate]] = {}
+    for candidate in family:
+        kind = (_is_refitted(candidate, options), candidate.regression.name == "none")
+        batch = waiting.setdefault(kind, [])
+        batch.append(candidate)
+        size = len(STATE_BANDWIDTHS) * candidate.near.among.size
+        size = max(size, candidate.regression.residuals.size)
+        if (len(batch) + 1) * size > AT_A_TIME:
+            yield waiting.pop(kind)
+    yield from waiting.values()
 
 
 def _only_model(candidate: Candidate, options: AnalysisOptions) -> Model | None:
     """The model, when the options leave nothing to compare."""
-    frame = _frame(candidate, options)
-    widths = _state_bandwidths(candidate, frame, options)
+    frame = _frames([candidate], options)
+    widths = _state_bandwidths(candidate, frame.kind, options)
     shrinks = _shrinks(candidate, options)
     if candidate.is_shift and len(widths) > 1:
         # Only extra samples need a kernel here: the reference rule will do.
-        widths = _silverman(candidate, frame)
+        widths = _silverman(candidate, frame.kind)
     if len(widths) > 1 or len(shrinks) > 1:
         return None
-    return Model(candidate, frame, widths[0], shrinks[0])
+    return Model(candidate, frame.at(0), widths[0], shrinks[0])
 
 
-def _scored(candidate: Candidate, options: AnalysisOptions) -> Iterator[_Scored]:
-    near, regression = candidate.near, candidate.regression
-    weights = near.weights(candidate.bandwidth)
-    frame = _frame(candidate, options)
-    points = frame.into(regression.held_out_residuals[near.held_out])
-    centres = frame.into(regression.residuals)
-    widths = _state_bandwidths(candidate, frame, options)
+def _scored(batch: Sequence[Candidate], options: AnalysisOptions) -> Iterator[_Scored]:
+    """Scores of candidates of one kind."""
+    frames = _frames(batch, options)
+    held_out = batch[0].near.held_out
+    points = frames.into(
+        _stacked([item.regression.held_out_residuals[held_out] for item in batch])
+    )
+    centres = frames.into(_stacked([item.regression.residuals for item in batch]))
+    weights = [item.near.weights(item.bandwidth) for item in batch]
+    log_weights = _stacked([item.given_member for item in weights])
+    widths = np.array([_state_bandwidths(item, frames.kind, options) for item in batch])
     # The frame was fitted to the held-out members too; p parameters from n members
     # flatter each member's score by about p / n (Akaike 1974).
-    flattery = frame.parameters / weights.effective
-    for shrink in _shrinks(candidate, options):
-        scores = held_out_scores(
-            points, centres, weights.given_member, np.array(widths), shrink=shrink
-        )
-        scores += frame.log_volume - flattery
-        for width, row in zip(widths, scores, strict=True):
-            model = Model(candidate, frame, float(width), shrink, float(row.mean()))
-            yield _Scored(model, row)
+    flattery = frames.parameters / np.array([item.effective for item in weights])
+    constant = frames.log_volume - flattery[:, None]
+    for shrink in _shrinks(batch[0], options):
+        scores = held_out_scores(points, centres, log_weights, widths, shrink=shrink)
+        scores += constant[:, :, None]
+        means = scores.mean(axis=2)
+        for place, item in enumerate(batch):
+            yield _Scored(
+                item,
+                frames.at(place),
+                widths[place],
+                shrink,
+                scores[place],
+                means[place],
+            )
 
 
-def _frame(candidate: Candidate, options: AnalysisOptions) -> Frame:
-    """Kernel coordinates of the residuals.
+def _stacked(arrays: Sequence[Real]) -> Real:
+    """Arrays along a new first axis; one that all share is not copied."""
+    if all(array is arrays[0] for array in arrays):
+        return arrays[0][None]
+    return np.stack(arrays)
 
-    With automatic state bandwidths the coordinates follow the spread of the weighted
-    members, as far as there are enough of them; a bandwidth given as a number is in
-    units of the whole ensemble's spread.
+
+def _is_refitted(candidate: Candidate, options: AnalysisOptions) -> bool:
+    """Whether kernel coordinates follow the spread of the weighted members.
+
+    With automatic state bandwidths they do, as far as there are enough of them; a
+    bandwidth given as a number is in units of the whole ensemble's spread.
     """
-    prior = candidate.prior
-    fixed = not isinstance(options.state_bandwidth, str)
-    if fixed or np.isinf(candidate.bandwidth) or prior.kind == "none":
-        return prior
-    weights = candidate.near.weights(candidate.bandwidth)
-    return fit_frame(
-        candidate.regression.residuals,
-        prior.kind,
-        weights=np.exp(weights.given_observation),
-        reference=prior,
-        trust=weights.effective / (weights.effective + prior.origin.size + 1),
+    return (
+        isinstance(options.state_bandwidth, str)
+        and np.isfinite(candidate.bandwidth)
+        and candidate.prior.kind != "none"
+    )
+
+
+def _frames(batch: Sequence[Candidate], options: AnalysisOptions) -> Frame:
+    """Kernel coordinates of the residuals, stacked."""
+    priors = [candidate.prior for candidate in batch]
+    if not _is_refitted(batch[0], options):
+        return stacked(priors)
+    weights = [candidate.near.weights(candidate.bandwidth) for candidate in batch]
+    effective = np.array([item.effective for item in weights])
+    return fit_weighted(
+        _stacked([candidate.regression.residuals for candidate in batch]),
+        np.exp([item.given_observation for item in weights]),
+        priors,
+        effective / (effective + priors[0].origin.size + 1),
     )
 
 
 def _state_bandwidths(
-    candidate: Candidate, frame: Frame, options: AnalysisOptions
+    candidate: Candidate, kind: str, options: AnalysisOptions
 ) -> Sequence[float]:
     """Candidates for ``h_x``, as multiples of the centres' spread in the frame."""
     wanted = options.state_bandwidth
     if wanted == "auto":
-        spread = _spread(candidate, frame)
+        spread = _spread(candidate, kind)
         return tuple(spread * width for width in STATE_BANDWIDTHS)
     if wanted == "silverman":
-        return _silverman(candidate, frame)
+        return _silverman(candidate, kind)
     return (float(wanted),)
 
 
-def _silverman(candidate: Candidate, frame: Frame) -> Sequence[float]:
+def _silverman(candidate: Candidate, kind: str) -> Sequence[float]:
     effective = candidate.near.weights(candidate.bandwidth).effective
-    rule = silverman(effective, frame.origin.size)
-    return (_spread(candidate, frame) * rule,)
+    rule = silverman(effective, candidate.prior.origin.size)
+    return (_spread(candidate, kind) * rule,)
 
 
-def _spread(candidate: Candidate, frame: Frame) -> float:
+def _spread(candidate: Candidate, kind: str) -> float:
     """Spread of the residuals in the frame: 1, except in the caller's units."""
-    if frame.kind != "none":
+    if kind != "none":
         return 1.0
     variance = np.var(candidate.regression.residuals, axis=0, ddof=1)
     return float(np.sqrt(np.mean(variance))) or 1.0

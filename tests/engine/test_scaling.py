@@ -8,7 +8,7 @@ import pytest
 from scipy.special import logsumexp
 
 from ccdm_engine.mixture import Mixture
-from ccdm_engine.scaling import fit_frame, symmetric_roots
+from ccdm_engine.scaling import fit_frame, fit_weighted, symmetric_roots
 from ccdm_engine.subspace import fit_subspace
 
 Array = npt.NDArray[np.float64]
@@ -45,7 +45,9 @@ def test_weights_count_members() -> None:
     x = ensemble(30)
     counts = np.random.default_rng(1).integers(0, 4, 30)
     copies = np.repeat(x, counts, axis=0)
-    weighted = fit_frame(x, "standardize", weights=counts / counts.sum())
+    shares = counts[None] / counts.sum()
+    prior = fit_frame(x, "standardize")
+    weighted = fit_weighted(x[None], shares, [prior], np.ones(1)).at(0)
     assert np.allclose(weighted.origin, copies.mean(axis=0))
     share = 1 - np.sum((counts / counts.sum()) ** 2)
     expected = copies.std(axis=0) / np.sqrt(share)

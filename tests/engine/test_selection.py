@@ -62,6 +62,26 @@ def test_scores_are_leave_one_out_log_densities(d: int, shrink: bool) -> None:
         assert np.max(np.abs(row - expected)) < 1e-4 * (1 + 1 / h**2)
 
 
+@pytest.mark.parametrize("shrink", [False, True])
+@pytest.mark.parametrize("farthest", [1.0, 1e6])
+def test_many_models_score_as_each_alone(shrink: bool, farthest: float) -> None:
+    """Also in pieces of the held-out points, and where double precision is needed."""
+    rng = np.random.default_rng(9)
+    centres = rng.standard_normal((3, 2000, 2))
+    centres[:, 0] *= farthest
+    points = centres[:, :60] + 0.1
+    logs = rng.standard_normal((3, 60, 2000))
+    logs[:, np.arange(60), np.arange(60)] = -np.inf
+    logs -= logsumexp(logs, axis=2, keepdims=True)
+    widths = np.array([[0.1, 0.5], [0.2, 1.0], [0.3, 0.9]])
+    together = held_out_scores(points, centres, logs, widths, shrink=shrink)
+    for k in range(3):
+        alone = held_out_scores(
+            points[k], centres[k], logs[k], widths[k], shrink=shrink
+        )
+        np.testing.assert_allclose(together[k], alone, rtol=1e-4, atol=2e-3)
+
+
 def test_silvermans_rule() -> None:
     assert silverman(100, 1) == pytest.approx((4 / 300) ** 0.2)
     assert silverman(50, 3) == pytest.approx((4 / (5 * 50)) ** (1 / 7))

@@ -12,13 +12,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import httpx
+import orjson
 
 from reliability.ledger import DIMS, OPTIONS, Account
+from reliability.racer import Racer, encoded
 from service.client import calls
 from service.client.messages import Request
-
-PATIENCE = 120.0
 
 
 @dataclass
@@ -65,35 +64,41 @@ async def race(urls: Sequence[str], store: str, clients: int, rounds: int) -> Ra
         rounds: how often.
     """
     figures = Races(store, len(urls), clients, rounds)
-    limits = httpx.Limits(max_connections=clients)
+    fields = {**DIMS, "options": OPTIONS, "keep_analyses": 2, "seed": 1}
+    racers = [Racer(urls[number % len(urls)]) for number in range(clients)]
     began = time.monotonic()
-    async with httpx.AsyncClient(timeout=PATIENCE, limits=limits) as client:
-        fields = {**DIMS, "options": OPTIONS, "keep_analyses": 2, "seed": 1}
-        made = await client.post(f"{urls[0]}/v1/sessions", json=fields)
-        session = made.raise_for_status().json()["id"]
+    try:
+        made = await racers[0].send(encoded(next(calls.create_session(fields))))
+        session = orjson.loads(made.body)["id"]
         for cycle in range(1, rounds + 1):
-            await _round(client, urls, session, cycle, figures)
+            await _round(racers, len(urls), session, cycle, figures)
+    finally:
+        for racer in racers:
+            racer.close()
+    figures.broken = sum(racer.broken for racer in racers)
     figures.seconds = round(time.monotonic() - began, 1)
     return figures
 
 
 async def _round(
-    client: httpx.AsyncClient,
-    urls: Sequence[str],
+    racers: Sequence[Racer],
+    services: int,
     session: str,
     cycle: int,
     figures: Races,
 ) -> None:
     alike = cycle % 2 == 0
-    broken = figures.broken
-    requests = [
-        (urls[writer % len(urls)], _put(session, cycle, 0 if alike else writer))
-        for writer in range(figures.clients)
+    broken = sum(racer.broken for racer in racers)
+    bodies = [
+        _put(session, cycle, writer) for writer in range(1 if alike else len(racers))
     ]
     answers = await asyncio.gather(
-        *(_send(client, url, request, figures) for url, request in requests)
+        *(
+            racer.send(bodies[number % len(bodies)])
+            for number, racer in enumerate(racers)
+        )
     )
-    codes = [answer.status_code for answer in answers]
+    codes = [answer.status for answer in answers]
     figures.requests += len(codes)
     figures.results += codes.count(201)
     figures.replays += codes.count(200)
@@ -101,36 +106,19 @@ async def _round(
     expected = {201, 200} if alike else {201, 409}
     figures.others += sum(code not in expected for code in codes)
     # An answer 201 that was lost comes again as 200, to the one that lost it.
-    found = codes.count(201) + (codes.count(201) == 0 and figures.broken > broken)
-    figures.not_one += found != 1
-    samples = {_samples(answer) for answer in answers if answer.status_code < 300}
-    for url in urls:
-        kept = await client.get(f"{url}/v1/sessions/{session}/cycles/{cycle}/analysis")
-        samples.add(_samples(kept))
+    lost = sum(racer.broken for racer in racers) > broken and not codes.count(201)
+    figures.not_one += codes.count(201) + lost != 1
+    samples = {answer.samples for answer in answers if answer.status < 300}
+    for racer in racers[:services]:
+        samples.add((await racer.send(_kept(session, cycle))).samples)
     figures.different += len(samples) != 1
 
 
-def _put(session: str, cycle: int, writer: int) -> Request:
+def _put(session: str, cycle: int, writer: int) -> bytes:
     arrays = Account(1000 + writer).forecast(cycle)
-    return next(calls.cycle(session, cycle, *arrays))
+    return encoded(next(calls.cycle(session, cycle, *arrays)))
 
 
-async def _send(
-    client: httpx.AsyncClient, url: str, put: Request, figures: Races
-) -> httpx.Response:
-    """Again when turned away or cut off, as the documented client does."""
-    while True:
-        try:
-            answer = await client.put(
-                url + put.path, content=put.body, headers=dict(put.headers)
-            )
-        except httpx.TransportError:
-            figures.broken += 1
-        else:
-            if answer.status_code not in (429, 503):
-                return answer
-        await asyncio.sleep(0.2)
-
-
-def _samples(answer: httpx.Response) -> str:
-    return str(answer.raise_for_status().json()["analysis_samples"])
+def _kept(session: str, cycle: int) -> bytes:
+    path = f"/v1/sessions/{session}/cycles/{cycle}/analysis"
+    return encoded(Request("GET", path))

@@ -178,8 +178,10 @@ def _connection_limits(app: FastAPI) -> ConnectionLimits:
         settings.head_seconds,
         settings.body_seconds,
         settings.stall_seconds,
+        settings.answer_seconds,
         settings.max_connections,
         app.state.metrics.connection_refused,
+        app.state.bodies.count,
     )
 
 
@@ -187,7 +189,8 @@ def _look(app: FastAPI) -> None:
     """Let the metrics know how busy this process is now."""
     state = app.state
     stopping = state.stopping.is_set()
-    state.metrics.observe(state.compute.load, state.bodies.held_bytes, stopping)
+    held = state.bodies.held_bytes, state.bodies.unsent_bytes
+    state.metrics.observe(state.compute.load, *held, stopping)
 
 
 async def _warm_up(app: FastAPI) -> None:

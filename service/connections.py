@@ -8,9 +8,13 @@ waiting for a first request  ``head_seconds``, then it is closed
 in a request's head          ``head_seconds`` from its first byte, then 408
 in a request's body          the application's own ``body_seconds``, then 408
 answered, body unfinished    ``body_seconds`` once more, then it is closed
-answer not taken             ``stall_seconds`` without progress, then it is cut
+answer not taken             ``stall_seconds`` without progress, or
+                             ``answer_seconds`` for all of it, then it is cut
 idle between requests        ``keep_alive_seconds`` (uvicorn's own), then closed
+closed, its end not taken    ``stall_seconds``, then it is cut
 ==========================  ====================================================
+
+What waits for its reader is in memory, so it is counted.
 
 Bodies in very many tiny chunks are refused: taking one apart costs as much as of a
 large one, and the bytes that came together are taken apart together.
@@ -21,7 +25,9 @@ What cannot be parsed is answered with a problem, as everything else is.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import sys
+import termios
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,8 +55,8 @@ _DETAILS = {
 }
 
 
-def _nobody(slug: str) -> None:
-    """Whom to tell of refusals when nobody asked."""
+def _nobody(told: str | int) -> None:
+    """Whom to tell when nobody asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +66,16 @@ class ConnectionLimits:
     Attributes:
         refused: told the problem of every request that was refused before it reached
             the application.
+        unsent: told how many bytes more, or fewer, wait for clients to take them.
     """
 
     head_seconds: float = 20.0
     body_seconds: float = 60.0
     stall_seconds: float = 30.0
+    answer_seconds: float = 600.0
     max_connections: int = 1000
     refused: Callable[[str], None] = _nobody
+    unsent: Callable[[int], None] = _nobody
 
 
 class _Connection(h11.Connection):
@@ -111,6 +120,8 @@ class BoundedProtocol(H11Protocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None
+        self._unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection in, if there is room or room can be made."""
@@ -121,9 +132,13 @@ class BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection and its deadlines."""
-        for timer in (self._head_timer, self._linger_timer, self._stall_timer):
+        for timer in (
+            *(self._head_timer, self._linger_timer),
+            *(self._stall_timer, self._end_timer),
+        ):
             if timer is not None:
                 timer.cancel()
+        self._count_unsent(0)
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
 
@@ -150,14 +165,20 @@ class BoundedProtocol(H11Protocol):
         """Start to watch whether the client takes its answer."""
         super().pause_writing()
         if self._stall_timer is None:
-            self._watch_progress()
+            self._watch_progress(self.loop.time() + self.limits.answer_seconds)
 
     def resume_writing(self) -> None:
         """The client took it."""
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
+        self._count_unsent(0)
         super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that has been idle, even if it takes nothing more."""
+        super().timeout_keep_alive_handler()
+        self._watch_end()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be parsed (called while that error is handled)."""
@@ -241,12 +262,51 @@ class BoundedProtocol(H11Protocol):
     def _give_up(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
+        self._watch_end()
 
-    def _watch_progress(self, before: int | None = None) -> None:
+    def _watch_end(self) -> None:
+        """Closing waits until what was written is taken; not for ever."""
+        if self._end_timer is None:
+            seconds = self.limits.stall_seconds
+            self._end_timer = self.loop.call_later(seconds, self._end)
+
+    def _end(self) -> None:
+        self._end_timer = None
+        if self._stall_timer is None:
+            self.transport.abort()
+        else:
+            # Much is left, and whether it is taken is watched already.
+            self._watch_end()
+
+    def _watch_progress(self, end: float, before: int | None = None) -> None:
         left = self.transport.get_write_buffer_size()
-        if before is not None and left >= before:
+        self._count_unsent(left)
+        left += _in_kernel(self.transport)
+        late = self.loop.time() >= end
+        if late or (before is not None and left >= before):
             self.limits.refused("stalled")
             self.transport.abort()
             return
-        seconds = self.limits.stall_seconds
-        self._stall_timer = self.loop.call_later(seconds, self._watch_progress, left)
+        seconds = min(self.limits.stall_seconds, max(0.0, end - self.loop.time()))
+        self._stall_timer = self.loop.call_later(
+            seconds, self._watch_progress, end, left
+        )
+
+    def _count_unsent(self, now: int) -> None:
+        if now != self._unsent:
+            self.limits.unsent(now - self._unsent)
+            self._unsent = now
+
+
+def _in_kernel(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel has taken and the client has not; 0 where none can say.
+
+    The kernel takes more in large pieces only, long after a slow reader has moved on.
+    """
+    place = transport.get_extra_info("socket")
+    found = bytearray(4)
+    try:
+        fcntl.ioctl(place.fileno(), termios.TIOCOUTQ, found)
+    except (OSError, AttributeError):
+        return 0
+    return int.from_bytes(found, sys.byteorder)

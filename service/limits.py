@@ -65,7 +65,8 @@ class Bodies:
     Args:
         max_bytes: longest body.
         seconds: longest time for a body to arrive.
-        max_held_bytes: most that all requests together may hold.
+        max_held_bytes: most that all requests together may hold, and half of it their
+            answers.
     """
 
     def __init__(self, max_bytes: int, seconds: float, max_held_bytes: int) -> None:
@@ -73,6 +74,7 @@ class Bodies:
         self.seconds = seconds
         self.max_held_bytes = max(max_held_bytes, max_bytes)
         self.held_bytes = 0
+        self.unsent_bytes = 0
         self._ensembles = 0
 
     @contextmanager
@@ -93,6 +95,33 @@ class Bodies:
         finally:
             self.held_bytes -= size
             self._ensembles -= 1
+
+    def count(self, change: int) -> None:
+        """Count bytes of answers that wait until their clients take them."""
+        self.unsent_bytes += change
+
+    @contextmanager
+    def answer(self, size: int, *, refusable: bool = True) -> Iterator[None]:
+        """Count a large answer while it is written down.
+
+        Answers have half as much room as bodies, besides theirs: clients that are slow
+        to take what they asked for are in the way of nobody else.
+
+        Args:
+            size: of its arrays.
+            refusable: whether asking again does no harm.
+
+        Raises:
+            TooBusyError: when too much waits already.
+        """
+        over = self.unsent_bytes + size > self.max_held_bytes // 2
+        if refusable and self.unsent_bytes and over:
+            raise TooBusyError("Too many answers wait for their readers.", 1)
+        self.unsent_bytes += size
+        try:
+            yield
+        finally:
+            self.unsent_bytes -= size
 
     @asynccontextmanager
     async def read(

@@ -141,6 +141,9 @@ class Metrics:
         )
         self._open = state("ccdm_requests_open", "Requests that are being served.")
         self._held = state("ccdm_bodies_held_bytes", "Bytes of bodies in memory now.")
+        self._unsent = state(
+            "ccdm_answers_held_bytes", "Bytes of answers that wait for readers now."
+        )
         self._stopping = state(
             "ccdm_service_stopping", "Processes that were told to stop."
         )
@@ -202,13 +205,14 @@ class Metrics:
         finally:
             self._store_seconds.labels(operation).observe(perf_counter() - start)
 
-    def observe(self, load: Any, held_bytes: int, stopping: bool) -> None:
+    def observe(self, load: Any, held: int, unsent: int, stopping: bool) -> None:
         """Take note of how busy this process is."""
         self._running.set(load.running)
         self._waiting.set(load.queued)
         self._most_running.set(load.max_running)
         self._most_waiting.set(load.max_queued)
-        self._held.set(held_bytes)
+        self._held.set(held)
+        self._unsent.set(unsent)
         self._stopping.set(stopping)
 
     def render(self) -> bytes:

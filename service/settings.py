@@ -48,7 +48,10 @@ class Settings(BaseSettings):
         64 * MEBIBYTE, ge=1024, description="Longest request body."
     )
     max_held_bytes: int = Field(
-        512 * MEBIBYTE, ge=1024, description="Most bytes of bodies held at once."
+        512 * MEBIBYTE,
+        ge=1024,
+        description="Most bytes of bodies held at once; besides, half as much of "
+        "answers that wait for their readers.",
     )
     max_members: int = Field(100_000, ge=2, description="Largest ensemble, N.")
     max_samples: int = Field(100_000, ge=1, description="Most analysis samples.")
@@ -85,6 +88,9 @@ class Settings(BaseSettings):
         30.0,
         gt=0,
         description="Longest time for a client to take nothing of its answer.",
+    )
+    answer_seconds: float = Field(
+        600.0, gt=0, description="Longest time for a client to take all of its answer."
     )
     keep_alive_seconds: int = Field(
         75,

@@ -27,7 +27,8 @@ GROUPS = {
     ),
     "Work": ("max_running", "max_queued", "deadline_seconds"),
     "Connections": (
-        *("head_seconds", "body_seconds", "stall_seconds", "keep_alive_seconds"),
+        *("head_seconds", "body_seconds", "stall_seconds", "answer_seconds"),
+        "keep_alive_seconds",
         *("max_connections", "max_head_bytes", "max_headers"),
         *("max_wait_seconds", "max_streams", "heartbeat_seconds"),
     ),

@@ -201,6 +201,7 @@ async def _put_answer(
         status=status,
         headers=headers,
         columns=_columns(session, range(session.state_dim)),
+        refusable=False,
     )
 
 
@@ -281,7 +282,7 @@ async def read_cycle(
         **problems(
             *_SESSION,
             *("cycle-not-found", "analysis-not-kept", "invalid-parameters"),
-            "too-many-streams",
+            *("too-many-streams", "too-busy"),
         ),
     },
     openapi_extra={"parameters": [_IF_NONE_MATCH]},

@@ -174,8 +174,14 @@ async def array_answer(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     columns: Sequence[str] | None = None,
+    refusable: bool = True,
 ) -> Response:
-    """Samples as an answer in the media type that was negotiated."""
+    """Samples as an answer in the media type that was negotiated.
+
+    Raises:
+        TooBusyError: when too many answers wait for their readers; never where
+            ``refusable`` is false, for something has been stored.
+    """
     encode = partial(
         encode_answer,
         media_type,
@@ -186,8 +192,12 @@ async def array_answer(
     )
     with timed("encode"):
         compute: Compute = request.app.state.compute
-        small = samples.nbytes <= JSON_INLINE_BYTES
-        content = encode() if small else await compute.in_thread(encode)
+        bodies: Bodies = request.app.state.bodies
+        if samples.nbytes <= JSON_INLINE_BYTES:
+            content = encode()
+        else:
+            with bodies.answer(samples.nbytes, refusable=refusable):
+                content = await compute.in_thread(encode)
     every = {
         **answer_headers(media_type, samples.shape),
         "Vary": "Accept",

@@ -45,6 +45,8 @@ EFFECTS = {
     "test_a_body_that_does_not_come_is_not_waited_for",
     "stall_seconds": f"{HTTP}/test_connections.py::"
     "test_an_answer_that_is_not_taken_is_cut",
+    "answer_seconds": f"{HTTP}/test_slow_readers.py::"
+    "test_whoever_takes_an_answer_slowly_is_cut_and_in_nobodys_way",
     "keep_alive_seconds": f"{HTTP}/test_connections.py::"
     "test_idle_connections_are_closed",
     "max_connections": f"{HTTP}/test_connections.py::"

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import diagnostics, inflation, noise
+from ccdm_engine import blockwise, diagnostics, inflation, noise
 from ccdm_engine.analysis import Analysis
 from ccdm_engine.errors import (
     NonFiniteError,
@@ -35,6 +35,7 @@ from ccdm_engine.errors import (
     OptionsError,
     ShapeError,
 )
+from ccdm_engine.members import copied, places, sample_count
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.normalization import normalize
@@ -100,6 +101,11 @@ def assimilate(
     if not isinstance(options, AnalysisOptions):
         options = AnalysisOptions.from_dict(dict(options or {}))
     seed = _checked_seed(seed)
+    if latents is None and blockwise.suits(np.shape(forecast_states), options):
+        states = real_array("forecast_states", forecast_states)
+        pairs_of = states, simulated_measurements, observation
+        with _crew(threads, crew) as workers:
+            return _by_blocks(*pairs_of, options, seed, workers)
     screened = screen(
         forecast_states,
         simulated_measurements,
@@ -113,12 +119,13 @@ def assimilate(
     pairs = without_constants(
         perturb(screened, options.measurement_error, stream(seed, PERTURBATION))
     )
-    n_samples = _n_samples(pairs, options)
+    n_samples = sample_count(pairs, options)
     draws = _latents(latents, n_samples, pairs.states.shape[1], seed)
     normal = normalize(pairs, options.scaling)
     if pairs.columns.size == 0 or normal.is_constant:
-        samples = _unchanged(pairs, n_samples, options)
-        facts = diagnostics.unchanged(pairs, samples, options, seed)
+        samples = np.array(pairs.states[copied(pairs, n_samples, options)])
+        about = diagnostics.facts_of(pairs, samples, options)
+        facts = diagnostics.unchanged(pairs, about, options, seed)
         if options.inflation == "adaptive":
             facts = replace(facts, forecast_inflation=options.learned_inflation)
         return Analysis(samples, facts)
@@ -128,12 +135,45 @@ def assimilate(
                 normal.pairs, options, normal.varied(draws), seed, workers
             )
         del draws  # in many variables each array counts
-        samples = normal.restore(_relaxed(result, normal.pairs, options))
+        moved = result.sampled is None
+        rows = places(normal.pairs, n_samples, options) if moved else None
+        samples = normal.restore(
+            inflation.relaxed(result.samples, normal.pairs.states, options, rows)
+        )
     if not np.isfinite(samples).all():
         raise _breakdown("samples that are not finite")
     choice = choice.in_units(normal.exponents)
-    facts = diagnostics.describe(pairs, choice, result.sampled, samples, options, seed)
+    about = diagnostics.facts_of(pairs, samples, options)
+    facts = diagnostics.describe(pairs, choice, result.sampled, about, options, seed)
     return Analysis(samples, diagnostics.with_inflation(facts, factors))
+
+
+def _by_blocks(
+    states: Array,
+    simulated: npt.ArrayLike,
+    observation: npt.ArrayLike,
+    options: AnalysisOptions,
+    seed: int,
+    crew: Crew,
+) -> Analysis:
+    """Many variables: worked on block by block, so that no copy of them is needed."""
+    found: list[Array] = []
+
+    def put(columns: slice, samples: Array) -> None:
+        if not found:
+            found.append(np.empty((samples.shape[0], states.shape[1])))
+        found[0][:, columns] = samples
+
+    facts = blockwise.assimilate_blocks(
+        blockwise.InMemory(states),
+        simulated,
+        observation,
+        put,
+        options=options,
+        seed=seed,
+        crew=crew,
+    )
+    return Analysis(found[0], facts)
 
 
 @contextmanager
@@ -148,40 +188,19 @@ def _crew(threads: int, crew: Crew | None) -> Iterator[Crew]:
 
 def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.Adapted]:
     """The forecast to go on with, and the factors by which it was widened."""
-    adaptive = options.inflation == "adaptive"
-    lost = options.rescues and not inflation.is_credible(pairs)
-    if not (adaptive or lost):
+    if not inflation.wanted(pairs, options):
         return pairs, inflation.Adapted(1.0, 1.0)
     parts = noise.apart(pairs, _taper(pairs, options))
-    before = options.learned_inflation if adaptive else 1.0
-    factors = inflation.adapt(pairs, parts, before)
-    if not adaptive:
-        factors = inflation.Adapted(1.0, factors.applied)
-    elif not options.rescues:
-        factors = inflation.Adapted(factors.learned, max(factors.learned, 1.0))
+    factors = inflation.factors(pairs, parts, options)
     return inflation.widened(pairs, parts, factors.applied), factors
 
 
 def _taper(pairs: Pairs, options: AnalysisOptions) -> noise.Taper | None:
     """How far a state is believed to matter for a measurement, where that is known."""
-    places = options.localization
-    if places is None:
+    local = options.localization
+    if local is None:
         return None
-    return lambda block: places.taper_xy(pairs.columns, pairs.state_columns[block])
-
-
-def _relaxed(result: _Result, forecast: Pairs, options: AnalysisOptions) -> Array:
-    """The analysis after inflation and relaxation, if any is asked for."""
-    samples, before = result.samples, forecast.states
-    if not isinstance(options.inflation, str):
-        samples = inflation.multiplicative(samples, options.inflation)
-    share = options.relaxation_to_perturbations
-    if share and result.sampled is None:
-        places = _places(forecast, samples.shape[0], options)
-        samples = inflation.to_perturbations(samples, before, places, share)
-    else:  # there is no member to go back to, but there is its spread
-        samples = inflation.to_spread(samples, before, share)
-    return inflation.to_spread(samples, before, options.relaxation_to_spread)
+    return lambda block: local.taper_xy(pairs.columns, pairs.state_columns[block])
 
 
 def _analyse(
@@ -246,40 +265,15 @@ def _with_identity(
     seed: int,
 ) -> Array:
     """Shifted members in their own places; further samples drawn around them."""
-    places = _places(pairs, latents.shape[0], options)
+    rows = places(pairs, latents.shape[0], options)
     samples = np.empty_like(latents)
-    taken = places >= 0
-    samples[taken] = members[places[taken]]
+    taken = rows >= 0
+    samples[taken] = members[rows[taken]]
     if not taken.all():
         chosen = stream(seed, EXTRA).choice(members.shape[0], size=int((~taken).sum()))
         around = mixture.centres[chosen] + mixture.bandwidth * latents[~taken]
         samples[~taken] = model.frame.out_of(around) + model.regression.target
     return samples
-
-
-def _places(
-    pairs: Pairs, n_samples: int, options: AnalysisOptions
-) -> npt.NDArray[np.intp]:
-    """Which used member stands in which row of the result; -1 for none."""
-    places = np.full(max(n_samples, pairs.n_members), -1, dtype=np.intp)
-    if options.failed_members == "refill":
-        places[pairs.used] = np.arange(pairs.used.size)
-    else:
-        places[: pairs.used.size] = np.arange(pairs.used.size)
-    return places[:n_samples]
-
-
-def _unchanged(pairs: Pairs, n_samples: int, options: AnalysisOptions) -> Array:
-    """The forecast as the analysis; rows without a member of their own get copies."""
-    places = _places(pairs, n_samples, options)
-    copies = np.arange(n_samples) % pairs.used.size
-    return np.array(pairs.states[np.where(places >= 0, places, copies)])
-
-
-def _n_samples(pairs: Pairs, options: AnalysisOptions) -> int:
-    if options.n_samples is not None:
-        return options.n_samples
-    return pairs.n_members if options.failed_members == "refill" else pairs.used.size
 
 
 def _checked_seed(seed: int | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,11 +34,46 @@ VARIABLES = 4096
 NOISE_FREE = 1e-9
 
 
+@dataclass(frozen=True, slots=True)
+class StateFacts:
+    """What is told of states and samples, which need not be in memory together.
+
+    Attributes:
+        dimension: dx.
+        n_samples: rows of the result.
+        prior_spread, posterior_spread: root mean variance over the variables.
+        noise_free: whether a measurement looks like an exact function of the states.
+    """
+
+    dimension: int
+    n_samples: int
+    prior_spread: float
+    posterior_spread: float
+    noise_free: bool = False
+
+
+def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFacts:
+    """These facts, where both are in memory.
+
+    Args:
+        pairs: what took part.
+        samples: the result, ``(n, dx)``.
+        options: as used.
+    """
+    return StateFacts(
+        pairs.states.shape[1],
+        samples.shape[0],
+        root_mean_variance(pairs.states),
+        root_mean_variance(samples),
+        options.measurement_error is None and _looks_noise_free(pairs),
+    )
+
+
 def describe(
     pairs: Pairs,
     choice: Choice,
     sampled: Sampled | None,
-    samples: Array,
+    about: StateFacts,
     options: AnalysisOptions,
     seed: int,
 ) -> Diagnostics:
@@ -48,12 +83,11 @@ def describe(
         pairs: what took part.
         choice: the density model and what it was compared with.
         sampled: how the samples were made; ``None`` for a shift of the members.
-        samples: the result, ``(n, dx)``.
+        about: states and samples.
         options: as used.
         seed: as used.
     """
     model = choice.model
-    effective = effective_sample_size(model.log_weights)
     gaussian = choice.gaussian_score
     chosen = ChosenModel(
         preconditioner=model.regression.name,
@@ -67,23 +101,63 @@ def describe(
         score=model.score,
         gaussian_score=gaussian,
     )
-    compared = gaussian is not None and model.score is not None
+    facts = moved(
+        pairs,
+        chosen,
+        effective_sample_size(model.log_weights),
+        choice.observation_distance,
+        about,
+        options,
+        seed,
+    )
+    if gaussian is not None and model.score is not None:
+        facts = replace(facts, gaussian_preferred=bool(gaussian >= model.score))
+    if sampled is None:
+        return facts
+    return replace(
+        facts,
+        sampler=options.sampler,
+        score_evaluations=sampled.evaluations,
+        warnings=facts.warnings + _start(sampled, options),
+    )
+
+
+def moved(
+    pairs: Pairs,
+    chosen: ChosenModel,
+    effective: float,
+    distance: float,
+    about: StateFacts,
+    options: AnalysisOptions,
+    seed: int,
+) -> Diagnostics:
+    """Diagnostics of an analysis that moved the members and sampled nothing.
+
+    Args:
+        pairs: what took part.
+        chosen: the density model.
+        effective: sample size of the weights.
+        distance: of the observation, see :class:`.Choice`.
+        about: states and samples.
+        options: as used.
+        seed: as used.
+    """
     return Diagnostics(
         status="analysed",
         reason=None,
         effective_sample_size=effective,
         model=chosen,
-        gaussian_preferred=bool(gaussian >= model.score) if compared else None,  # type: ignore[operator]
-        sampler=options.sampler if sampled else "shift",
-        score_evaluations=sampled.evaluations if sampled else 0,
-        observation_distance=choice.observation_distance,
-        warnings=_advice(pairs, choice, effective, options) + _start(sampled, options),
-        **_common(pairs, samples, options, seed),
+        gaussian_preferred=None,
+        sampler="shift",
+        score_evaluations=0,
+        observation_distance=distance,
+        warnings=_advice(pairs, distance, effective, about),
+        **_common(pairs, about, options, seed),
     )
 
 
 def unchanged(
-    pairs: Pairs, samples: Array, options: AnalysisOptions, seed: int
+    pairs: Pairs, about: StateFacts, options: AnalysisOptions, seed: int
 ) -> Diagnostics:
     """Diagnostics of a forecast that came back as it was."""
     if pairs.columns.size:
@@ -102,12 +176,12 @@ def unchanged(
         score_evaluations=0,
         observation_distance=None,
         warnings=_failures(pairs) + _constants(pairs),
-        **_common(pairs, samples, options, seed),
+        **_common(pairs, about, options, seed),
     )
 
 
 def _common(
-    pairs: Pairs, samples: Array, options: AnalysisOptions, seed: int
+    pairs: Pairs, about: StateFacts, options: AnalysisOptions, seed: int
 ) -> dict[str, Any]:
     innovation = np.full(len(pairs.status), np.nan)
     middle, unit, deviation = moments(pairs.simulated)
@@ -116,12 +190,12 @@ def _common(
         "n_members": pairs.n_members,
         "members_used": tuple(int(i) for i in pairs.used),
         "members_failed": pairs.failed,
-        "n_samples": samples.shape[0],
-        "state_dim": pairs.states.shape[1],
+        "n_samples": about.n_samples,
+        "state_dim": about.dimension,
         "measurement_dim": len(pairs.status),
         "schedule": options.schedule,
-        "prior_spread": root_mean_variance(pairs.states),
-        "posterior_spread": root_mean_variance(samples),
+        "prior_spread": about.prior_spread,
+        "posterior_spread": about.posterior_spread,
         "innovation": tuple(float(value) for value in innovation),
         "observation_status": pairs.status,
         "seed": seed,
@@ -164,14 +238,14 @@ def root_mean_variance(ensemble: Array) -> float:
 
 
 def _advice(
-    pairs: Pairs, choice: Choice, effective: float, options: AnalysisOptions
+    pairs: Pairs, distance: float, effective: float, about: StateFacts
 ) -> tuple[Advice, ...]:
     found = list(_failures(pairs) + _constants(pairs))
-    if choice.observation_distance > FAR_AWAY:
+    if distance > FAR_AWAY:
         found.append(
             Advice(
                 "observation-outside-ensemble",
-                f"The observation lies {choice.observation_distance:.1f} typical "
+                f"The observation lies {distance:.1f} typical "
                 "neighbour distances away from the nearest simulated measurement.",
                 "Check its units and order first; otherwise the ensemble has lost "
                 "the truth: widen it (inflation, process noise) or add members.",
@@ -186,7 +260,7 @@ def _advice(
                 "localize.",
             )
         )
-    if options.measurement_error is None and _looks_noise_free(pairs):
+    if about.noise_free:
         found.append(
             Advice(
                 "measurements-look-noise-free",
@@ -198,10 +272,9 @@ def _advice(
     return tuple(found)
 
 
-def _start(sampled: Sampled | None, options: AnalysisOptions) -> tuple[Advice, ...]:
+def _start(sampled: Sampled, options: AnalysisOptions) -> tuple[Advice, ...]:
     if (
-        sampled is None
-        or options.sampler == "exact"
+        options.sampler == "exact"
         or sampled.max_bandwidth >= CLOSE_START * sampled.widest
     ):
         return ()

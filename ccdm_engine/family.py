@@ -125,8 +125,7 @@ def _regressions(
 ) -> list[Regression]:
     """The regressions to choose from, their residuals as wide as asked for."""
     regressions = _fitted(pairs, options, parts)
-    wanted = options.unbiased
-    if wanted is True or (wanted == "auto" and options.preconditioner == "auto"):
+    if options.unbiases:
         return [item.unbiased() for item in regressions]
     return regressions
 

@@ -36,7 +36,7 @@ import numpy.typing as npt
 from scipy.special import fdtri
 
 from ccdm_engine.noise import Noise
-from ccdm_engine.options import LEAST_INFLATION, MOST_INFLATION
+from ccdm_engine.options import LEAST_INFLATION, MOST_INFLATION, AnalysisOptions
 from ccdm_engine.pairs import Pairs
 
 Array = npt.NDArray[np.float64]
@@ -107,6 +107,31 @@ def to_spread(samples: Array, forecast: Array, share: float) -> Array:
     wanted = (1.0 - share) * spread + share * before
     factor = np.divide(wanted, spread, out=np.ones_like(spread), where=spread > 0)
     return np.asarray(mean + factor * (samples - mean))
+
+
+def relaxed(
+    samples: Array,
+    forecast: Array,
+    options: AnalysisOptions,
+    places: npt.NDArray[np.intp] | None,
+) -> Array:
+    """The analysis after inflation and relaxation, if any is asked for.
+
+    Args:
+        samples: ``(n, dx)``.
+        forecast: ``(N, dx)``.
+        options: how much of what.
+        places: which member a row is, -1 for none; ``None`` where there is no member
+            to go back to, but its spread.
+    """
+    if not isinstance(options.inflation, str):
+        samples = multiplicative(samples, options.inflation)
+    share = options.relaxation_to_perturbations
+    if places is None:
+        samples = to_spread(samples, forecast, share)
+    else:
+        samples = to_perturbations(samples, forecast, places, share)
+    return to_spread(samples, forecast, options.relaxation_to_spread)
 
 
 class Adapted(NamedTuple):
@@ -185,6 +210,28 @@ def _freedom(unit: Array) -> float:
     gram = unit.T @ unit if count <= members else unit @ unit.T
     square = float(np.sum((gram / (members - 1)) ** 2)) - count**2 / (members - 1)
     return float(count**2 / min(max(square, float(count)), float(count**2)))
+
+
+def wanted(pairs: Pairs, options: AnalysisOptions) -> bool:
+    """Whether the forecast is widened, by what the options or the innovations say."""
+    if options.inflation == "adaptive":
+        return True
+    return options.rescues and not is_credible(pairs)
+
+
+def factors(pairs: Pairs, parts: Noise, options: AnalysisOptions) -> Adapted:
+    """The factors by which a forecast is widened that is to be.
+
+    Args:
+        pairs: the forecast.
+        parts: its measurements taken apart.
+        options: whether the factor is learned, and from where on.
+    """
+    adaptive = options.inflation == "adaptive"
+    found = adapt(pairs, parts, options.learned_inflation if adaptive else 1.0)
+    if not adaptive:
+        return Adapted(1.0, found.applied)
+    return found if options.rescues else Adapted(found.learned, max(found.learned, 1.0))
 
 
 def widened(pairs: Pairs, parts: Noise, factor: float) -> Pairs:

@@ -114,6 +114,35 @@ class Localization:
             _kept(self.measurement_coordinates, measurements),
         )
 
+    def among(self, states: Array) -> Localization:
+        """The same for other state variables, at ``(b, k)``."""
+        return Localization(
+            states, self.measurement_coordinates, self.radius, self.period
+        )
+
+    def of(self, measurements: Columns) -> Localization:
+        """The same for these measurements alone, and for no state variable."""
+        return Localization(
+            self.state_coordinates[:0],
+            self.measurement_coordinates[measurements],
+            self.radius,
+            self.period,
+        )
+
+    def near_measurements(self) -> Columns:
+        """Measurements that may matter for one of the states at least, ``(m,)``.
+
+        Those within reach of the box around the states: cheap, and none is missed.
+        """
+        low, high = self.state_coordinates.min(axis=0), self.state_coordinates.max(0)
+        gaps = np.abs(self.measurement_coordinates - (low + high) / 2)
+        if self.period is not None:
+            length = np.asarray(self.period)
+            gaps = gaps % length
+            gaps = np.minimum(gaps, length - gaps)
+        reach = (high - low) / 2 + 2.0 * self.radius
+        return np.flatnonzero(np.all(gaps <= reach * (1 + 1e-12), axis=1))
+
     def taper_yy(self, measurements: Columns | None = None) -> Array:
         """Taper among (the kept) measurements, ``(dy, dy)``, positive semi-definite.
 

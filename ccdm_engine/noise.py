@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +108,7 @@ def regressed(pairs: Pairs) -> Noise | None:
     members = pairs.states.shape[0]
     if not has_footing(*pairs.states.shape):
         return None
-    states = _standardized(pairs.states)
+    states = standardized(pairs.states)
     curved = _is_curved(states, pairs.simulated)
     if curved and members > MOST_FITTED:
         return None
@@ -136,10 +137,40 @@ def sparse(states: Array, simulated: Array, taper: Taper | None = None) -> Noise
         simulated: ``y_i``, ``(N, dy)``.
         taper: how far a state is believed to matter for a measurement.
     """
-    members = states.shape[0]
-    z, mean = _standardized(states), simulated.mean(axis=0)
+    return explained(simulated, _Finder(standardized(states), taper))
+
+
+class Finder(Protocol):
+    """Looks for states among all there are."""
+
+    def candidates(self, measurements: int) -> Array:
+        """How many states compete for each measurement, at least 2, ``(dy,)``."""
+
+    def strongest(
+        self, residual: Array, open_: npt.NDArray[np.intp]
+    ) -> tuple[Array, Array]:
+        """The state most correlated with each residual: how much, and its values.
+
+        Args:
+            residual: of the open measurements, ``(N, m)``.
+            open_: which of the measurements these are, ``(m,)``.
+
+        Returns:
+            ``(m,)``, and standardized states ``(N, m)``.
+        """
+
+
+def explained(simulated: Array, finder: Finder) -> Noise:
+    """See :func:`sparse`.
+
+    Args:
+        simulated: ``y_i``, ``(N, dy)``.
+        finder: knows the states.
+    """
+    members = simulated.shape[0]
+    mean = simulated.mean(axis=0)
     gaps = simulated - mean
-    candidates = _candidates(z.shape[1], gaps.shape[1], taper)
+    candidates = finder.candidates(gaps.shape[1])
     needed = 1.0 - np.minimum(2.0 * np.log(candidates) / members, 0.9)
     residual, basis = gaps.copy(), np.empty((0, *gaps.shape))
     keep = np.full(gaps.shape, 1.0 - 1.0 / members)
@@ -147,7 +178,7 @@ def sparse(states: Array, simulated: Array, taper: Taper | None = None) -> Noise
     open_ = np.arange(gaps.shape[1])
     found = np.zeros(gaps.shape[1], dtype=np.intp)
     while open_.size and basis.shape[0] <= min(FEW, members // 5):
-        direction = _next_direction(z, residual, basis, open_, taper)
+        direction = _next_direction(finder, residual, basis, open_)
         left = residual[:, open_] - direction * np.sum(direction * gaps[:, open_], 0)
         kept = np.maximum(keep[:, open_] - direction**2, 1.0 / members)
         held_out = np.mean((left / kept) ** 2, axis=0)
@@ -180,38 +211,53 @@ def _covariance(errors: Array, variance: Array) -> Array:
     return np.asarray(correlation * np.outer(deviations, deviations))
 
 
-def _candidates(dimension: int, measurements: int, taper: Taper | None) -> Array:
-    """How many states compete for each measurement, at least 2, ``(dy,)``."""
-    if taper is None:
-        return np.full(measurements, max(float(dimension), 2.0))
-    total = np.zeros(measurements)
-    for block in blocks(dimension, BLOCK):
-        total += taper(block).sum(axis=0)
-    return np.asarray(np.maximum(total, 2.0))
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Among states that are all here.
+
+    Attributes:
+        z: standardized, ``(N, dx)``.
+        taper: how far a state is believed to matter for a measurement.
+    """
+
+    z: Array
+    taper: Taper | None
+
+    def candidates(self, measurements: int) -> Array:
+        """See :class:`Finder`."""
+        if self.taper is None:
+            return np.full(measurements, max(float(self.z.shape[1]), 2.0))
+        total = np.zeros(measurements)
+        for block in blocks(self.z.shape[1], BLOCK):
+            total += self.taper(block).sum(axis=0)
+        return np.asarray(np.maximum(total, 2.0))
+
+    def strongest(
+        self, residual: Array, open_: npt.NDArray[np.intp]
+    ) -> tuple[Array, Array]:
+        """See :class:`Finder`."""
+        strongest = np.full(open_.size, -1.0)
+        best = np.zeros(open_.size, dtype=np.intp)
+        for block in blocks(self.z.shape[1], BLOCK):
+            strength = np.abs(self.z[:, block].T @ residual)
+            if self.taper is not None:
+                strength *= self.taper(block)[:, open_] ** 2
+            place = np.argmax(strength, axis=0)
+            value = strength[place, np.arange(open_.size)]
+            best = np.where(value > strongest, place + block.start, best)
+            strongest = np.maximum(value, strongest)
+        return strongest, self.z[:, best]
 
 
 def _next_direction(
-    z: Array,
-    residual: Array,
-    basis: Array,
-    open_: npt.NDArray[np.intp],
-    taper: Taper | None,
+    finder: Finder, residual: Array, basis: Array, open_: npt.NDArray[np.intp]
 ) -> Array:
     """The state most correlated with each open residual, less what is explained.
 
     Returns:
         Unit vectors, zero where nothing new is left, ``(N, len(open_))``.
     """
-    strongest, best = np.full(open_.size, -1.0), np.zeros(open_.size, dtype=np.intp)
-    for block in blocks(z.shape[1], BLOCK):
-        strength = np.abs(z[:, block].T @ residual[:, open_])
-        if taper is not None:
-            strength *= taper(block)[:, open_] ** 2
-        place = np.argmax(strength, axis=0)
-        value = strength[place, np.arange(open_.size)]
-        best = np.where(value > strongest, place + block.start, best)
-        strongest = np.maximum(value, strongest)
-    new = z[:, best]
+    strongest, new = finder.strongest(residual[:, open_], open_)
     length = np.linalg.norm(new, axis=0)
     for layer in basis:
         known_part = layer[:, open_]
@@ -237,7 +283,7 @@ def common_shrinkage(correlation: Array, members: int) -> Array:
     return np.full_like(correlation, factor)
 
 
-def _standardized(states: Array) -> Array:
+def standardized(states: Array) -> Array:
     """Columns of mean 0 and spread 1; constant ones, which are rounding, of 0."""
     gaps = states - states.mean(axis=0)
     gaps[:, np.min(states, axis=0) == np.max(states, axis=0)] = 0.0
@@ -247,7 +293,7 @@ def _standardized(states: Array) -> Array:
 
 def _is_curved(states: Array, simulated: Array) -> bool:
     """Whether a quadratic fit leaves clearly less than the linear one's errors."""
-    states = _standardized(states)
+    states = standardized(states)
     members, dimension = states.shape
     terms = dimension * (dimension + 3) // 2
     if dimension > MOST_CURVED or not has_footing(members, terms):

@@ -76,21 +76,28 @@ def normalize(pairs: Pairs, scaling: str) -> Normalized:
         return Normalized(pairs, everything, zeros, pairs.states[0])
     kept = np.asarray(np.min(pairs.states, axis=0) < np.max(pairs.states, axis=0))
     states = pairs.states if kept.all() else pairs.states[:, kept]
-    exponents = _exponents(states)
-    measured = _exponents(pairs.simulated)
+    exponents = exponents_of(states)
     normal = replace(
-        pairs,
+        normal_measurements(pairs),
         states=np.ascontiguousarray(np.ldexp(states, -exponents)),
         state_columns=np.flatnonzero(kept),
+    )
+    return Normalized(normal, kept, exponents, pairs.states[0])
+
+
+def normal_measurements(pairs: Pairs) -> Pairs:
+    """The same with every measurement of a spread near 1; the states as they are."""
+    measured = exponents_of(pairs.simulated)
+    return replace(
+        pairs,
         simulated=np.ldexp(pairs.simulated, -measured),
         observation=np.ldexp(pairs.observation, -measured),
         noise=None if pairs.noise is None else np.ldexp(pairs.noise, -measured),
         error=None if pairs.error is None else np.ldexp(pairs.error, -measured),
     )
-    return Normalized(normal, kept, exponents, pairs.states[0])
 
 
-def _exponents(columns: Array) -> Exponents:
+def exponents_of(columns: Array) -> Exponents:
     """Exponent of each column's half range; halves first, so nothing overflows."""
     if columns.shape[0] == 0 or columns.shape[1] == 0:
         return np.zeros(columns.shape[1], dtype=np.int32)

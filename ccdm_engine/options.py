@@ -211,6 +211,13 @@ class AnalysisOptions:
             return bool(self.rescue)
         return self.preconditioner == self.measurement_bandwidth == "auto"
 
+    @property
+    def unbiases(self) -> bool:
+        """Whether residuals of a regression are divided by ``sqrt(1 - leverage)``."""
+        if self.unbiased != "auto":
+            return bool(self.unbiased)
+        return self.preconditioner == "auto"
+
     def to_dict(self) -> dict[str, Any]:
         """The options as JSON values (an infinite bandwidth becomes ``"inf"``)."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}

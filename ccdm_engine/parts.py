@@ -21,6 +21,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+# How often lost parts are handed in, the first time included, before that is an error.
+ATTEMPTS = 4
+
 C = TypeVar("C")
 P = TypeVar("P")
 R = TypeVar("R")
@@ -87,12 +90,15 @@ class Through:
         share: makes of ``common`` what is handed in with each part; a cluster sends
             it to its workers once and hands in a reference.
         progress: told after every part.
+        lost: what a part ends with when the copy of ``common`` was lost with those
+            who held it: it is shared again, and the part done again.
     """
 
     executor: Executor
     at_once: int
     share: Callable[[Any], Any] | None = None
     progress: Progress = _silent
+    lost: tuple[type[BaseException], ...] = ()
 
     def __call__(
         self,
@@ -103,20 +109,46 @@ class Through:
         total: int,
     ) -> Iterator[R]:
         """See :class:`Crew`."""
-        shared = common if self.share is None else self.share(common)
+        shared = self._shared(common)
         waiting = iter(parts)
-        running: deque[Future[R]] = deque()
-        done = 0
+        running: deque[tuple[P, Future[R]]] = deque()
+        done, attempts = 0, ATTEMPTS
         try:
             while True:
                 for part in islice(waiting, self.at_once - len(running)):
-                    running.append(self.executor.submit(work, shared, part))
+                    running.append((part, self.executor.submit(work, shared, part)))
                 if not running:
                     return
-                result = running.popleft().result()
+                try:
+                    result = running[0][1].result()
+                except self.lost:
+                    attempts -= 1
+                    if not attempts:
+                        raise
+                    shared = self._shared(common)
+                    running = self._again(work, shared, running)
+                    continue
+                running.popleft()
                 done += 1
                 self.progress(stage, done, total)
                 yield result
         finally:
-            for left in running:
+            for _, left in running:
                 left.cancel()
+
+    def _shared(self, common: C) -> Any:
+        return common if self.share is None else self.share(common)
+
+    def _again(
+        self,
+        work: Callable[[Any, P], R],
+        shared: Any,
+        running: Iterable[tuple[P, Future[R]]],
+    ) -> deque[tuple[P, Future[R]]]:
+        """All parts that are not done, handed in anew."""
+        return deque(
+            (part, future)
+            if future.done() and not future.cancelled()
+            else (part, self.executor.submit(work, shared, part))
+            for part, future in running
+        )

@@ -16,6 +16,7 @@ Cost, once per analysis: ``O(N dy min(N, dy) + N dx dy)``, for dy > N also ``dy^
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -126,7 +127,72 @@ def _correlated(
 ) -> Regression:
     """Least squares from sample correlations, each multiplied by a factor."""
     states, simulated, observation = triple
-    members, dimension = states.shape
+    gain = fit_gain(simulated, observation, noise, among_factor)
+    residuals, leverage = np.empty_like(states), np.empty_like(states)
+    target = np.empty(states.shape[1])
+    for block in blocks(states.shape[1], BLOCK):
+        residuals[:, block], target[block], leverage[:, block] = gain.on(
+            states[:, block], cross_factor, block
+        )
+    return Regression(name, residuals, target, leverage)
+
+
+class Gain(NamedTuple):
+    """What the regression of any state on the measurements needs of these.
+
+    Attributes:
+        unit: ``f(x_i)`` from their mean in units of their spread, ``(N, dy)``.
+        width: that spread in units of the measurements', ``(dy,)``.
+        loads: ``(C_ff + R)^-1`` on all members and on ``y*``, ``(dy, N + 1)``.
+        own: what a member's own measurements have in them, ``(N, dy)``.
+    """
+
+    unit: Array
+    width: Array
+    loads: Array
+    own: Array
+
+    def near(self, measurements: Columns) -> Gain:
+        """The same for states that only these measurements matter for."""
+        return Gain(
+            self.unit[:, measurements],
+            self.width[measurements],
+            self.loads[measurements],
+            self.own[:, measurements],
+        )
+
+    def on(
+        self, states: Array, cross_factor: CrossFactor, block: slice
+    ) -> tuple[Array, Array, Array]:
+        """The regression of some states: residuals, target and leverage.
+
+        Args:
+            states: ``(N, b)``.
+            cross_factor: factors on their correlations with the measurements.
+            block: which columns of all states these are.
+        """
+        members = states.shape[0]
+        part = states - states.mean(axis=0)
+        spread = _positive(part.std(axis=0, ddof=1))
+        cross = (part / spread).T @ self.unit / (members - 1)
+        factor = cross_factor(cross, members, block)
+        moves = ((cross * factor * self.width) @ self.loads).T * spread
+        leverage = self.own @ factor.T / (members - 1)
+        return states - moves[:-1], moves[-1], np.clip(leverage, 0.0, 1.0)
+
+
+def fit_gain(
+    simulated: Array, observation: Array, noise: Noise, among_factor: AmongFactor
+) -> Gain:
+    """The measurements' side of a regression from sample correlations.
+
+    Args:
+        simulated: ``y_i``, ``(N, dy)``.
+        observation: ``y*``, ``(dy,)``.
+        noise: the measurements taken apart.
+        among_factor: factors on the correlations among measurements.
+    """
+    members = simulated.shape[0]
     scale = simulated.std(axis=0, ddof=1)
     middle = noise.fitted.mean(axis=0)
     gaps = (simulated - simulated.mean(axis=0)) / scale
@@ -140,19 +206,7 @@ def _correlated(
     among *= np.outer(width, width)
     among += noise.covariance / np.outer(scale, scale)
     loads = _solved(among, np.vstack([gaps, target_gap]).T)  # (dy, N + 1)
-    own = loads[:, :-1].T * fitted
-    residuals, leverage = np.empty_like(states), np.empty_like(states)
-    target = np.empty(dimension)
-    for block in blocks(dimension, BLOCK):
-        part = states[:, block] - states[:, block].mean(axis=0)
-        spread = _positive(part.std(axis=0, ddof=1))
-        cross = (part / spread).T @ unit / (members - 1)
-        factor = cross_factor(cross, members, block)
-        moves = ((cross * factor * width) @ loads).T * spread
-        residuals[:, block] = states[:, block] - moves[:-1]
-        target[block] = moves[-1]
-        leverage[:, block] = own @ factor.T / (members - 1)
-    return Regression(name, residuals, target, np.clip(leverage, 0.0, 1.0))
+    return Gain(unit, width, loads, loads[:, :-1].T * fitted)
 
 
 def _positive(spread: Array) -> Array:

@@ -1,0 +1,344 @@
+"""Localized analyses of more state variables than anybody holds at once.
+
+::
+
+    survey     block by block: members that ran, variables that differ
+    search     block by block: states that tell each measurement's noise, if unknown
+    fit        the measurements' side of the regression, once
+    update     block by block: members moved along it, each variable by what is near
+
+Every block is read, sent and forgotten: memory is a few blocks, and ``dy^2`` numbers
+for the measurements. The update is that of :mod:`.preconditioning` with
+``preconditioner`` ``"auto"`` or an infinite ``measurement_bandwidth``; the cut into
+blocks is by the problem alone, so that the bytes are those of one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdm_engine import diagnostics, inflation, noise
+from ccdm_engine.analysis import ChosenModel, Diagnostics
+from ccdm_engine.bandwidth import silverman
+from ccdm_engine.errors import NonFiniteError, NumericalError, OptionsError
+from ccdm_engine.localization import Localization
+from ccdm_engine.members import copied, places, sample_count
+from ccdm_engine.neighbourhood import neighbourhood
+from ccdm_engine.noise import Noise
+from ccdm_engine.normalization import normal_measurements
+from ccdm_engine.options import AnalysisOptions
+from ccdm_engine.pairs import Pairs, perturb, screen, without_constants
+from ccdm_engine.parts import Crew
+from ccdm_engine.preconditioning import Gain, fit_gain
+from ccdm_engine.scaling import has_footing
+from ccdm_engine.streams import EXTRA, PERTURBATION, stream
+from ccdm_engine.survey import (
+    Block,
+    Held,
+    Overview,
+    Question,
+    States,
+    overview,
+    search,
+    strongest,
+    survey,
+)
+from ccdm_engine.updating import Squares, Update, Updated, copy, update
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+Put = Callable[[slice, Array], None]
+
+# Variables of one part: a few hundredths of a second of work, a few MiB to send.
+PART = 8192
+# With fewer, nothing is gained by blocks.
+LEAST_VARIABLES = 2 * PART
+
+
+@dataclass(frozen=True, slots=True)
+class InMemory:
+    """States that are here, given out by the block.
+
+    Attributes:
+        array: ``(N, dx)``.
+    """
+
+    array: Array
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(N, dx)``."""
+        return self.array.shape[0], self.array.shape[1]
+
+    def read(self, columns: slice) -> Array:
+        """The block, ``(N, b)``."""
+        return self.array[:, columns]
+
+
+def suits(shape: tuple[int, ...], options: AnalysisOptions) -> bool:
+    """Whether an analysis of so many members and variables goes block by block.
+
+    A function of the problem alone, wherever the states are.
+    """
+    return (
+        len(shape) == 2
+        and shape[1] >= LEAST_VARIABLES
+        and why_not(shape[0], shape[1], options) is None
+    )
+
+
+def why_not(members: int, dimension: int, options: AnalysisOptions) -> str | None:
+    """What keeps an analysis from going block by block; ``None`` for nothing."""
+    h_y = options.measurement_bandwidth
+    if options.localization is None:
+        return "localization is missing: without it every variable hears of all others"
+    if options.scaling == "none":
+        return "scaling is 'none': bandwidths are then in the units of all variables"
+    if has_footing(members, dimension):
+        return "there are five members per variable or more: kernels may be chosen"
+    if h_y == np.inf or (h_y == "auto" and options.preconditioner == "auto"):
+        return None
+    return "measurement_bandwidth is finite or to be compared: members are then sampled"
+
+
+def assimilate_blocks(
+    states: States,
+    simulated_measurements: npt.ArrayLike,
+    observation: npt.ArrayLike,
+    put: Put,
+    *,
+    options: AnalysisOptions,
+    seed: int,
+    crew: Crew,
+) -> Diagnostics:
+    """As :func:`.assimilate`, for states that are read and written by the block.
+
+    Args:
+        states: forecast states, read several times.
+        simulated_measurements: ``(N, dy)``.
+        observation: ``(dy,)``.
+        put: takes each block of the result, ``(n_samples, b)``, in order.
+        options: with a localization.
+        seed: of the analysis.
+        crew: who does the blocks.
+
+    Raises:
+        OptionsError: for options under which variables depend on each other.
+        ShapeError, NonFiniteError, TooFewMembersError, NumericalError: as there.
+    """
+    members, dimension = states.shape
+    reason = why_not(members, dimension, options)
+    if reason is not None or options.localization is None:
+        raise OptionsError(
+            "localization" if options.localization is None else "options",
+            got=reason or "none",
+            wanted="a localized update that moves the members, for states by the block",
+        )
+    work = _Work(states, options, options.localization, seed, crew)
+    pairs, seen = work.screened(simulated_measurements, observation)
+    pairs = without_constants(
+        perturb(pairs, options.measurement_error, stream(seed, PERTURBATION))
+    )
+    if pairs.columns.size == 0 or seen.varied == 0:
+        about = work.copied(pairs, put)
+        facts = diagnostics.unchanged(pairs, about, options, seed)
+        if options.inflation == "adaptive":
+            facts = replace(facts, forecast_inflation=options.learned_inflation)
+        return facts
+    return work.analysed(pairs, seen, put)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One analysis: what it is given, and who does its blocks."""
+
+    source: States
+    options: AnalysisOptions
+    localization: Localization
+    seed: int
+    crew: Crew
+
+    def blocks(self) -> Iterator[Block]:
+        """All blocks of the states, one after the other."""
+        dimension = self.source.shape[1]
+        for begin in range(0, dimension, PART):
+            columns = slice(begin, min(begin + PART, dimension))
+            here = self.localization.state_coordinates[columns]
+            if isinstance(self.source, InMemory):
+                part = np.ascontiguousarray(self.source.read(columns))
+                yield Block(columns, Held(part), here)
+            else:
+                yield Block(columns, self.source, here)
+
+    def each(self, stage: str, work: Callable[[Any, Block], Any], common: Any) -> Any:
+        """The results of all blocks, in order."""
+        total = -(-self.source.shape[1] // PART)
+        return self.crew(stage, work, common, self.blocks(), total)
+
+    def screened(
+        self, simulated: npt.ArrayLike, observation: npt.ArrayLike
+    ) -> tuple[Pairs, Overview]:
+        """What takes part; a number per member, alike for copies, is its state."""
+        members, dimension = self.source.shape
+        numbers = np.arange(members, dtype=np.float64)[:, None]
+        policy = self.options.failed_members
+        pairs = screen(numbers, simulated, observation, failed_members=policy)
+        self.localization.require_sizes(dimension, len(pairs.status))
+        seen = self._overview(pairs.used)
+        if not seen.usable.all():
+            if policy == "error" and seen.first_bad is not None:
+                raise _not_finite(*seen.first_bad)
+            numbers[~seen.usable] = np.nan
+            pairs = screen(numbers, simulated, observation, failed_members=policy)
+            seen = self._overview(pairs.used)
+        copies = seen.copies[pairs.used, None].astype(np.float64)
+        return replace(pairs, states=copies), seen
+
+    def _overview(self, used: Indices) -> Overview:
+        return overview(self.each("screening", survey, used), self.source.shape[0])
+
+    def copied(self, pairs: Pairs, put: Put) -> diagnostics.StateFacts:
+        """The forecast as the result."""
+        n_samples = sample_count(pairs, self.options)
+        rows = pairs.used[copied(pairs, n_samples, self.options)]
+        return self._gathered(self.each("updating", copy, (pairs.used, rows)), put)
+
+    def analysed(self, pairs: Pairs, seen: Overview, put: Put) -> Diagnostics:
+        """The localized update."""
+        options, normal = self.options, normal_measurements(pairs)
+        near = neighbourhood(normal, options.scaling)
+        try:
+            forecast, factors = self._widened(normal)
+            gain = self._gain(forecast)
+        except np.linalg.LinAlgError as error:
+            raise _breakdown(str(error)) from error
+        common = self._update(normal, gain, seen.varied, factors.applied)
+        about = self._gathered(self.each("updating", update, common), put)
+        if options.measurement_error is not None:
+            about = replace(about, noise_free=False)
+        chosen = ChosenModel(
+            preconditioner="localized",
+            scaling="standardize",
+            state_bandwidth=common.bandwidth,
+            measurement_bandwidth=np.inf,
+            measurement_kernel="pairs",
+            max_bandwidth=common.bandwidth,
+            shrink=common.shrink,
+            unbiased=common.unbiased,
+        )
+        effective, far = float(pairs.used.size), near.observation_distance
+        facts = diagnostics.moved(
+            pairs, chosen, effective, far, about, options, self.seed
+        )
+        return diagnostics.with_inflation(facts, factors)
+
+    def _widened(self, pairs: Pairs) -> tuple[Pairs, inflation.Adapted]:
+        wanted = inflation.wanted(pairs, self.options)
+        if not wanted:
+            return pairs, inflation.Adapted(1.0, 1.0)
+        parts = noise.known(pairs) or self._searched(pairs)
+        factors = inflation.factors(pairs, parts, self.options)
+        # The states stand in for themselves: they are widened block by block.
+        wider = inflation.widened(pairs, parts, factors.applied)
+        return replace(wider, states=pairs.states), factors
+
+    def _gain(self, pairs: Pairs) -> Gain:
+        if self.options.preconditioner == "linear":  # the localized EnKF
+            parts = Noise.none(pairs.simulated)
+        else:
+            parts = noise.known(pairs) or self._searched(pairs)
+        among = self.localization.taper_yy(pairs.columns)
+        return fit_gain(pairs.simulated, pairs.observation, parts, lambda r, n: among)
+
+    def _searched(self, pairs: Pairs) -> Noise:
+        return noise.explained(pairs.simulated, _Finder(self, pairs))
+
+    def _update(self, pairs: Pairs, gain: Gain, varied: int, factor: float) -> Update:
+        options = self.options
+        rows = places(pairs, sample_count(pairs, options), options)
+        extra = int(np.count_nonzero(rows < 0))
+        width = options.state_bandwidth
+        if isinstance(width, str):
+            width = silverman(float(pairs.used.size), varied)
+        return Update(
+            used=pairs.used,
+            places=rows,
+            around=stream(self.seed, EXTRA).choice(pairs.used.size, size=extra),
+            localization=self.localization.of(pairs.columns),
+            gain=gain,
+            factor=factor,
+            unbiased=options.unbiases,
+            bandwidth=float(width),
+            shrink=bool(options.shrink),  # "auto" is yes, around a regression
+            options=replace(options, localization=None),
+            first_measured=pairs.simulated[0],
+            seed=self.seed,
+        )
+
+    def _gathered(self, results: Iterator[Updated], put: Put) -> diagnostics.StateFacts:
+        prior = posterior = Squares(0.0, 0.0)
+        rows, measured, members = 0, False, 0
+        for found in results:
+            if not np.isfinite(found.samples).all():
+                raise _breakdown("samples that are not finite")
+            rows, members = found.samples.shape[0], found.members
+            prior, posterior = prior.and_(found.prior), posterior.and_(found.posterior)
+            measured = measured or found.measured
+            put(found.columns, found.samples)
+        dimension = self.source.shape[1]
+        return diagnostics.StateFacts(
+            dimension,
+            rows,
+            prior.root_mean((members - 1) * dimension),
+            posterior.root_mean((rows - 1) * dimension),
+            measured,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """States that explain measurements, looked for block by block."""
+
+    work: _Work
+    pairs: Pairs
+
+    def candidates(self, measurements: int) -> Array:
+        """See :class:`.noise.Finder`."""
+        nothing = np.zeros_like(self.pairs.simulated)
+        found = self._asked(nothing, np.arange(measurements))
+        return np.asarray(np.maximum(found.candidates, 2.0))
+
+    def strongest(self, residual: Array, open_: Indices) -> tuple[Array, Array]:
+        """See :class:`.noise.Finder`."""
+        found = self._asked(residual, open_)
+        return found.strength, found.values
+
+    def _asked(self, residual: Array, open_: Indices) -> Any:
+        local = self.work.localization.of(self.pairs.columns[open_])
+        question = Question(self.pairs.used, residual, local)
+        answers = self.work.each("searching", search, question)
+        return strongest(answers, *residual.shape)
+
+
+def _not_finite(member: int, column: int, value: float) -> NonFiniteError:
+    return NonFiniteError(
+        "forecast_states",
+        got=str(value),
+        wanted="a finite number",
+        remedy="Set failed_members to 'drop' or 'refill' to go on without it.",
+        index=(member, column),
+    )
+
+
+def _breakdown(what: str) -> NumericalError:
+    return NumericalError(
+        "forecast_states",
+        got=what,
+        wanted="a finite analysis",
+        remedy="Check the units: keep values within 1e-100 to 1e100.",
+    )

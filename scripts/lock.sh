@@ -23,11 +23,15 @@ compile requirements.lock pyproject.toml scripts/compat.in
 compile requirements-demo.lock --extra demo \
     --constraint requirements-build.lock --constraint requirements.lock \
     pyproject.toml scripts/compat.in
+compile requirements-dask.lock --extra dask --extra netcdf \
+    --constraint requirements-build.lock --constraint requirements.lock \
+    pyproject.toml scripts/compat.in
 compile requirements-examples.lock --extra demo --extra examples --extra netcdf \
     --constraint requirements-build.lock --constraint requirements-demo.lock \
+    --constraint requirements-dask.lock \
     pyproject.toml scripts/compat.in
 compile requirements-dev.lock --extra demo --extra tracing --extra bench --extra dev \
-    --extra examples --extra netcdf \
+    --extra examples --extra netcdf --extra dask \
     --constraint requirements-build.lock --constraint requirements-examples.lock \
     pyproject.toml scripts/compat.in
 compile requirements-audit.lock scripts/audit.in

@@ -78,6 +78,10 @@ class TooBusyError(_LaterError):
     """More work than may wait."""
 
 
+class ClusterUnavailableError(_LaterError):
+    """The cluster that does the work is away, or has nobody to do it."""
+
+
 class TooManyStreamsError(_LaterError):
     """More open streams, or requests that wait, than one tenant may have."""
 

@@ -283,6 +283,15 @@ TYPES = {
             "repeated safely.",
         ),
         ProblemType(
+            "cluster-unavailable",
+            503,
+            "The cluster that computes does not answer",
+            "The Dask scheduler that the operator named cannot be reached, was lost in "
+            "the middle of the work, or has no workers. Nothing was stored.",
+            "Come back after the seconds in Retry-After; PUT and analyses can be "
+            "repeated safely. Small analyses are computed without the cluster.",
+        ),
+        ProblemType(
             "store-unavailable",
             503,
             "The session store cannot be reached",

@@ -12,6 +12,7 @@ from platformdirs import user_data_path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.places import checked
 from service.stores.opening import default_store_url
 
 MEBIBYTE = 1024 * 1024
@@ -73,6 +74,22 @@ class Settings(BaseSettings):
         default_factory=lambda: max(1, os.cpu_count() or 1),
         ge=1,
         description="Analyses that run at the same time; the number of processors.",
+    )
+    compute: str = Field(
+        "processes",
+        description="Where large analyses run: `processes`, which a deadline can kill, "
+        "`threads` of the service, which stop between two parts, or the workers of a "
+        "Dask scheduler, `dask://host:port` or `dask+tls://host:port`; needs the extra "
+        "`dask`.",
+    )
+    dask_ca_file: Path | None = Field(
+        None, description="With `dask+tls`: the certificate authority."
+    )
+    dask_cert_file: Path | None = Field(
+        None, description="With `dask+tls`: the service's certificate."
+    )
+    dask_key_file: Path | None = Field(
+        None, description="With `dask+tls`: the key of that certificate."
     )
     max_queued: int = Field(64, ge=0, description="Analyses that wait for their turn.")
     deadline_seconds: float = Field(
@@ -214,6 +231,11 @@ class Settings(BaseSettings):
     open_inference: bool = Field(
         False, description="Answer clients of the Open Inference Protocol under `/v2`."
     )
+
+    @field_validator("compute")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        return checked(value)
 
     @field_validator("api_keys", "allowed_hosts", mode="before")
     @classmethod

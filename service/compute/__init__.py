@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import math
 import os
-import resource
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -28,31 +25,42 @@ import numpy as np
 import numpy.typing as npt
 from anyio import BrokenWorkerProcess
 
-from service.errors import (
-    DeadlineExceededError,
-    InvalidInputError,
-    InvalidOptionsError,
-    NumericalBreakdownError,
-    ServiceError,
-    TooBusyError,
+from service.compute.engine import engine
+from service.compute.progress import followed
+from service.compute.threads import stoppable
+from service.compute.work import (
+    WORKER_BASE_BYTES,
+    run_job,
+    too_much_memory,
+    understood_options,
+    warm_up,
+    worker_job,
 )
+from service.errors import DeadlineExceededError, TooBusyError
 from service.estimates import estimated_bytes, estimated_seconds
-from service.manifest import manifest_of
-from service.media.errors import FieldError, TooLargeError
+from service.places import place_of
+from service.progress import report
 
 if TYPE_CHECKING:
     from service.settings import Settings
+
+__all__ = [
+    "SMALL_BYTES",
+    "SMALL_SECONDS",
+    "WORKER_BASE_BYTES",
+    "AnalysisResult",
+    "Compute",
+    "Load",
+    "run_job",
+    "warm_up",
+]
 
 Array = npt.NDArray[np.float64]
 T = TypeVar("T")
 SMALL_SECONDS = 0.1
 SMALL_BYTES = 32 * 2**20
-WORKER_BASE_BYTES = 2**29
 WARM_WORKERS = 2
 WORKER_ATTEMPTS = 2
-WATCH_SECONDS = 1.0
-# Who answers comes before who computes.
-WORKER_NICENESS = 5
 # When the work of the request that is being served has to end, and how long it has.
 _deadline: ContextVar[tuple[float, float] | None] = ContextVar("deadline", default=None)
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -92,6 +100,7 @@ class Compute:
         finished: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         self._settings = settings
+        self._place = place_of(settings)
         self._finished = finished
         self._turns = anyio.Semaphore(settings.max_running)
         self._processes = anyio.CapacityLimiter(settings.max_running)
@@ -128,7 +137,7 @@ class Compute:
         """Load the engine here, and start workers that have loaded it too."""
         for variable in BLAS_VARIABLES:
             os.environ.setdefault(variable, "1")
-        await anyio.to_thread.run_sync(_engine)
+        await anyio.to_thread.run_sync(engine)
         async with anyio.create_task_group() as group:
             for _ in range(min(WARM_WORKERS, self._settings.max_running)):
                 limit = self._settings.max_memory_bytes
@@ -163,19 +172,21 @@ class Compute:
         job = (states, simulated, observation, dict(options), seed)
         needed = estimated_bytes(states, simulated, options)
         if needed > self._settings.max_memory_bytes:
-            raise _too_much_memory(needed, self._settings.max_memory_bytes)
+            raise too_much_memory(needed, self._settings.max_memory_bytes)
         seconds = estimated_seconds(states, simulated, options)
         small = seconds < SMALL_SECONDS and needed < SMALL_BYTES
         asked = time.perf_counter()
         with self.in_time():
             async with self._turn():
                 began = time.perf_counter()
-                if small and (self._running == 1 or not self._warm):
+                if not small:
+                    run = self._large(run_job, *job)
+                elif self._place.is_here or self._running == 1 or not self._warm:
                     run = anyio.to_thread.run_sync(run_job, *job)
                 else:
                     # What ends soon is not worth a new process: it is let finish.
                     run = self._in_worker(
-                        self._processes, run_job, *job, cancellable=not small
+                        self._processes, run_job, *job, cancellable=False
                     )
                 samples, diagnostics, seconds = await run
         self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
@@ -189,7 +200,7 @@ class Compute:
         Raises:
             InvalidOptionsError: where the engine does not.
         """
-        return _understood(dict(options))
+        return understood_options(dict(options))
 
     async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that lets go of the interpreter, or is short."""
@@ -235,6 +246,15 @@ class Compute:
         except TimeoutError:
             raise _deadline_exceeded(allowed) from None
 
+    async def _large(self, function: Callable[..., T], *job: Any) -> T:
+        """Run something that can tell how far it is, where the setting says."""
+        if self._place.is_here:
+            return await stoppable(function, *job, self._place)
+        async with followed(report) as file:
+            return await self._in_worker(
+                self._processes, function, *job, self._place, file
+            )
+
     async def _in_worker(
         self,
         limiter: anyio.CapacityLimiter,
@@ -250,7 +270,7 @@ class Compute:
         Raises:
             TooBusyError: when the second died too; nothing has been stored.
         """
-        job = (_worker_job, self._settings.max_memory_bytes, function, *args)
+        job = (worker_job, self._settings.max_memory_bytes, function, *args)
         for _ in range(WORKER_ATTEMPTS):
             # The second is anyio's, of a process that died before it was ready.
             with suppress(BrokenWorkerProcess, ProcessLookupError):
@@ -288,102 +308,3 @@ def _deadline_exceeded(seconds: float) -> DeadlineExceededError:
         "seconds, waiting included, and was stopped. Fewer members, fewer samples "
         'or steps, or sampler "ode" in place of "rk45" make it faster.'
     )
-
-
-def run_job(
-    states: Array,
-    simulated: Array,
-    observation: Array,
-    options: dict[str, Any],
-    seed: int | None,
-) -> tuple[Array, dict[str, Any], float]:
-    """One analysis, in whichever thread or process this is."""
-    engine = _engine()
-    start = time.perf_counter()
-    arrays = (states, simulated, observation)
-    try:
-        resolved = engine.AnalysisOptions.from_dict(options)
-        analysis = engine.assimilate(*arrays, options=resolved, seed=seed)
-    except engine.CcdmError as error:
-        raise _translated(error) from None
-    samples, facts = analysis.samples, analysis.diagnostics.to_dict()
-    facts["manifest"] = manifest_of(arrays, resolved.to_dict(), facts["seed"], samples)
-    return samples, facts, time.perf_counter() - start
-
-
-@cache
-def _engine() -> Any:
-    """The engine, with one BLAS thread per analysis.
-
-    Two threads on small tiles were 40 times slower than one beside a busy core.
-    """
-    import threadpoolctl  # type: ignore[import-untyped]
-
-    import ccdm_engine
-
-    threadpoolctl.threadpool_limits(limits=1)
-    return ccdm_engine
-
-
-@cache
-def warm_up(memory_bytes: int) -> None:
-    """Make a worker process ready, once."""
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    os.nice(WORKER_NICENESS)
-    _engine()
-    # What was estimated too low ends here, and not by taking the machine down.
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    allowed = memory_bytes + WORKER_BASE_BYTES
-    if most == resource.RLIM_INFINITY or allowed < most:
-        resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the service was killed: nobody waits for its result."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)
-
-
-def _worker_job(memory_bytes: int, function: Callable[..., T], *args: Any) -> T:
-    """Something in a worker process, within its memory."""
-    warm_up(memory_bytes)
-    try:
-        return function(*args)
-    except MemoryError:
-        raise _too_much_memory(None, memory_bytes) from None
-
-
-def _too_much_memory(needed: int | None, limit: int) -> TooLargeError:
-    about = f"about {needed / 2**30:.1f} GiB" if needed else "more"
-    return TooLargeError(
-        f"The analysis needs {about} of memory; {limit / 2**30:g} GiB are allowed. "
-        "Fewer samples, states or measurements need less.",
-        "max_memory_bytes",
-        limit,
-    )
-
-
-def _understood(options: dict[str, Any]) -> dict[str, Any]:
-    engine = _engine()
-    try:
-        understood = engine.AnalysisOptions.from_dict(options).to_dict()
-    except engine.CcdmError as error:
-        raise _translated(error) from None
-    return dict(understood)
-
-
-def _translated(error: Any) -> ServiceError:
-    """An error of the engine as one of the service, with a pointer."""
-    engine = _engine()
-    place = "/" + error.argument.replace(".", "/")
-    place += "".join(f"/{step}" for step in error.index or ())
-    message = f"got {error.got}, wanted {error.wanted}"
-    if error.remedy:
-        message += f". {error.remedy}"
-    kind: type[ServiceError] = InvalidInputError
-    if isinstance(error, engine.OptionsError):
-        kind, place = InvalidOptionsError, "/options" + place
-    elif isinstance(error, engine.NumericalError):
-        kind = NumericalBreakdownError
-    return kind(str(error), FieldError(place, error.code, message))

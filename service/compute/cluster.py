@@ -1,0 +1,179 @@
+"""Parts on the workers of a Dask scheduler that the operator has named.
+
+What all parts of a stage need is sent to every worker once; each part then goes to
+whoever is free. A worker that dies takes its parts along: the scheduler gives them to
+another. Parts are pure, and their results are taken once, so that an analysis ends
+right, once, whoever was killed. A scheduler that is gone is a problem of its own.
+
+The connection belongs to one process, which the deadline or a client that leaves can
+kill; the scheduler then forgets what it asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from ccdm_engine.parts import InTurn, Through
+from ccdm_engine.version import __version__
+from service.compute.engine import engine
+from service.compute.progress import Progress
+from service.errors import ClusterUnavailableError
+from service.places import Place
+
+C = TypeVar("C")
+P = TypeVar("P")
+R = TypeVar("R")
+
+CONNECT_SECONDS = 5.0
+SHARE_SECONDS = 30.0
+# How often the scheduler gives a part to another worker; and how often this process
+# hands it in again when what all parts need was lost with the workers.
+RETRIES = 4
+# Parts handed in beyond those being done, per thread of a worker.
+AHEAD = 3
+# Fewer parts are done where they are: the cluster is not even asked.
+WORTH_SENDING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class OnCluster:
+    """Who does the parts of an analysis: the workers, or nobody else for a single one.
+
+    Attributes:
+        place: the scheduler.
+        progress: told after every part.
+    """
+
+    place: Place
+    progress: Progress
+
+    def __call__(
+        self,
+        stage: str,
+        work: Callable[[C, P], R],
+        common: C,
+        parts: Iterable[P],
+        total: int,
+    ) -> Iterator[R]:
+        """See :class:`ccdm_engine.parts.Crew`.
+
+        Raises:
+            ClusterUnavailableError: when the scheduler does not answer, goes away, or
+                has no workers left.
+        """
+        if total < WORTH_SENDING:
+            yield from InTurn(self.progress)(stage, work, common, parts, total)
+            return
+        from distributed import KilledWorker
+
+        try:
+            through = self._through()
+            yield from through(stage, work, common, parts, total)
+        except (OSError, CancelledError, KilledWorker) as error:
+            _forget(self.place)
+            raise ClusterUnavailableError(_told(self.place, error), 10) from error
+
+    def _through(self) -> Through:
+        client = _client(self.place)
+        executor = client.get_executor(pure=False, retries=RETRIES)
+
+        def share(common: Any) -> Any:
+            # Once per stage; dropped by the workers when the stage is over.
+            return client.scatter(
+                common, broadcast=True, hash=False, timeout=SHARE_SECONDS
+            )
+
+        threads = sum(client.nthreads().values())
+        return Through(
+            _Checked(executor),  # type: ignore[arg-type]
+            AHEAD * max(threads, 1),
+            share=share,
+            progress=self.progress,
+            lost=(CancelledError,),
+        )
+
+
+class _Checked:
+    """The cluster's executor, for parts done as this process would do them."""
+
+    def __init__(self, executor: Any) -> None:
+        self._executor = executor
+
+    def submit(self, work: Callable[..., Any], shared: Any, part: Any) -> Any:
+        """A future of ``work(shared, part)``."""
+        return self._executor.submit(do_part, work, __version__, shared, part)
+
+
+def do_part(work: Callable[..., Any], version: str, common: Any, part: Any) -> Any:
+    """One part, on a worker: with one BLAS thread, by the same engine.
+
+    Raises:
+        RuntimeError: when the worker has another version installed.
+    """
+    if version != __version__:
+        raise RuntimeError(
+            f"the Dask worker has ccdm {__version__}, the service {version}; "
+            "install the same on both"
+        )
+    engine()
+    return work(common, part)
+
+
+@cache
+def _client(place: Place) -> Any:
+    """The connection of this process, made once.
+
+    Raises:
+        OSError: when there is none to be had.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ClusterUnavailableError(
+            "CCDM_COMPUTE names a Dask scheduler, and Dask is not installed: "
+            "pip install 'ccdm[dask]'.",
+            60,
+        ) from None
+    return Client(  # type: ignore[no-untyped-call]
+        place.address,
+        security=_security(place),
+        timeout=CONNECT_SECONDS,
+        set_as_default=False,
+        name=f"ccdm-{__version__}",
+    )
+
+
+def _security(place: Place) -> Any:
+    if not place.address.startswith("tls://"):
+        return None
+    from distributed import Security
+
+    authority, certificate, key = (
+        None if file is None else str(file) for file in place.certificates
+    )
+    return Security(  # type: ignore[no-untyped-call]
+        tls_ca_file=authority,
+        tls_client_cert=certificate,
+        tls_client_key=key,
+        require_encryption=True,
+    )
+
+
+def _forget(place: Place) -> None:
+    """Connect anew next time."""
+    if _client.cache_info().currsize:
+        with suppress(Exception):
+            _client(place).close(timeout=1)
+    _client.cache_clear()
+
+
+def _told(place: Place, error: BaseException) -> str:
+    return (
+        f"The Dask scheduler at {place.address} or its workers cannot do the work: "
+        f"{type(error).__name__}. Nothing has been stored."
+    )

@@ -4,7 +4,8 @@ Large analyses run in worker processes, which a deadline or a client that leaves
 kill, and which leave the event loop alone. A small one runs in a thread of this process
 when it is the only one; beside others it goes to a worker too, for threads that compute
 take the interpreter from the event loop again and again. Both use one BLAS thread, so
-the result is the same bit for bit.
+the result is the same bit for bit. ``CCDM_COMPUTE`` moves the large ones elsewhere,
+see :mod:`service.places`; the bytes stay the same.
 """
 
 from __future__ import annotations

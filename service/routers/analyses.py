@@ -46,6 +46,7 @@ router = APIRouter(prefix="/v1", tags=["analyses"])
             *("invalid-parameters", "numerical-breakdown", "not-acceptable"),
             *("too-large", "unsupported-media-type", "body-timeout", "too-busy"),
             "deadline-exceeded",
+            "cluster-unavailable",
         ),
     },
     openapi_extra=array_request("AnalysisRequest", "AnalysisParams", ARRAYS),

@@ -105,6 +105,7 @@ _REPLAYED = {
             *("invalid-parameters", "numerical-breakdown", "too-large"),
             *("unsupported-media-type", "body-timeout", "too-busy"),
             "deadline-exceeded",
+            "cluster-unavailable",
         ),
     },
     openapi_extra={

@@ -66,6 +66,7 @@ _SESSION = (
             *("invalid-json", "invalid-multipart", "invalid-input"),
             *("unsupported-media-type", "body-timeout", "too-busy"),
             "deadline-exceeded",
+            "cluster-unavailable",
         ),
     },
     openapi_extra=array_request("MemberRequest", "MemberParams", MEMBER_ARRAYS),

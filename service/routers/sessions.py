@@ -62,6 +62,7 @@ _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this o
             "store-full",
             "quota-exceeded",
             "deadline-exceeded",
+            "cluster-unavailable",
         ),
     },
     openapi_extra=array_request(

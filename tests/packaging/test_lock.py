@@ -23,7 +23,7 @@ def pins(name: str) -> dict[str, str]:
 
 
 def test_there_are_lock_files_for_each_purpose() -> None:
-    purposes = ["", "-audit", "-build", "-demo", "-dev", "-examples", "-redis"]
+    purposes = ["", "-audit", "-build", "-dask", "-demo", "-dev", "-examples", "-redis"]
     assert sorted(f"requirements{purpose}.lock" for purpose in purposes) == LOCKS
 
 
@@ -45,6 +45,10 @@ def test_every_pin_has_hashes_and_no_line_an_address(name: str) -> None:
         (
             "requirements-dev.lock",
             PROJECT["dependencies"] + EXTRAS["demo"] + EXTRAS["bench"] + EXTRAS["dev"],
+        ),
+        (
+            "requirements-dask.lock",
+            PROJECT["dependencies"] + EXTRAS["dask"] + EXTRAS["netcdf"],
         ),
         (
             "requirements-examples.lock",

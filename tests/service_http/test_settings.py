@@ -79,6 +79,10 @@ EFFECTS = {
     "max_streams": "tests/coupling::test_streams_are_bounded_for_each_tenant",
     "heartbeat_seconds": "tests/coupling::test_a_quiet_stream_says_so",
     "umbridge": "tests/facades::test_the_facades_are_off_unless_asked_for",
+    "compute": "tests/scale/test_places.py::test_the_default_is_processes",
+    "dask_ca_file": "tests/scale/test_tls.py::test_a_scheduler_with_certificates",
+    "dask_cert_file": "tests/scale/test_tls.py::test_a_scheduler_with_certificates",
+    "dask_key_file": "tests/scale/test_tls.py::test_a_scheduler_with_certificates",
     "open_inference": "tests/facades::test_the_facades_are_off_unless_asked_for",
 }
 FIELDS: dict[str, Any] = {"state_dim": 2, "measurement_dim": 1}

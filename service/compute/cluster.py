@@ -16,6 +16,7 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, TypeVar
 
 from ccdm_engine.parts import InTurn, Through
@@ -69,12 +70,11 @@ class OnCluster:
         if total < WORTH_SENDING:
             yield from InTurn(self.progress)(stage, work, common, parts, total)
             return
-        from distributed import KilledWorker
-
+        distributed = _distributed()
         try:
             through = self._through()
             yield from through(stage, work, common, parts, total)
-        except (OSError, CancelledError, KilledWorker) as error:
+        except (OSError, CancelledError, distributed.KilledWorker) as error:
             _forget(self.place)
             raise ClusterUnavailableError(_told(self.place, error), 10) from error
 
@@ -124,6 +124,22 @@ def do_part(work: Callable[..., Any], version: str, common: Any, part: Any) -> A
     return work(common, part)
 
 
+def _distributed() -> Any:
+    """Dask's part that distributes, an extra.
+
+    Raises:
+        ClusterUnavailableError: where it is not installed.
+    """
+    try:
+        return import_module("distributed")
+    except ImportError:
+        raise ClusterUnavailableError(
+            "CCDM_COMPUTE names a Dask scheduler, and Dask is not installed: "
+            "pip install 'ccdm[dask]'.",
+            60,
+        ) from None
+
+
 @cache
 def _client(place: Place) -> Any:
     """The connection of this process, made once.
@@ -131,15 +147,7 @@ def _client(place: Place) -> Any:
     Raises:
         OSError: when there is none to be had.
     """
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ClusterUnavailableError(
-            "CCDM_COMPUTE names a Dask scheduler, and Dask is not installed: "
-            "pip install 'ccdm[dask]'.",
-            60,
-        ) from None
-    return Client(  # type: ignore[no-untyped-call]
+    return _distributed().Client(
         place.address,
         security=_security(place),
         timeout=CONNECT_SECONDS,
@@ -151,12 +159,10 @@ def _client(place: Place) -> Any:
 def _security(place: Place) -> Any:
     if not place.address.startswith("tls://"):
         return None
-    from distributed import Security
-
     authority, certificate, key = (
         None if file is None else str(file) for file in place.certificates
     )
-    return Security(  # type: ignore[no-untyped-call]
+    return _distributed().Security(
         tls_ca_file=authority,
         tls_client_cert=certificate,
         tls_client_key=key,

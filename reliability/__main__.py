@@ -39,6 +39,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=64, help="of load")
     parser.add_argument("--cases", type=int, default=20_000, help="of schemathesis")
     parser.add_argument("--rounds", type=int, default=1000, help="of races")
+    parser.add_argument("--walks", type=int, default=2000, help="over each store")
     parser.add_argument("--fault", action="append", help="one of them only; repeat")
     parser.add_argument("--note", default="", help="put under the tables")
     parser.add_argument("--short", action="store_true", help="as in the tests")

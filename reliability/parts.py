@@ -25,6 +25,7 @@ from reliability.processes import ServiceProcess
 from reliability.races import Races, race
 from reliability.schema import SETTINGS, SchemaRun, run_schema
 from reliability.storm import LONG, SHORT, Scale
+from reliability.walks import Walks, run_walks
 from service.cli.demo.processes import tail
 from tests.support.redis import RedisServer
 
@@ -119,6 +120,22 @@ def isolated(asked: argparse.Namespace) -> list[Figures]:
     return rows
 
 
+def walked(asked: argparse.Namespace) -> list[Figures]:
+    """So many walks over each store; one that strays has its reason in the row."""
+    count = 10 if asked.short else asked.walks
+    rows: list[Figures] = []
+    with folder() as place, stored("redis", place) as redis:
+        for url in ("sqlite:", redis):
+            try:
+                rows.append(run_walks(url, count))
+            except Exception as error:
+                traceback.print_exc()
+                name = url.partition(":")[0]
+                rows.append(Walks(name, strayed=1, first=type(error).__name__))
+            print(rows[-1], flush=True)
+    return rows
+
+
 def saturated(asked: argparse.Namespace) -> list[Figures]:
     """A file for as long as asked."""
     seconds = 10.0 if asked.short else 60.0 * asked.minutes
@@ -152,6 +169,8 @@ def kept(row: Figures) -> bool:
             return row.withstood
         case Isolation():
             return not (row.different or row.leaks or row.changed)
+        case Walks():
+            return not row.strayed
         case Load():
             quick = row.livez_p99_ms < LIVEZ_MS
             return not row.errors and row.growth < GROWTH and quick
@@ -164,5 +183,6 @@ PARTS: dict[str, Callable[[argparse.Namespace], list[Figures]]] = {
     "schema": schema,
     "hostile": hostile,
     "isolation": isolated,
+    "walks": walked,
     "load": saturated,
 }

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,7 +59,25 @@ def _circumstances() -> dict[str, Any]:
         "load_average_15_minutes": round(os.getloadavg()[2], 1),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    """The commit that was run, if that can be told, and whether it was changed."""
+    own = (":!reliability/results", ":!docs")
+    try:
+        head = _git("rev-parse", "--short", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", *own)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head + (" with changes" if changed else "")
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parents[1]), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def make_page(folder: Path, page: Path) -> None:
@@ -81,9 +100,11 @@ def make_page(folder: Path, page: Path) -> None:
 
 def _footnote(name: str, whole: dict[str, Any]) -> str:
     made = whole["made"]
+    commit = f" at commit {made['commit']}" if made.get("commit") else ""
     return (
-        f"`python -m reliability {name}`, ended {made['ended']}, {made['cpus']} "
-        f"processors with a load of {made['load_average_15_minutes']} (15 minutes), "
+        f"`python -m reliability {name}`{commit}, ended {made['ended']}, "
+        f"{made['cpus']} processors with a load of "
+        f"{made['load_average_15_minutes']} (15 minutes), "
         f"Python {made['python']}, {made['system']}. {made.get('note', '')}".rstrip()
     )
 
@@ -147,6 +168,11 @@ def _isolation(rows: Rows) -> str:
     return _table(heads, [[row[name] for name in names] for row in rows])
 
 
+def _walks(rows: Rows) -> str:
+    names = ("store", "walks", "operations", "strayed", "seconds")
+    return _table(names, [[row[name] for name in names] for row in rows])
+
+
 def _load(rows: Rows) -> str:
     heads = ["store", "clients", "minutes", "answers", "per second", "p50, p99 ms"]
     heads += ["livez p50, p99, max ms", "memory MiB, second and last third", "growth"]
@@ -171,5 +197,6 @@ SECTIONS: dict[str, tuple[str, Callable[[Rows], str]]] = {
     "schema": ("The service and its description", _schema),
     "hostile": ("Hostile input", _hostile),
     "isolation": ("Isolation of tenants", _isolation),
+    "walks": ("Sessions beside a model of them", _walks),
     "load": ("Saturation", _load),
 }

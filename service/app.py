@@ -14,6 +14,7 @@ import anyio
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
+from starlette.datastructures import State
 
 from ccdm_engine.version import __version__
 from service import dashboard, openapi, problems
@@ -22,6 +23,7 @@ from service.compute import Compute
 from service.connections import STATE, ConnectionLimits
 from service.draining import Draining
 from service.facades import open_inference, umbridge
+from service.jobs.equipment import equip
 from service.limits import Bodies, Heads
 from service.metrics import Metrics
 from service.observability import QUIET, HeadAsGet, Observability, make_logger
@@ -32,6 +34,7 @@ from service.routers import (
     cycles,
     events,
     health,
+    jobs,
     login,
     members,
     pages,
@@ -48,6 +51,7 @@ TAGS = [
     {"name": "analyses", "description": "One analysis; nothing is kept."},
     {"name": "sessions", "description": "An ensemble kept between cycles."},
     {"name": "cycles", "description": "Forecast in, analysis out, one by one."},
+    {"name": "jobs", "description": "Work that nobody waits for."},
     {"name": "health", "description": "Probes."},
 ]
 
@@ -78,23 +82,20 @@ def build_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _equip(app: FastAPI, settings: Settings) -> None:
-    """What requests are served with, in the application's state."""
-    app.state.settings = settings
-    app.state.logger = make_logger(settings)
-    # Set when the service has been told to end: streams and long polls watch it.
-    app.state.stopping = asyncio.Event()
-    app.state.gate = Gate(settings)
-    app.state.bodies = Bodies(
+def build_parts(settings: Settings) -> State:
+    """What requests and jobs are served with, HTTP apart."""
+    parts = State()
+    parts.settings = settings
+    parts.logger = make_logger(settings)
+    # Set when the process has been told to end: streams and long polls watch it.
+    parts.stopping = asyncio.Event()
+    parts.bodies = Bodies(
         settings.max_body_bytes, settings.body_seconds, settings.max_held_bytes
     )
-    app.state.rates = Rates(settings.requests_per_second, settings.request_burst)
-    app.state.streams = Streams(settings.max_streams)
-    app.state.metrics = metrics = Metrics()
-    app.state.look = partial(_look, app)
-    app.state.compute = compute = Compute(settings, metrics.analysed)
-    app.state.store = store = observed(open_store(settings.store_url), metrics)
-    app.state.sessions = Sessions(
+    parts.metrics = metrics = Metrics()
+    parts.compute = compute = Compute(settings, metrics.analysed)
+    parts.store = store = observed(open_store(settings.store_url), metrics)
+    parts.sessions = Sessions(
         store,
         compute.analyse,
         keep_analyses=settings.keep_analyses,
@@ -102,17 +103,28 @@ def _equip(app: FastAPI, settings: Settings) -> None:
         check_options=compute.check_options,
         part_limits=PartLimits(settings.max_members, settings.max_staged_bytes),
         quota=Quota(settings.max_tenant_sessions, settings.max_tenant_bytes),
-        stopping=app.state.stopping,
+        stopping=parts.stopping,
         waiting=compute.waiting,
-        holding=app.state.bodies.hold,
+        holding=parts.bodies.hold,
     )
+    return parts
+
+
+def _equip(app: FastAPI, settings: Settings) -> None:
+    """What requests are served with, in the application's state."""
+    app.state = build_parts(settings)
+    equip(app.state, settings.job_workers)
+    app.state.gate = Gate(settings)
+    app.state.rates = Rates(settings.requests_per_second, settings.request_burst)
+    app.state.streams = Streams(settings.max_streams)
+    app.state.look = partial(_look, app)
 
 
 def _route(app: FastAPI, settings: Settings) -> None:
     """Every address that is answered."""
-    for module in (analyses, sessions, cycles, members, events, health, scrape, pages):
+    for module in (analyses, sessions, cycles, members, events, jobs):
         app.include_router(module.router)
-    for module in (login, dashboard):
+    for module in (health, scrape, pages, login, dashboard):
         app.include_router(module.router)
     for switch, facade in (
         (settings.umbridge, umbridge),
@@ -149,6 +161,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_warm_up, app)
+            group.start_soon(app.state.workers.work)
             with draining.watched():
                 yield {STATE: _connection_limits(app)}
             group.cancel_scope.cancel()

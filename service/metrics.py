@@ -113,6 +113,12 @@ class Metrics:
             ("code",),
             registry=registry,
         )
+        self._jobs = Counter(
+            "ccdm_jobs_finished",
+            "Jobs that ended here, by status; `lost` went over to another worker.",
+            ("status",),
+            registry=registry,
+        )
         self._store_seconds = Histogram(
             "ccdm_store_called_seconds",
             "Time of one call to the session store.",
@@ -146,6 +152,18 @@ class Metrics:
         )
         self._stopping = state(
             "ccdm_service_stopping", "Processes that were told to stop."
+        )
+
+        # Every process sees the same queue: the latest look counts.
+        def seen(name: str, text: str) -> Gauge:
+            return Gauge(
+                name, text, registry=registry, multiprocess_mode="livemostrecent"
+            )
+
+        self._jobs_waiting = seen("ccdm_jobs_waiting", "Jobs that wait for a worker.")
+        self._jobs_running = seen("ccdm_jobs_running", "Jobs that a worker holds.")
+        self._jobs_oldest = seen(
+            "ccdm_jobs_open_oldest_seconds", "Age of the oldest job that is open."
         )
         build = Gauge(
             "ccdm_build_info",
@@ -192,6 +210,16 @@ class Metrics:
             self._ess.observe(effective / used)
         for warning in diagnostics.get("warnings") or ():
             self._warned.labels(warning.get("code", "")).inc()
+
+    def job_finished(self, status: str) -> None:
+        """Count a job by how it ended."""
+        self._jobs.labels(status).inc()
+
+    def jobs_seen(self, waiting: int, running: int, oldest_seconds: float) -> None:
+        """Take note of the queue of jobs."""
+        self._jobs_waiting.set(waiting)
+        self._jobs_running.set(running)
+        self._jobs_oldest.set(oldest_seconds)
 
     @contextmanager
     def store_call(self, operation: str) -> Iterator[None]:

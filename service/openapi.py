@@ -25,7 +25,7 @@ from service.media.types import (
     PROBLEM,
 )
 from service.problem_types import TYPES
-from service.schemas import analyses, coupling, cycles, health, sessions
+from service.schemas import analyses, coupling, cycles, health, jobs, sessions
 from service.schemas import problems as problem_models
 
 Document = dict[str, Any]
@@ -50,6 +50,9 @@ MODELS: tuple[type[BaseModel], ...] = (
     coupling.MemberParams,
     coupling.MemberAnswer,
     coupling.MemberList,
+    jobs.JobView,
+    jobs.JobList,
+    jobs.JobResults,
     health.Alive,
     health.Readiness,
     problem_models.ProblemDetails,

@@ -94,6 +94,21 @@ TYPES = {
             "GET .../members lists those that have arrived.",
         ),
         ProblemType(
+            "no-such-job",
+            404,
+            "There is no such job",
+            "No job of this name belongs to the key. It was never accepted, or is gone "
+            "for more than a day.",
+            "Check the id; GET /v1/jobs lists those there are.",
+        ),
+        ProblemType(
+            "result-not-ready",
+            404,
+            "The job has no result yet",
+            "It waits or runs; `job_status` says which.",
+            "Come back after the seconds in Retry-After, or follow .../events.",
+        ),
+        ProblemType(
             "method-not-allowed",
             405,
             "This method is not allowed here",
@@ -163,6 +178,14 @@ TYPES = {
             "The session is no more",
             "It was deleted, or expired because nobody used it for `ttl_seconds`.",
             "Create a new one; ask for a longer `ttl_seconds` if it expired.",
+        ),
+        ProblemType(
+            "job-gone",
+            410,
+            "The job is no more",
+            "It was dismissed, or it ended so long ago that its result is not kept any "
+            "more (`CCDM_JOB_TTL_SECONDS`).",
+            "Send the request again.",
         ),
         ProblemType(
             "analysis-not-kept",
@@ -257,6 +280,23 @@ TYPES = {
             "One tenant may keep so many streams of events and waiting requests open "
             "at a time (`CCDM_MAX_STREAMS`, in each process).",
             "Close some; one stream for each session is enough for many readers.",
+        ),
+        ProblemType(
+            "too-many-jobs",
+            429,
+            "Too many jobs are open",
+            "One tenant may have so many jobs wait or run at a time "
+            "(`CCDM_MAX_TENANT_JOBS`).",
+            "Come back when some have ended, or dismiss some.",
+        ),
+        ProblemType(
+            "job-abandoned",
+            500,
+            "Workers ended under the job",
+            "As many workers as may be tried (`CCDM_JOB_ATTEMPTS`) were killed, or "
+            "lost their machine, while they were at this job.",
+            "Ask the operator why they end: memory that ran out, most likely. Fewer "
+            "members or states need less.",
         ),
         ProblemType(
             "internal",

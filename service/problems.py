@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from service import errors
+from service.jobs import errors as jobs
 from service.media import errors as media
 from service.media.errors import FieldError
 from service.media.types import PROBLEM
@@ -144,6 +145,15 @@ RULES = (
     ),
     Rule(sessions.MemberNotFound, "member-not-found"),
     Rule(sessions.MembersOverfull, "too-large", _limit),
+    Rule(jobs.NoSuchJob, "no-such-job"),
+    Rule(jobs.JobGone, "job-gone", lambda error: {"reason": error.reason}),
+    Rule(
+        jobs.ResultNotReady,
+        "result-not-ready",
+        lambda error: {"job_status": error.status},
+        headers=_retry_after,
+    ),
+    Rule(jobs.TooManyJobs, "too-many-jobs", headers=_retry_after),
     Rule(stores.SessionNotFound, "session-not-found"),
     Rule(stores.SessionGone, "session-gone", lambda error: {"reason": error.reason}),
     Rule(stores.StoreBusy, "too-busy", headers=_retry_after),
@@ -179,6 +189,34 @@ def problem_response(
         **(members or {}),
     }
     return Response(orjson.dumps(problem), kind.status, headers, PROBLEM)
+
+
+def described(error: Exception) -> dict[str, Any]:
+    """What :func:`problem_response` would be told of an exception, to be kept."""
+    if isinstance(error, sessions.SessionInputError):
+        slug, found = _session_findings(error)
+        return {"slug": slug, "detail": str(error), "errors": [found._asdict()]}
+    rules = {rule.exception: rule for rule in RULES}
+    rule = next((rules[kind] for kind in type(error).__mro__ if kind in rules), None)
+    if rule is None:
+        return {"slug": "internal", "detail": TYPES["internal"].meaning}
+    return {
+        "slug": rule.slug,
+        "detail": getattr(error, "detail", "") or str(error),
+        "errors": [item._asdict() for item in getattr(error, "errors", ())],
+        "members": dict(rule.members(error)),
+    }
+
+
+def kept_problem(scope: Scope, problem: Mapping[str, Any]) -> Response:
+    """A problem that was :func:`described` before, as an answer."""
+    return problem_response(
+        scope,
+        problem["slug"],
+        problem["detail"],
+        errors=[FieldError(**item) for item in problem.get("errors", ())],
+        members=problem.get("members"),
+    )
 
 
 def install(app: FastAPI) -> None:
@@ -223,13 +261,17 @@ def _invalid_request(request: Request, error: Exception) -> Response:
 def _session_input(request: Request, error: Exception) -> Response:
     """What does not fit a session: an array, an option, or something else."""
     assert isinstance(error, sessions.SessionInputError)
+    slug, item = _session_findings(error)
+    return problem_response(request.scope, slug, str(error), errors=[item])
+
+
+def _session_findings(error: sessions.SessionInputError) -> tuple[str, FieldError]:
     slug = {"options": "invalid-options"}.get(error.argument, "invalid-parameters")
     if error.argument in ("initial_ensemble", *ARRAYS, *MEMBER_ARRAYS):
         slug = "invalid-input"
     place = pointer(error.argument, *(error.index or ()))
     message = f"got {error.got}, wanted {error.wanted}"
-    item = FieldError(place, error.code, message)
-    return problem_response(request.scope, slug, str(error), errors=[item])
+    return slug, FieldError(place, error.code, message)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

@@ -135,6 +135,36 @@ class Settings(BaseSettings):
         20, ge=0, description="Then, how long running requests may take to finish."
     )
 
+    job_workers: int = Field(
+        1,
+        ge=0,
+        description="Jobs that run at the same time in each process of the service; "
+        "0 leaves them to `ccdm worker`.",
+    )
+    job_ttl_seconds: float = Field(
+        86_400.0,
+        gt=0,
+        description="How long a job, its inputs and its result are kept after its "
+        "last change.",
+    )
+    job_deadline_seconds: float = Field(
+        86_400.0, gt=0, description="Longest time for a job to run."
+    )
+    job_lease_seconds: float = Field(
+        15.0,
+        ge=1,
+        description="A job whose worker gives no sign for this long is run by another.",
+    )
+    job_attempts: int = Field(
+        3, ge=1, description="Workers that may die of a job before it has failed."
+    )
+    max_jobs: int = Field(
+        1000, ge=0, description="Most jobs of all tenants that wait or run."
+    )
+    max_tenant_jobs: int = Field(
+        100, ge=0, description="Most jobs of one tenant that wait or run."
+    )
+
     session_ttl_seconds: float = Field(
         86_400.0, gt=0, description="How long an unused session is kept."
     )

@@ -43,6 +43,7 @@ WALLS = (
     Wall("service.media", (*WEB, "redis", "ccdm_engine")),
     Wall("service.stores", (*WEB, "ccdm_engine")),
     Wall("service.sessions", (*WEB, "redis", "sqlite3", "ccdm_engine")),
+    Wall("service.jobs", (*WEB, "redis", "sqlite3", "ccdm_engine", "service.compute")),
     Wall("service.routers", ("redis", "sqlite3", "ccdm_engine")),
     # Thin: another protocol's words for what the routers do.
     Wall("service.facades", ("redis", "sqlite3", "ccdm_engine", "service.stores")),

@@ -91,6 +91,17 @@ def serve(
 
 
 @app.command()
+def worker(
+    store: StoreUrl = None,
+    slots: Annotated[int, typer.Option(help="Jobs at the same time.", min=1)] = 1,
+) -> None:
+    """Run jobs from the store beside the service, on this or another machine."""
+    from service.cli.worker import work_forever
+
+    work_forever(store=store, slots=slots)
+
+
+@app.command()
 def check(store: StoreUrl = None, url: Url = None, api_key: ApiKey = None) -> None:
     """Diagnose the installation, the store and, with --url, a running service."""
     from service.cli.check import run_checks

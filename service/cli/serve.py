@@ -48,7 +48,7 @@ def serve_forever(
     except ValueError as error:
         raise CommandError(str(error), USAGE) from error
     settings = read_settings()
-    _try_store(settings.store_url)
+    try_store(settings.store_url)
     _allow_files(settings.max_connections + SPARE_FILES)
     listener = _listen(settings.host, settings.port)
     _announce(settings, listener, _key_made(settings))
@@ -129,7 +129,7 @@ def read_settings() -> Settings:
         raise CommandError(wrong, USAGE) from error
 
 
-def _try_store(url: str) -> None:
+def try_store(url: str) -> None:
     """Open the store once, so that a wrong address is told here, in one sentence."""
 
     async def attempt() -> None:

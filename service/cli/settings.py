@@ -26,6 +26,10 @@ GROUPS = {
         *("max_metadata_bytes", "max_staged_bytes"),
     ),
     "Work": ("max_running", "max_queued", "deadline_seconds"),
+    "Jobs": (
+        *("job_workers", "job_ttl_seconds", "job_deadline_seconds"),
+        *("job_lease_seconds", "job_attempts", "max_jobs", "max_tenant_jobs"),
+    ),
     "Connections": (
         *("head_seconds", "body_seconds", "stall_seconds", "answer_seconds"),
         "keep_alive_seconds",

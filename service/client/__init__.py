@@ -44,6 +44,8 @@ from service.client.errors import (
     UsageError,
 )
 from service.client.events import Event
+from service.client.handles import AsyncJob, Job
+from service.client.jobs import JobStatus
 from service.client.results import (
     AnalysisResult,
     CycleRecord,
@@ -58,6 +60,7 @@ __all__ = [
     "AnalysisNotKeptError",
     "AnalysisResult",
     "AsyncClient",
+    "AsyncJob",
     "AsyncSession",
     "Client",
     "ClientError",
@@ -69,6 +72,8 @@ __all__ = [
     "Event",
     "GoneError",
     "InvalidInputError",
+    "Job",
+    "JobStatus",
     "MemberConflictError",
     "MemberLateError",
     "MemberList",

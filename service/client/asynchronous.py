@@ -13,6 +13,7 @@ from service.client import calls
 from service.client import coupling as coupling_calls
 from service.client.errors import TransportError
 from service.client.events import Event, Following
+from service.client.handles import AsyncCycleJobs, AsyncJobCalls
 from service.client.messages import Reply, Request, Steps, T
 from service.client.results import (
     AnalysisResult,
@@ -26,7 +27,7 @@ from service.client.transport import AsyncTransport, Endpoint
 from service.client.wire import Array, Observation
 
 
-class AsyncClient:
+class AsyncClient(AsyncJobCalls):
     """As :class:`~service.client.Client`, with every call awaited."""
 
     def __init__(
@@ -140,11 +141,11 @@ class AsyncClient:
             await asyncio.sleep(again.delay)
 
 
-class AsyncSession:
+class AsyncSession(AsyncCycleJobs):
     """As :class:`~service.client.Session`, with every call awaited."""
 
     def __init__(self, client: AsyncClient, info: SessionInfo) -> None:
-        self._client = client
+        self._client = self._runs = client
         self.info = info
         self.current_cycle = info.cycle
 

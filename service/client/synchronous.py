@@ -13,6 +13,7 @@ from service.client import calls
 from service.client import coupling as coupling_calls
 from service.client.errors import TransportError
 from service.client.events import Event, Following
+from service.client.handles import CycleJobs, JobCalls
 from service.client.messages import Reply, Request, Steps, T
 from service.client.results import (
     AnalysisResult,
@@ -26,7 +27,7 @@ from service.client.transport import Endpoint, SyncTransport
 from service.client.wire import Array, Observation
 
 
-class Client:
+class Client(JobCalls):
     """A connection to the service, kept open and used again; safe to share by threads.
 
     Args:
@@ -163,7 +164,7 @@ class Client:
             time.sleep(again.delay)
 
 
-class Session:
+class Session(CycleJobs):
     """A session: the ensemble and its history, kept by the service.
 
     The object numbers the cycles itself. It is meant for one thread of work; two
@@ -175,7 +176,7 @@ class Session:
     """
 
     def __init__(self, client: Client, info: SessionInfo) -> None:
-        self._client = client
+        self._client = self._runs = client
         self.info = info
         self.current_cycle = info.cycle
 

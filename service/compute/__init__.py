@@ -218,13 +218,16 @@ class Compute:
             return await self._in_worker(self._helpers, function, *args)
 
     @contextmanager
-    def patience(self, seconds: float | None) -> Iterator[None]:
+    def patience(
+        self, seconds: float | None, most: float | None = None
+    ) -> Iterator[None]:
         """Start the clock of a request: all of its work has to end in time.
 
         Args:
-            seconds: what the client asked for; the setting is the most it can get.
+            seconds: what the client asked for.
+            most: the most it can get, where that is not what the setting says.
         """
-        most = self._settings.deadline_seconds
+        most = most or self._settings.deadline_seconds
         allowed = most if seconds is None else min(seconds, most)
         token = _deadline.set((time.perf_counter() + allowed, allowed))
         try:

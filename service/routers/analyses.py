@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from service.jobs.models import Submission
 from service.limits import while_connected
 from service.media.types import ARRAY_ANSWERS, negotiate
 from service.observability import record
-from service.openapi import array_answers, array_request, problems
+from service.openapi import array_answers, array_request, header, problems
 from service.routers.dependencies import (
     Tenant,
     TheCompute,
@@ -21,7 +24,14 @@ from service.routers.dependencies import (
     diagnostic_headers,
 )
 from service.routers.parameters import check_options_limits, check_sizes, validated
+from service.routers.submitting import (
+    PREFERS,
+    accepted,
+    accepted_answer,
+    prefers_job,
+)
 from service.schemas.analyses import ARRAYS, AnalysisParams
+from service.sessions.requests import fresh_seed
 from service.settings import Settings
 
 router = APIRouter(prefix="/v1", tags=["analyses"])
@@ -41,7 +51,9 @@ router = APIRouter(prefix="/v1", tags=["analyses"])
                 "Ccdm-Warnings": "Number of warnings among the diagnostics.",
             },
         ),
+        202: accepted_answer(),
         **problems(
+            *("store-unavailable", "store-full", "quota-exceeded", "too-many-jobs"),
             *("invalid-json", "invalid-multipart", "invalid-input", "invalid-options"),
             *("invalid-parameters", "numerical-breakdown", "not-acceptable"),
             *("too-large", "unsupported-media-type", "body-timeout", "too-busy"),
@@ -49,7 +61,10 @@ router = APIRouter(prefix="/v1", tags=["analyses"])
             "cluster-unavailable",
         ),
     },
-    openapi_extra=array_request("AnalysisRequest", "AnalysisParams", ARRAYS),
+    openapi_extra={
+        **array_request("AnalysisRequest", "AnalysisParams", ARRAYS),
+        "parameters": [header("Prefer", PREFERS)],
+    },
 )
 async def create_analysis(
     request: Request,
@@ -60,8 +75,9 @@ async def create_analysis(
 ) -> Response:
     """Draw analysis samples from p(x | y*), given an ensemble of pairs (x, y).
 
-    Nothing is kept. The same arrays, options and seed give the same samples, bit for
-    bit, whether they come as JSON or as npy.
+    Nothing is kept, unless as a job, with `Prefer: respond-async`. The same arrays,
+    options and seed give the same samples, bit for bit, whether they come as JSON or
+    as npy.
     """
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
     async with array_body(request, ARRAYS, timeout) as body:
@@ -70,6 +86,15 @@ async def create_analysis(
         states, simulated, observation = body.require(*ARRAYS)
         check_ensemble(settings, states, simulated)
         check_options_limits(options, settings)
+        if prefers_job(request):
+            compute.check_options(options)
+            asked: dict[str, Any] = {"options": options, "seed": params.seed}
+            if params.seed is None:
+                # Drawn now: if it has to run again, it comes to the same.
+                asked["seed"] = fresh_seed()
+            arrays = {name: body.arrays[name] for name in ARRAYS}
+            wanted = Submission("analysis", asked, arrays)
+            return await accepted(request, tenant, wanted)
         result = await while_connected(
             request,
             lambda: compute.analyse(

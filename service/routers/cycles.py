@@ -31,11 +31,20 @@ from service.routers.parameters import (
     Whole,
     bad_parameter,
     check_options_limits,
+    check_sizes,
     member_slice,
     state_slice,
     validated,
 )
-from service.routers.views import brief_cycle_view, cycle_view
+from service.routers.submitting import (
+    PREFERS,
+    accepted,
+    accepted_answer,
+    cycle_job,
+    preferences,
+    prefers_job,
+)
+from service.routers.views import brief_cycle_view, cycle_view, state_columns
 from service.schemas.analyses import ARRAYS
 from service.schemas.cycles import CycleParams
 from service.sessions import CycleConflict, CycleResult, Session, Sessions
@@ -43,6 +52,7 @@ from service.sessions import CycleConflict, CycleResult, Session, Sessions
 router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
 
 OBSERVATION = ARRAYS[2]
+Options = dict[str, Any]
 Finished = Annotated[Whole, Path(ge=0, le=LAST, description="0: the initial ensemble.")]
 Wait = Annotated[
     float,
@@ -77,7 +87,9 @@ _BRIEF = (
     "Leave out lists as long as the ensemble or the observation: `members_used`, "
     "`members_failed`, `innovation`, `observation_status`."
 )
-_PREFER = header("Prefer", "`return=minimal` leaves the samples out of JSON.")
+_PREFER = header(
+    "Prefer", f"`return=minimal` leaves the samples out of JSON. {PREFERS}"
+)
 _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this one.")
 _REPLAYED = {
     "Ccdm-Replayed": "`true` when the cycle was finished before.",
@@ -97,10 +109,11 @@ _REPLAYED = {
         201: array_answers(
             "CycleAnswer", "Assimilated.", {"Location": "Its address.", **_REPLAYED}
         ),
+        202: accepted_answer(),
         **problems(
             *_SESSION,
             *("cycle-conflict", "analysis-not-kept", "store-full", "quota-exceeded"),
-            *("members-missing", "too-many-streams"),
+            *("too-many-jobs", "members-missing", "too-many-streams"),
             *("invalid-json", "invalid-multipart", "invalid-input", "invalid-options"),
             *("invalid-parameters", "numerical-breakdown", "too-large"),
             *("unsupported-media-type", "body-timeout", "too-busy"),
@@ -130,6 +143,9 @@ async def put_cycle(
 
     With only the observation, the members are those that have come one by one to
     `members/{i}`; `wait` waits for those that are still to come.
+
+    With `Prefer: respond-async` a cycle that is next is put by a job; the same body
+    again is the same job as long as that is open.
     """
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
     # Before the body: whom no session waits for need not send 64 MiB to hear it.
@@ -140,11 +156,33 @@ async def put_cycle(
         raise CycleConflict(k, session.cycle)
     async with array_body(request, ARRAYS, timeout) as body:
         params = validated(CycleParams, body.params)
+        if k == session.cycle + 1 and prefers_job(request):
+            asked = {"session": session.id, "cycle": k, "wait": wait}
+            asked["options"], asked["coupling"] = _checked(request, body, params)
+            wanted = await cycle_job(request, session, asked, body.arrays)
+            return await accepted(request, tenant, wanted)
         with compute.in_time():
             result = await _put(request, tenant, session, k, body, params, wait)
     for stage, seconds in result.timings.items():
         record(stage, seconds)
     return await _put_answer(request, media_type, session, result)
+
+
+def _checked(
+    request: Request, body: ArrayBody, params: CycleParams
+) -> tuple[Options, Options]:
+    """Options and coupling that were asked for, within the service's limits."""
+    options = params.options.chosen() if params.options else {}
+    check_options_limits(options, request.app.state.settings)
+    if list(body.arrays) == [OBSERVATION]:
+        coupling = params.coupling.chosen() if params.coupling else {}
+        check_sizes(request.app.state.settings, coupling.get("members") or 0, 0, 0)
+        return options, coupling
+    states, simulated, _ = body.require(*ARRAYS)
+    check_ensemble(request.app.state.settings, states, simulated)
+    if params.coupling:
+        raise bad_parameter("/coupling", "wanted only without forecast_states")
+    return options, {}
 
 
 async def _put(
@@ -157,18 +195,13 @@ async def _put(
     wait: float,
 ) -> CycleResult:
     """Assimilate with the members of the body, or with those that have come."""
-    options = params.options.chosen() if params.options else {}
-    check_options_limits(options, request.app.state.settings)
+    options, coupling = _checked(request, body, params)
     if list(body.arrays) == [OBSERVATION]:
         observation = body.arrays[OBSERVATION]
         return await put_gathered(
-            *(request, tenant, session.id, k),
-            *(observation, options, params.coupling, wait),
+            *(request, tenant, session.id, k), observation, options, coupling, wait
         )
     states, simulated, observation = body.require(*ARRAYS)
-    check_ensemble(request.app.state.settings, states, simulated)
-    if params.coupling:
-        raise bad_parameter("/coupling", "wanted only without forecast_states")
     return await while_connected(
         request,
         lambda: request.app.state.sessions.put_cycle(
@@ -190,8 +223,7 @@ async def _put_answer(
     if result.replayed:
         headers["Ccdm-Replayed"] = "true"
     status = 200 if result.replayed else 201
-    preferences = request.headers.get("prefer", "").replace(" ", "").lower()
-    if media_type == JSON and "return=minimal" in preferences.split(","):
+    if media_type == JSON and "return=minimal" in preferences(request):
         headers["Preference-Applied"] = "return=minimal"
         return Response(encode_json(facts), status, headers, JSON)
     return await array_answer(
@@ -201,7 +233,7 @@ async def _put_answer(
         facts=facts,
         status=status,
         headers=headers,
-        columns=_columns(session, range(session.state_dim)),
+        columns=state_columns(session, range(session.state_dim)),
         refusable=False,
     )
 
@@ -330,7 +362,7 @@ async def read_analysis(
         samples[:, variables or slice(None)],
         facts=facts,
         headers=headers,
-        columns=_columns(session, chosen),
+        columns=state_columns(session, chosen) if session else None,
     )
 
 
@@ -352,11 +384,3 @@ async def _analysis_tag(sessions: Sessions, tenant: str, sid: str, k: int) -> st
     if k == 0:
         return f"initial-{(await sessions.get(tenant, sid)).created_at:.6f}"
     return (await sessions.cycle(tenant, sid, k)).digest[:32]
-
-
-def _columns(session: Session | None, chosen: range) -> list[str] | None:
-    """Names of these state variables, as CSV has them."""
-    if session is None:
-        return None
-    names = (session.names or {}).get("states")
-    return [names[place] if names else f"x{place}" for place in chosen]

@@ -21,9 +21,9 @@ from service.routers.dependencies import (
     TheSettings,
     array_body,
 )
-from service.routers.parameters import Whole, bad_parameter, check_sizes, validated
+from service.routers.parameters import Whole, bad_parameter, validated
 from service.routers.views import member_view
-from service.schemas.coupling import MEMBER_ARRAYS, CouplingParams, MemberParams
+from service.schemas.coupling import MEMBER_ARRAYS, MemberParams
 from service.sessions import CycleConflict, CycleResult
 from service.sessions.gathering import Observed
 from service.settings import Settings
@@ -174,21 +174,19 @@ async def put_gathered(
     k: int,
     observation: npt.NDArray[np.float64],
     options: dict[str, Any],
-    coupling: CouplingParams | None,
+    coupling: dict[str, Any],
     wait: float,
 ) -> CycleResult:
     """Assimilate a cycle whose members have come one by one."""
     state = request.app.state
     settings: Settings = state.settings
-    declared = coupling.chosen() if coupling else {}
-    check_sizes(settings, declared.get("members") or 0, 0, 0)
     observed = Observed(
         tenant=tenant,
         sid=session_id,
         cycle=k,
         observation=observation,
         options=options,
-        coupling=declared,
+        coupling=coupling,
         wait=min(wait, settings.max_wait_seconds),
     )
     with state.streams.one(tenant):

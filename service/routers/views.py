@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,6 +63,12 @@ def member_view(member: Member) -> dict[str, Any]:
         "failed": member.failed,
         "staged_at": timestamp(member.staged_at),
     }
+
+
+def state_columns(session: Session, chosen: Iterable[int]) -> list[str]:
+    """Names of these state variables, as CSV has them."""
+    names = (session.names or {}).get("states")
+    return [names[place] if names else f"x{place}" for place in chosen]
 
 
 def timestamp(seconds: float) -> str:

@@ -41,6 +41,7 @@ def metrics() -> dict[str, set[str]]:
     used = {"members_used": [0, 1], "effective_sample_size": 1.5}
     every.analysed({"sampler": "ode", "warnings": warnings, **used})
     every.observe(Load(1, 2, 3, 4), 5, 6, True)
+    every.job_finished("successful")
     found: dict[str, set[str]] = {**GIVEN_METRICS}
     for family in text_string_to_metric_families(every.render().decode()):
         for sample in family.samples:

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 
 from service import problems
 from service.errors import ServiceError
+from service.jobs.errors import JobError, LeaseLost
 from service.media.errors import MediaError
 from service.problem_types import TYPES
 from service.schemas.problems import ProblemDetails
@@ -30,10 +31,12 @@ def leaves(kind: type[Exception]) -> set[type[Exception]]:
 
 def test_every_exception_drawn_has_its_row() -> None:
     drawn = set().union(
-        *map(leaves, (ServiceError, MediaError, SessionError, StoreError))
+        *map(leaves, (ServiceError, MediaError, SessionError, StoreError, JobError))
     )
     # What does not fit a session goes by its argument.
     drawn -= {SessionInputError}
+    # Between workers: no request hears of it.
+    drawn -= {LeaseLost}
     # Raised as it is, though one kind of it has a row of its own.
     drawn |= {StoreUnavailable}
     assert drawn == {rule.exception for rule in problems.RULES}

@@ -15,6 +15,7 @@ from tests.support.servers import ROOT, in_process
 
 HTTP, CLI = "tests/service_http", "tests/cli"
 # Where each setting is shown to have an effect.
+JOBS = "tests/jobs"
 EFFECTS = {
     "store_url": f"{CLI}/test_serve.py::test_it_says_where_it_is_and_answers_there",
     "host": f"{CLI}/test_serve.py::"
@@ -78,6 +79,17 @@ EFFECTS = {
     "max_wait_seconds": "tests/coupling::test_waits_are_cut_to_what_the_service_allows",
     "max_streams": "tests/coupling::test_streams_are_bounded_for_each_tenant",
     "heartbeat_seconds": "tests/coupling::test_a_quiet_stream_says_so",
+    "job_workers": f"{JOBS}/test_life.py::"
+    "test_tenants_do_not_see_each_other_and_have_limits",
+    "max_jobs": f"{JOBS}/test_life.py::"
+    "test_tenants_do_not_see_each_other_and_have_limits",
+    "max_tenant_jobs": f"{JOBS}/test_life.py::"
+    "test_tenants_do_not_see_each_other_and_have_limits",
+    "job_ttl_seconds": f"{JOBS}/test_limits.py::test_jobs_have_their_time",
+    "job_deadline_seconds": f"{JOBS}/test_limits.py::test_jobs_have_their_time",
+    "job_lease_seconds": f"{JOBS}/test_survival.py::test_a_restart_in_the_middle",
+    "job_attempts": f"{JOBS}/test_survival.py::"
+    "test_a_job_that_kills_its_workers_fails_in_the_end",
     "umbridge": "tests/facades::test_the_facades_are_off_unless_asked_for",
     "compute": "tests/scale/test_places.py::test_the_default_is_processes",
     "dask_ca_file": "tests/scale/test_tls.py::test_a_scheduler_with_certificates",

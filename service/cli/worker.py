@@ -1,0 +1,53 @@
+"""``ccdm worker``: runs jobs beside the service, from the same store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+from rich.markup import escape
+
+from service.app import build_parts
+from service.cli.output import USAGE, CommandError, console
+from service.cli.serve import read_settings, try_store, without_password
+from service.jobs.equipment import equip
+from service.observability import forward_logs
+from service.settings import check_names
+
+
+def work_forever(*, store: str | None, slots: int) -> None:
+    """Run jobs until told to stop; what runs then is left to another worker."""
+    if store is not None:
+        os.environ["CCDM_STORE_URL"] = store
+    try:
+        check_names(os.environ)
+    except ValueError as error:
+        raise CommandError(str(error), USAGE) from error
+    settings = read_settings()
+    try_store(settings.store_url)
+    out = console()
+    shown = escape(without_password(settings.store_url))
+    out.print(f"Working on the jobs in  {shown}", style="bold")
+    out.print(f"Stop                    kill {os.getpid()}")
+    sys.stdout.flush()
+    asyncio.run(_work(slots))
+
+
+async def _work(slots: int) -> None:
+    state = build_parts(read_settings())
+    equip(state, slots)
+    forward_logs(state.logger)
+    await state.store.open()
+    work = asyncio.create_task(state.workers.work())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel)
+    try:
+        await state.compute.start()
+        await asyncio.gather(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+    finally:
+        await state.store.close()

@@ -1,0 +1,330 @@
+"""All jobs, in the store where sessions are, by compare-and-set alone.
+
+A job's document and arrays are kept as a session's are, under a name that no tenant
+can have; so both stores keep them, with checksums, pieces and an end of their lives.
+
+What makes a result come once: whoever takes a job moves the version of its ticket and
+then of its document; whoever held it before finds both moved on, and its result is
+not taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from service.errors import TooBusyError
+from service.jobs.errors import JobGone, NoSuchJob, TooManyJobs
+from service.jobs.models import (
+    FACTS,
+    SAMPLES,
+    Array,
+    Document,
+    Job,
+    Submission,
+    Ticket,
+    input_blob,
+    pack_job,
+    unpack_job,
+)
+from service.jobs.tickets import Tickets
+from service.sessions.creation import new_sid, new_token
+from service.sessions.watching import State, Watching, state_of
+from service.stores.clocks import SteadyClock
+from service.stores.codec import (
+    pack_array,
+    pack_document,
+    unpack_array,
+    unpack_document,
+)
+from service.stores.errors import SessionGone, SessionNotFound, StoreCorrupt
+from service.stores.offloop import off_loop
+from service.stores.protocol import Change, Outcome, Quota, Store
+
+_ATTEMPTS = 20
+_BUSY_SECONDS = 5
+_ABSENT = (SessionNotFound, SessionGone)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many jobs there may be, and how long they are kept.
+
+    Attributes:
+        open: jobs of all tenants that wait or run.
+        tenant: those of one tenant.
+        ttl_seconds: how long a job is kept after its last change.
+        quota: what the jobs of one tenant may take up.
+    """
+
+    open: int = 1000
+    tenant: int = 100
+    ttl_seconds: float = 86_400.0
+    quota: Quota | None = None
+
+
+class Book:
+    """Jobs in the store. Holds nothing that another process would need to know.
+
+    Args:
+        store: where they are kept, open.
+        limits: see there.
+        stopping: nobody waits any more once this is set.
+        clock: seconds since 1970.
+
+    Attributes:
+        tickets: of the jobs that are open.
+        accepted: set whenever a job begins to wait, for workers of this process.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits,
+        stopping: asyncio.Event | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self.now = clock or SteadyClock().late
+        self._watching = Watching(store, stopping)
+        self.tickets = Tickets(store, limits.open, limits.ttl_seconds, self.now)
+        self.accepted = asyncio.Event()
+
+    async def submit(self, tenant: str, wanted: Submission) -> Job:
+        """Accept a job, or find the open one that was accepted for the same.
+
+        Raises:
+            TooManyJobs: when the tenant has as many open as it may.
+            TooBusyError: when there are as many in all.
+            QuotaExceeded: when the tenant would keep more than it may.
+        """
+        same = None
+        if wanted.key is not None:
+            same, _ = await self._pointed(tenant, wanted.key)
+        if same is None:
+            await self._check_room(tenant)
+            same = await self._written(tenant, wanted)
+        # Only now may a worker find it. It may have a ticket already; until it has
+        # one nobody was told of the job.
+        ticket = Ticket(id=same.id, tenant=tenant, created=same.created)
+        await self.tickets.mark(ticket)
+        self._nudge(same)
+        self.accepted.set()
+        return same
+
+    async def _check_room(self, tenant: str) -> None:
+        tickets = await self.tickets.all()
+        if len(tickets) >= self._limits.open:
+            raise TooBusyError("Too many jobs are waiting.", _BUSY_SECONDS)
+        own = sum(ticket.tenant == tenant for ticket in tickets)
+        if own >= self._limits.tenant:
+            raise TooManyJobs(self._limits.tenant, _BUSY_SECONDS)
+
+    async def _written(self, tenant: str, wanted: Submission) -> Job:
+        """A new job; or the one that another submission was quicker with."""
+        now = self.now()
+        job = Job(
+            id=new_sid(now),
+            tenant=tenant,
+            kind=wanted.kind,
+            asked=wanted.asked,
+            arrays=tuple(wanted.arrays),
+            created=now,
+            updated=now,
+        )
+        blobs = {}
+        for name, array in wanted.arrays.items():
+            pack = lambda array=array: pack_array(array)  # noqa: E731
+            blobs[input_blob(name)] = await off_loop(array.nbytes, pack)
+        saved = await self.save(job, blobs=blobs)
+        if saved is None:
+            raise StoreCorrupt("a new job's name was taken")
+        winner = saved
+        if wanted.key is not None:
+            winner = await self._point(tenant, wanted.key, saved)
+        if winner is not saved:
+            await self._forget(shelf(tenant), saved.id)
+        return winner
+
+    async def _pointed(self, tenant: str, key: str) -> tuple[Job | None, int]:
+        """The open job of a key, and the version of what says so."""
+        try:
+            loaded = await self._store.load(keys(tenant), key)
+        except SessionNotFound:
+            return None, 0
+        except SessionGone:
+            return None, -1
+        try:
+            job = await self.get(tenant, unpack_document(loaded.meta)["job"])
+        except (NoSuchJob, JobGone):
+            return None, loaded.version
+        return (None if job.ended else job), loaded.version
+
+    async def _point(self, tenant: str, key: str, job: Job) -> Job:
+        """Make this the job of a key, unless another one is, and open."""
+        for _ in range(_ATTEMPTS):
+            other, version = await self._pointed(tenant, key)
+            if other is not None:
+                return other
+            if version < 0:
+                # Its name is spent for a day; the cycle itself still happens once.
+                return job
+            change = Change(
+                expected_version=version,
+                token=new_token(),
+                meta=pack_document({"job": job.id}),
+                expires_at=job.expires_at,
+            )
+            try:
+                outcome = await self._store.commit(keys(tenant), key, change)
+            except _ABSENT:
+                return job
+            if outcome is not Outcome.CONFLICT:
+                return job
+        return job
+
+    async def get(self, tenant: str, job_id: str) -> Job:
+        """A job as it is now.
+
+        Raises:
+            NoSuchJob, JobGone: when there is none.
+        """
+        try:
+            loaded = await self._store.load(shelf(tenant), job_id)
+        except _ABSENT as error:
+            raise _translated(job_id, error) from None
+        return unpack_job(tenant, job_id, loaded)
+
+    async def moved(
+        self, tenant: str, job_id: str, seen: State | None, seconds: float
+    ) -> tuple[Job, State]:
+        """The job once it is in another state than was seen, or after so long.
+
+        Raises:
+            NoSuchJob, JobGone: as soon as there is none.
+        """
+        try:
+            loaded = await self._watching.moved(shelf(tenant), job_id, seen, seconds)
+        except _ABSENT as error:
+            raise _translated(job_id, error) from None
+        return unpack_job(tenant, job_id, loaded), state_of(loaded)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the process is about to end."""
+        return self._watching.stopping
+
+    async def list(
+        self, tenant: str, *, after: str | None = None, limit: int = 50
+    ) -> tuple[list[Job], str | None]:
+        """Jobs in the order they were accepted, and where the next page begins."""
+        page = await self._store.list(shelf(tenant), after=after, limit=limit)
+        jobs = [unpack_job(tenant, name, loaded) for name, loaded in page.sessions]
+        return jobs, page.next
+
+    async def save(
+        self,
+        job: Job,
+        *,
+        facts: Document | None = None,
+        blobs: Mapping[str, bytes] | None = None,
+    ) -> Job | None:
+        """Write a job down if it still has this version; ``None`` if it has not.
+
+        What came with the request is dropped once the job has ended.
+        """
+        now = self.now()
+        job = replace(job, updated=now, expires_at=now + self._limits.ttl_seconds)
+        change = Change(
+            expected_version=job.version,
+            token=new_token(),
+            meta=pack_job(job),
+            expires_at=job.expires_at,
+            records={} if facts is None else {FACTS: pack_document(facts)},
+            blobs=blobs or {},
+            drop_blobs=[input_blob(name) for name in job.arrays] if job.ended else (),
+            quota=self._limits.quota,
+        )
+        try:
+            outcome = await self._store.commit(shelf(job.tenant), job.id, change)
+        except _ABSENT:
+            return None
+        if outcome is Outcome.CONFLICT:
+            return None
+        self._nudge(job)
+        return replace(job, version=job.version + 1)
+
+    async def dismiss(self, tenant: str, job_id: str) -> Job:
+        """Stop a job, or forget one that has ended.
+
+        Raises:
+            NoSuchJob, JobGone: when there is none.
+        """
+        while True:
+            job = await self.get(tenant, job_id)
+            ended = replace(
+                job, status="dismissed", message="dismissed", finished=self.now()
+            )
+            if job.ended:
+                await self._forget(shelf(tenant), job_id)
+                self._nudge(job)
+                return ended
+            saved = await self.save(ended)
+            if saved is not None:
+                await self.tickets.close(job_id)
+                return saved
+
+    async def inputs(self, job: Job) -> dict[str, Array]:
+        """The arrays that came with a job."""
+        return {name: await self._array(job, input_blob(name)) for name in job.arrays}
+
+    async def result(self, job: Job) -> tuple[Array, Document]:
+        """Samples ``(n_samples, dx)`` of an analysis, and the facts about them."""
+        samples = await self._array(job, SAMPLES)
+        (facts,) = await self._store.records(shelf(job.tenant), job.id, [FACTS])
+        if facts is None:
+            raise StoreCorrupt(f"job {job.id} has lost its diagnostics")
+        return samples, unpack_document(facts)
+
+    async def _array(self, job: Job, name: str) -> Array:
+        payload = await self._store.blob(shelf(job.tenant), job.id, name)
+        if payload is None:
+            # Dismissed or expired since? Then this says so.
+            await self.get(job.tenant, job.id)
+            raise StoreCorrupt(f"job {job.id} has lost {name}")
+        return unpack_array(payload)
+
+    async def renew(self, job: Job) -> None:
+        """Keep a job that takes long from being forgotten while it runs."""
+        now = self.now()
+        if job.expires_at - now < self._limits.ttl_seconds / 2:
+            end = now + self._limits.ttl_seconds
+            await self._store.touch(shelf(job.tenant), job.id, end)
+
+    def _nudge(self, job: Job) -> None:
+        self._watching.nudge(shelf(job.tenant), job.id)
+
+    async def _forget(self, place: str, name: str) -> None:
+        try:
+            await self._store.delete(place, name)
+        except _ABSENT:
+            return
+
+
+def shelf(tenant: str) -> str:
+    """Where the jobs of a tenant are, among the tenants of a store."""
+    return f"{tenant}.jobs"
+
+
+def keys(tenant: str) -> str:
+    """Where it is written which job was the last one of a key."""
+    return f"{tenant}.job-keys"
+
+
+def _translated(job_id: str, error: Exception) -> NoSuchJob | JobGone:
+    if isinstance(error, SessionGone):
+        reason = "dismissed" if error.reason == "deleted" else "expired"
+        return JobGone(job_id, reason)
+    return NoSuchJob(job_id)

@@ -1,0 +1,47 @@
+"""What a process needs to accept and to run jobs, put together from its settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.jobs.book import Book, Limits
+from service.jobs.running import Runner
+from service.jobs.workers import Queue, Workers
+from service.problems import described
+from service.settings import Settings
+from service.stores.protocol import Quota
+
+
+def equip(state: Any, slots: int) -> None:
+    """Add ``book`` and ``workers`` to the state of an application.
+
+    Args:
+        state: has ``settings``, ``store``, ``compute``, ``sessions``, ``bodies``,
+            ``metrics`` and ``stopping``.
+        slots: jobs that run at the same time in this process.
+    """
+    settings: Settings = state.settings
+    limits = Limits(
+        settings.max_jobs,
+        settings.max_tenant_jobs,
+        settings.job_ttl_seconds,
+        Quota(bytes=settings.max_tenant_bytes),
+    )
+    state.book = Book(state.store, limits, state.stopping)
+    runner = Runner(
+        *(state.book, state.compute, state.sessions, described, state.bodies.hold),
+        lease_seconds=settings.job_lease_seconds,
+        deadline_seconds=settings.job_deadline_seconds,
+    )
+
+    def seen(queue: Queue) -> None:
+        state.metrics.jobs_seen(queue.waiting, queue.running, queue.oldest_seconds)
+
+    state.workers = Workers(
+        *(state.book, runner),
+        slots=slots,
+        lease_seconds=settings.job_lease_seconds,
+        attempts=settings.job_attempts,
+        seen=seen,
+        finished=state.metrics.job_finished,
+    )

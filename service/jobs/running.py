@@ -1,0 +1,214 @@
+"""What a job does: the same calls as a request that waits, and nothing else.
+
+So a cycle that runs as a job is put through the state machine of its session: one
+result per number, whoever comes first, and the kept one for whoever comes again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from typing import Any, Protocol
+
+import anyio
+
+from service.errors import DeadlineExceededError, TooBusyError
+from service.jobs.book import Book
+from service.jobs.errors import LeaseLost
+from service.jobs.holding import Holding, patiently
+from service.jobs.models import SAMPLES, Array, Document, Job
+from service.progress import listening
+from service.sessions import CycleResult, Sessions
+from service.sessions.gathering import Observed
+from service.stores.codec import pack_array
+from service.stores.errors import StoreBusy, StoreError, StoreUnavailable
+from service.stores.offloop import off_loop
+
+LOOK_SECONDS = 0.5
+_ARRAYS = ("forecast_states", "simulated_measurements", "observation")
+_STOP_SECONDS = 5.0
+_MOST_PERCENT = 99
+
+
+class Analysing(Protocol):
+    """What runs analyses; ``service.compute`` has the one with the engine."""
+
+    async def analyse(
+        self,
+        states: Array,
+        simulated: Array,
+        observation: Array,
+        options: Document,
+        seed: int | None,
+        /,
+    ) -> Any:
+        """Samples ``(n_samples, dx)`` and diagnostics."""
+
+    def patience(
+        self, seconds: float | None, most: float | None = None
+    ) -> AbstractContextManager[None]:
+        """Start the clock of a piece of work."""
+
+
+class Runner:
+    """Runs jobs that this process has taken.
+
+    Args:
+        book: where they stand.
+        compute: runs analyses.
+        sessions: whose cycles may be jobs.
+        describe: an exception as a problem to be kept.
+        hold: counts bytes of arrays in memory, and may refuse for a while.
+        lease_seconds: how long a job without a beat counts as held.
+        deadline_seconds: the longest time that one may take.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        compute: Analysing,
+        sessions: Sessions,
+        describe: Callable[[Exception], Document],
+        hold: Callable[[int], AbstractContextManager[None]],
+        *,
+        lease_seconds: float,
+        deadline_seconds: float,
+    ) -> None:
+        self._book = book
+        self._compute = compute
+        self._sessions = sessions
+        self._describe = describe
+        self._hold = hold
+        self._lease = lease_seconds
+        self._deadline = deadline_seconds
+
+    async def run(self, holding: Holding) -> str:
+        """Do a job and write down how it ended.
+
+        Returns:
+            The status it ended with, or ``"lost"`` when it was not ours any more.
+        """
+        ended = "lost"
+        try:
+            async with anyio.create_task_group() as group:
+                reached = _Reached()
+                group.start_soon(self._keep, holding, reached, group.cancel_scope)
+                # What the store cannot take is done again by whoever finds it.
+                with suppress(LeaseLost, StoreError):
+                    ended = await self._work(holding, reached)
+                group.cancel_scope.cancel()
+        except BaseException:
+            # Told to stop: the next worker need not wait for the lease to run out.
+            with (
+                anyio.move_on_after(_STOP_SECONDS, shield=True),
+                suppress(LeaseLost, StoreError),
+            ):
+                await holding.release()
+            raise
+        return ended
+
+    async def _work(self, holding: Holding, reached: _Reached) -> str:
+        try:
+            with listening(reached.hear):
+                facts, samples = await self._patient(holding.job)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            await holding.fail(self._describe(error))
+            return "failed"
+        blobs = {}
+        if samples is not None:
+            kept = samples
+            blobs[SAMPLES] = await off_loop(kept.nbytes, lambda: pack_array(kept))
+        try:
+            await holding.succeed(facts, blobs)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            # No room for the result, say; a word about that takes little.
+            await holding.fail(self._describe(error))
+            return "failed"
+        return "successful"
+
+    async def _patient(self, job: Job) -> tuple[Document, Array | None]:
+        """Do it; wait where a client would be told to come back later."""
+        end = time.monotonic() + self._deadline
+        while True:
+            left = end - time.monotonic()
+            try:
+                with self._compute.patience(max(left, 0.001), self._deadline):
+                    return await self._done(job)
+            except (TooBusyError, StoreBusy, StoreUnavailable) as error:
+                if left < 0:
+                    raise DeadlineExceededError(
+                        f"The job did not end within {self._deadline:g} seconds."
+                    ) from error
+                await anyio.sleep(min(error.retry_after, 5.0))
+
+    async def _done(self, job: Job) -> tuple[Document, Array | None]:
+        arrays = await patiently(lambda: self._book.inputs(job))
+        with self._hold(sum(array.nbytes for array in arrays.values())):
+            if job.kind == "cycle":
+                result = await self._cycle(job, arrays)
+                return {"replayed": result.replayed}, None
+            options, seed = job.asked["options"], job.asked["seed"]
+            states, simulated, observation = (arrays[name] for name in _ARRAYS)
+            analysis = await self._compute.analyse(
+                states, simulated, observation, options, seed
+            )
+            return {"diagnostics": analysis.diagnostics}, analysis.samples
+
+    async def _cycle(self, job: Job, arrays: dict[str, Array]) -> CycleResult:
+        asked = job.asked
+        if list(arrays) == [_ARRAYS[2]]:
+            observed = Observed(
+                tenant=job.tenant,
+                sid=asked["session"],
+                cycle=asked["cycle"],
+                observation=arrays[_ARRAYS[2]],
+                options=asked["options"],
+                coupling=asked["coupling"],
+                wait=asked["wait"],
+            )
+            return await self._sessions.gathering.put(observed)
+        return await self._sessions.put_cycle(
+            *(job.tenant, asked["session"], asked["cycle"]),
+            *(arrays[name] for name in _ARRAYS),
+            options=asked["options"],
+        )
+
+    async def _keep(
+        self, holding: Holding, reached: _Reached, scope: anyio.CancelScope
+    ) -> None:
+        """Beat, and stop the work as soon as the job is not ours any more."""
+        beaten = time.monotonic()
+        while True:
+            await anyio.sleep(min(LOOK_SECONDS, self._lease / 6))
+            try:
+                if time.monotonic() - beaten > self._lease / 3:
+                    await holding.beat()
+                    beaten = time.monotonic()
+                else:
+                    await holding.look()
+                if reached.percent is not None:
+                    await holding.tell(reached.percent, reached.message)
+            except LeaseLost:
+                scope.cancel()
+                return
+            except StoreError:
+                # Nobody else can take it while the store is away.
+                continue
+
+
+class _Reached:
+    """How far the work has come, as it says itself."""
+
+    def __init__(self) -> None:
+        self.percent: int | None = None
+        self.message = ""
+
+    def hear(self, share: float, message: str) -> None:
+        # Whole only when its result is written down.
+        self.percent = min(int(100 * share), _MOST_PERCENT)
+        self.message = message or "running"

@@ -1,0 +1,145 @@
+"""Workers: they look for open jobs, take one after the other, and run them.
+
+A job that nobody holds is taken at once. One that is held is taken when its ticket has
+stood still for longer than a lease: its worker was killed, or its machine is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import anyio
+import anyio.abc
+
+from service.jobs.book import Book
+from service.jobs.holding import Holding
+from service.jobs.models import Ticket
+from service.jobs.running import Runner
+from service.stores.errors import StoreError
+
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How the queue is, seen from here.
+
+    Attributes:
+        waiting: jobs that nobody holds.
+        running: jobs that somebody holds.
+        oldest_seconds: how long the one that was accepted first is open.
+    """
+
+    waiting: int = 0
+    running: int = 0
+    oldest_seconds: float = 0.0
+
+
+class Workers:
+    """The workers of one process.
+
+    Args:
+        book: where jobs stand.
+        runner: runs one.
+        slots: jobs that run at the same time here; 0 only watches the queue.
+        lease_seconds: how long a job without a beat counts as held.
+        attempts: how many workers may die of one job.
+        seen: told how the queue is, after every look.
+        finished: told how a job ended.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        runner: Runner,
+        *,
+        slots: int,
+        lease_seconds: float,
+        attempts: int,
+        seen: Callable[[Queue], None],
+        finished: Callable[[str], None],
+    ) -> None:
+        self._book = book
+        self._runner = runner
+        self._slots = slots
+        self._lease = lease_seconds
+        self._attempts = attempts
+        self._seen = seen
+        self._finished = finished
+        self._mine: set[str] = set()
+        self._still: dict[str, tuple[int, float]] = {}
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+    async def work(self) -> None:
+        """Run jobs until cancelled; take no new ones once the process is to end."""
+        async with anyio.create_task_group() as group:
+            while True:
+                self._book.accepted.clear()
+                with suppress(StoreError):
+                    await self._look(group)
+                with anyio.move_on_after(LOOK_SECONDS):
+                    await self._book.accepted.wait()
+
+    async def _look(self, group: anyio.abc.TaskGroup) -> None:
+        """Take what may be taken."""
+        try:
+            tickets = await self._book.tickets.all()
+        except StoreError:
+            # While it was away nobody could beat.
+            self._still.clear()
+            raise
+        self._seen(_queue(tickets, self._book.now()))
+        self._remember(tickets)
+        for ticket in tickets:
+            if len(self._mine) >= self._slots or self._book.stopping:
+                return
+            if self._free(ticket):
+                await self._take(ticket, group)
+
+    def _remember(self, tickets: list[Ticket]) -> None:
+        now = time.monotonic()
+        before, self._still = self._still, {}
+        for ticket in tickets:
+            version, since = before.get(ticket.id, (-1, now))
+            if version != ticket.version:
+                since = now
+            self._still[ticket.id] = (ticket.version, since)
+
+    def _free(self, ticket: Ticket) -> bool:
+        if ticket.id in self._mine:
+            return False
+        _, since = self._still[ticket.id]
+        return ticket.worker is None or time.monotonic() - since > self._lease
+
+    async def _take(self, ticket: Ticket, group: anyio.abc.TaskGroup) -> None:
+        self._mine.add(ticket.id)
+        try:
+            holding = await Holding.take(self._book, ticket, self.name, self._attempts)
+        except BaseException:
+            self._mine.discard(ticket.id)
+            raise
+        if holding is None:
+            self._mine.discard(ticket.id)
+            return
+        group.start_soon(self._run, holding)
+
+    async def _run(self, holding: Holding) -> None:
+        try:
+            with suppress(StoreError):
+                self._finished(await self._runner.run(holding))
+        finally:
+            self._mine.discard(holding.job.id)
+            # There is room for the next one.
+            self._book.accepted.set()
+
+
+def _queue(tickets: list[Ticket], now: float) -> Queue:
+    held = sum(ticket.worker is not None for ticket in tickets)
+    oldest = max((now - ticket.created for ticket in tickets), default=0.0)
+    return Queue(len(tickets) - held, held, max(oldest, 0.0))

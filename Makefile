@@ -68,7 +68,7 @@ format: $(VENV)/.ready-dev  ## bring the code into the project's style
 lock: $(VENV)/.ready-dev  ## pin the newest dependencies, with hashes
 	@scripts/lock.sh
 
-audit: $(VENV)/.ready-dev  ## known weaknesses of the packages, lint of the Dockerfile
+audit: $(VENV)/.ready-dev  ## known weaknesses of the packages, lint of Dockerfile and YAML
 	@scripts/audit.sh
 
 image:  ## build and try the container image, without a Docker engine

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Look for known weaknesses in the pinned packages, and lint the Dockerfile.
+# Look for known weaknesses in the pinned packages, and lint Dockerfile and YAML files.
 #
 # pip-audit asks the package index, or with AUDIT_SERVICE=osv the OSV database, so this
 # needs the network. What could not be looked up counts as a failure, not as a pass.
@@ -16,19 +16,36 @@ if ! [[ -x "${venv}/bin/pip-audit" && "${venv}" -nt requirements-audit.lock ]]; 
 fi
 
 status=0
-echo "audit: Dockerfile"
+echo "audit: Dockerfile, docker-compose.yml, deploy/prometheus"
 "${venv}/bin/hadolint" Dockerfile || status=1
+rules="{extends: default, rules: {document-start: disable, line-length: {max: 120}}}"
+"${venv}/bin/yamllint" --strict -d "${rules}" docker-compose.yml deploy/prometheus \
+    || status=1
+
+unknown="could not be audited"
+report="$(mktemp)"
+trap 'rm -f "${report}"' EXIT
 for lock in requirements.lock requirements-build.lock requirements-dev.lock; do
-    echo "audit: ${lock}"
-    report="$(mktemp)"
+    found=0
     "${venv}/bin/pip-audit" --disable-pip --require-hashes --requirement "${lock}" \
         --vulnerability-service "${AUDIT_SERVICE:-pypi}" --progress-spinner off \
-        >"${report}" 2>&1 || status=1
-    if grep -q "could not be audited" "${report}"; then
-        echo "audit: the index has no facts about some packages; see AUDIT_SERVICE" >&2
+        >"${report}" 2>&1 || found=1
+    all="$(grep -cE '^[A-Za-z0-9].*==' "${lock}")"
+    missing="$(grep -c "${unknown}" "${report}" || true)"
+    echo "audit: ${lock}: $((all - missing)) of ${all} packages looked up"
+    if ((missing > 0)); then
+        echo "audit: nothing is known of the other ${missing}: the index has no facts" \
+            "about them. AUDIT_SERVICE=osv asks another one, if it can be reached." >&2
         status=1
     fi
-    tail -n 20 "${report}"
-    rm -f "${report}"
+    if ((found)); then
+        grep -v "${unknown}" "${report}" | tail -n 20
+        status=1
+    fi
 done
+if ((status)); then
+    echo "audit: not clean" >&2
+else
+    echo "audit: clean"
+fi
 exit "${status}"

@@ -18,6 +18,7 @@ from contextlib import ExitStack, suppress
 import numpy as np
 
 from reliability.raw import connect, exchange, message, status_of
+from reliability.readers import slow_readers
 from service.media.multipart import encode_multipart
 from service.media.npy import MAGIC, encode_npy
 
@@ -394,5 +395,6 @@ ATTACKS: tuple[Attack, ...] = (
     other_protocols,
     chunk_floods,
     pipelines,
+    slow_readers,
     idle_connections,
 )

@@ -156,7 +156,7 @@ def run_hostile(
         seconds: that the service waits for a head, a body, or a reader.
     """
     rows = []
-    waits = ("BODY_SECONDS", "HEAD_SECONDS", "STALL_SECONDS")
+    waits = ("BODY_SECONDS", "HEAD_SECONDS", "STALL_SECONDS", "ANSWER_SECONDS")
     settings = SETTINGS | {name: str(seconds) for name in waits}
     with ServiceProcess(folder, settings=settings) as service:
         with Bystander(service):

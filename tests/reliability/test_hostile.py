@@ -24,6 +24,7 @@ CHOSEN = (
     attacks.header_floods,
     attacks.duplicate_headers,
     attacks.path_tricks,
+    attacks.slow_readers,
 )
 # "Made" must not be among the answers to an attack, and nothing may stay open.
 NEVER = {-1, 201}

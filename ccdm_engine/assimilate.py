@@ -18,10 +18,11 @@ module names.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,6 @@ from ccdm_engine.errors import (
     ShapeError,
 )
 from ccdm_engine.members import copied, places, sample_count
-from ccdm_engine.mixture import Mixture
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
@@ -53,6 +53,7 @@ from ccdm_engine.selection import Choice, Model, choose
 from ccdm_engine.streams import EXTRA, PERTURBATION, normal_points, stream
 
 Array = npt.NDArray[np.float64]
+Draw = Callable[[], Array]
 
 LARGEST_SEED = 2**63 - 1
 
@@ -132,9 +133,8 @@ def assimilate(
     with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
         with _crew(threads, crew) as workers:
             choice, result, factors = _analyse(
-                normal.pairs, options, normal.varied(draws), seed, workers
+                normal.pairs, options, lambda: normal.varied(draws()), seed, workers
             )
-        del draws  # in many variables each array counts
         moved = result.sampled is None
         rows = places(normal.pairs, n_samples, options) if moved else None
         samples = normal.restore(
@@ -204,7 +204,7 @@ def _taper(pairs: Pairs, options: AnalysisOptions) -> noise.Taper | None:
 
 
 def _analyse(
-    pairs: Pairs, options: AnalysisOptions, latents: Array, seed: int, crew: Crew
+    pairs: Pairs, options: AnalysisOptions, latents: Draw, seed: int, crew: Crew
 ) -> tuple[Choice, _Result, inflation.Adapted]:
     try:
         forecast, factors = _widened(pairs, options)
@@ -238,40 +238,32 @@ def _update(
     pairs: Pairs,
     model: Model,
     options: AnalysisOptions,
-    latents: Array,
+    latents: Draw,
     seed: int,
     crew: Crew,
 ) -> _Result:
-    mixture = model.mixture()
     if not model.is_shift:
-        sampled = sample(mixture, options, latents, seed, crew)
+        mixture = model.mixture()
+        sampled = sample(mixture, options, latents(), seed, crew)
         del mixture
         points = model.frame.out_of(sampled.points)
         points += model.regression.target
         return _Result(points, replace(sampled, points=points))
-    members = model.regression.shifted
-    return _Result(
-        _with_identity(pairs, members, model, mixture, options, latents, seed), None
-    )
+    return _Result(_with_identity(pairs, model, options, latents, seed), None)
 
 
 def _with_identity(
-    pairs: Pairs,
-    members: Array,
-    model: Model,
-    mixture: Mixture,
-    options: AnalysisOptions,
-    latents: Array,
-    seed: int,
+    pairs: Pairs, model: Model, options: AnalysisOptions, latents: Draw, seed: int
 ) -> Array:
     """Shifted members in their own places; further samples drawn around them."""
-    rows = places(pairs, latents.shape[0], options)
-    samples = np.empty_like(latents)
+    rows = places(pairs, sample_count(pairs, options), options)
+    members = model.regression.shifted
     taken = rows >= 0
-    samples[taken] = members[rows[taken]]
+    samples = members[rows]
     if not taken.all():
+        mixture = model.mixture()
         chosen = stream(seed, EXTRA).choice(members.shape[0], size=int((~taken).sum()))
-        around = mixture.centres[chosen] + mixture.bandwidth * latents[~taken]
+        around = mixture.centres[chosen] + mixture.bandwidth * latents()[~taken]
         samples[~taken] = model.frame.out_of(around) + model.regression.target
     return samples
 
@@ -288,9 +280,10 @@ def _checked_seed(seed: int | None) -> int:
 
 def _latents(
     latents: npt.ArrayLike | None, n_samples: int, dimension: int, seed: int
-) -> Array:
+) -> Draw:
+    """The latents when they are needed: a shift of the members needs none."""
     if latents is None:
-        return normal_points(seed, n_samples, dimension)
+        return partial(normal_points, seed, n_samples, dimension)
     given = real_array("latents", latents)
     if given.shape != (n_samples, dimension):
         raise ShapeError(
@@ -300,4 +293,4 @@ def _latents(
         )
     if not np.isfinite(given).all():
         raise NonFiniteError("latents", got="NaN or infinity", wanted="finite numbers")
-    return given
+    return lambda: given

@@ -20,14 +20,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.mixture import LOG2_E
+
 Array = npt.NDArray[np.float64]
 Real = npt.NDArray[Any]
 
 # Exponents are differences of squares: up to so many bandwidths away single precision
 # leaves them two correct decimals.
 FLOAT32_REACH = 250.0
-# Logits held at a time; fewer do not pay for the calls, more leave the cache.
-AT_A_TIME = 2**18
+# Logits held at a time: so many stay in the cache.
+AT_A_TIME = 2**17
+# Exponents below this add nothing, and results below 2^-126 take twenty times as long.
+LOWEST = -100.0
 
 
 def silverman(effective_members: float, dimension: int) -> float:
@@ -112,13 +116,14 @@ def _log_sums(
         offsets = offsets - (1.0 - pulls) * means[..., None, :, :]
     shape = np.broadcast_shapes(offsets.shape, (*widths.shape, 1, 1))
     queries = np.empty((*shape[:-1], shape[-1] + 1), dtype=keys.dtype)
-    queries[..., :-1] = 2.0 * pulls * narrow * offsets
-    queries[..., -1:] = -(pulls**2) * narrow
+    queries[..., :-1] = (2.0 * LOG2_E) * pulls * narrow * offsets
+    queries[..., -1:] = -LOG2_E * pulls**2 * narrow
     flat = queries.reshape(*shape[:-3], -1, shape[-1] + 1)
     logits = (flat @ keys).reshape(*shape[:-1], -1)
-    logits += log_weights[..., None, :, :]
+    logits += (LOG2_E * log_weights)[..., None, :, :]
     top = logits.max(axis=-1)
     logits -= top[..., None]
-    total = np.exp(logits, out=logits).sum(axis=-1)
+    np.maximum(logits, LOWEST, out=logits)
+    total = np.exp2(logits, out=logits).sum(axis=-1)
     own = np.sum(offsets**2, axis=-1) * narrow[..., 0]
-    return np.asarray(np.log(total) + top - own)
+    return np.asarray((np.log2(total) + top) / LOG2_E - own)

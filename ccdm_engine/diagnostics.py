@@ -316,8 +316,8 @@ def _constants(pairs: Pairs) -> tuple[Advice, ...]:
 def _looks_noise_free(pairs: Pairs) -> bool:
     """Whether some measurement is exactly one of the states, or linear in them."""
     members, dimension = pairs.states.shape
-    pairs = normalize(pairs, "standardize").pairs
     if members > 2 * dimension + 2:
+        pairs = normalize(pairs, "standardize").pairs
         measured = pairs.simulated - pairs.simulated.mean(axis=0)
         states = pairs.states - pairs.states.mean(axis=0)
         scale = states.std(axis=0)

@@ -18,14 +18,15 @@ stochastic EnKF (linear regression, ``h_y`` infinite).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import noise, preconditioning
-from ccdm_engine.neighbourhood import Neighbourhood
+from ccdm_engine.blocks import blocks
+from ccdm_engine.neighbourhood import AT_A_TIME, Neighbourhood
 from ccdm_engine.noise import Noise
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
@@ -71,6 +72,10 @@ class Candidate:
     def is_shift(self) -> bool:
         """Whether each member is moved along the regression, and no more."""
         return np.isinf(self.bandwidth) and self.regression.name != "none"
+
+    def settled(self) -> Candidate:
+        """The same without what only choosing needs."""
+        return replace(self, regression=self.regression.settled())
 
 
 def candidates(
@@ -171,6 +176,7 @@ def _bandwidths(
     if options.measurement_bandwidth != "auto":
         return (float(options.measurement_bandwidth),)
     finite = tuple(near.spread * width for width in PAIRS_BANDWIDTHS)
+    near.prepare(finite)
     if regression.name == "none":
         # Without a regression equal weights would ignore the observation.
         return finite
@@ -201,28 +207,44 @@ def _tempered(
     kernels = near.around(
         parts.fitted @ whiten, pairs.simulated @ whiten, pairs.observation @ whiten
     )
-    coefficients = 1 + pairs.columns.size + pairs.states.shape[1]
-    plain = none(pairs.states, pairs.simulated, pairs.observation)
-    prior = _prior(plain, pairs, options)
-    for h_y in (1.0, *NOISE_BANDWIDTHS):
-        weights = kernels.weights(h_y)
-        if weights.effective < MEMBERS_PER_COEFFICIENT * coefficients:
-            continue
-        if parts.curved or not closed:
+    tempers: tuple[float, ...] = (1.0, *NOISE_BANDWIDTHS)
+    kernels.prepare(tempers)
+    least = MEMBERS_PER_COEFFICIENT * (1 + pairs.columns.size + pairs.states.shape[1])
+    tempers = tuple(h_y for h_y in tempers if kernels.weights(h_y).effective >= least)
+    if parts.curved or not closed:
+        plain = none(pairs.states, pairs.simulated, pairs.observation)
+        prior = _prior(plain, pairs, options)
+        for h_y in tempers:
             yield Candidate(plain, prior, kernels, h_y)
-        if closed and h_y > 1.0:
-            shares = np.exp(weights.given_observation)
-            rest = _rest(pairs, parts, h_y, shares)
-            rest = rest if options.unbiased is False else rest.unbiased(shares)
-            yield Candidate(rest, _prior(rest, pairs, options), kernels, h_y)
+    if closed:
+        tempers = tuple(h_y for h_y in tempers if h_y > 1.0)
+        for some in blocks(len(tempers), max(1, AT_A_TIME // pairs.states.size)):
+            yield from _with_rests(pairs, parts, options, kernels, tempers[some])
 
 
-def _rest(pairs: Pairs, parts: Noise, h_y: float, weights: Array) -> Regression:
-    """The regression that carries what tempering leaves of the likelihood.
+def _with_rests(
+    pairs: Pairs,
+    parts: Noise,
+    options: AnalysisOptions,
+    kernels: Neighbourhood,
+    tempers: Sequence[float],
+) -> Iterator[Candidate]:
+    """Tempered kernels, and regressions that carry the rest of the likelihood."""
+    given = [kernels.weights(h_y).given_observation for h_y in tempers]
+    shares = np.exp(given)
+    rests = _rests(pairs, parts, np.array(tempers), shares)
+    rests = rests if options.unbiased is False else rests.unbiased(shares)
+    priors = _prior(rests, pairs, options)
+    for place, h_y in enumerate(tempers):
+        yield Candidate(rests.at(place), priors.at(place), kernels, h_y)
 
-    Its measurements have the noise of the power ``1 - 1 / h_y^2`` of the likelihood.
+
+def _rests(pairs: Pairs, parts: Noise, tempers: Array, weights: Array) -> Regression:
+    """The regressions that carry what tempering leaves of the likelihood.
+
+    Their measurements have the noise of the power ``1 - 1 / h_y^2`` of the likelihood.
     """
-    factor = h_y / np.sqrt(h_y**2 - 1.0)
+    factor = (tempers / np.sqrt(tempers**2 - 1.0))[:, None, None]
     return weighted(
         pairs.states,
         pairs.simulated,

@@ -54,17 +54,18 @@ WIDE_EXP2 = _has_wide_exp2()
 LOG2_E = 1.0 / math.log(2.0)
 
 
-def conditional_log_weights(distance_square: Array, bandwidth: float) -> Array:
+def conditional_log_weights(distance_square: Array, bandwidth: float | Array) -> Array:
     """Normalised ``log w_i`` of the members given the observation.
 
     Args:
         distance_square: ``|y* - y_i|^2`` in kernel coordinates, ``(..., N)``.
-        bandwidth: ``h_y > 0``; infinity gives equal weights.
+        bandwidth: ``h_y > 0``; infinity gives equal weights. An array of finite ones
+            of shape ``(B, ..., 1)`` gives the weights for each.
 
     Returns:
         ``(..., N)``, with ``logsumexp`` 0 along the last axis.
     """
-    if np.isinf(bandwidth):
+    if not isinstance(bandwidth, np.ndarray) and np.isinf(bandwidth):
         return np.full(distance_square.shape, -np.log(distance_square.shape[-1]))
     # The nearest member's exponent is made exactly zero first: with tiny bandwidths
     # all others may vanish, but never all of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -17,6 +18,8 @@ Array = npt.NDArray[np.float64]
 
 # How many members nearest to the observation are held out in turn.
 HELD_OUT = 50
+# Numbers worked on at a time.
+AT_A_TIME = 2**18
 # So many variables tell most members apart.
 FIRST_VARIABLES = 4
 # Distances beyond this many spreads are all alike, and their squares overflow.
@@ -28,12 +31,13 @@ class ConditionalWeights(NamedTuple):
 
     Attributes:
         given_observation: ``log w_i`` given ``y*``, ``(N,)``.
-        given_member: ``log w_ij`` of the others given ``y_j``, held-out j, ``(J, N)``.
+        given_member: ``log w_ij`` of the others given ``y_j``, held-out j, ``(J, N)``,
+            in single precision.
         effective: effective sample size of ``w_i``.
     """
 
     given_observation: Array
-    given_member: Array
+    given_member: npt.NDArray[np.float32]
     effective: float
 
 
@@ -66,10 +70,23 @@ class Neighbourhood:
             log_weights = conditional_log_weights(self.to_observation, bandwidth)
             self._known[bandwidth] = ConditionalWeights(
                 log_weights,
-                self._held_out_log_weights(bandwidth),
+                self._held_out_log_weights(bandwidth).astype(np.float32),
                 effective_sample_size(log_weights),
             )
         return self._known[bandwidth]
+
+    def prepare(self, bandwidths: Sequence[float]) -> None:
+        """Weights for several finite bandwidths in one go, where they are small."""
+        new = [width for width in bandwidths if width not in self._known]
+        if not new or len(new) * self.among.size > AT_A_TIME:
+            return
+        widths = np.array(new)[:, None]
+        given = conditional_log_weights(self.to_observation, widths)
+        among = conditional_log_weights(self.among, widths[:, :, None])
+        for width, here, there in zip(new, given, among, strict=True):
+            self._known[width] = ConditionalWeights(
+                here, there.astype(np.float32), effective_sample_size(here)
+            )
 
     def _held_out_log_weights(self, bandwidth: float) -> Array:
         if np.isfinite(bandwidth):

@@ -287,8 +287,10 @@ def standardized(states: Array) -> Array:
     """Columns of mean 0 and spread 1; constant ones, which are rounding, of 0."""
     gaps = states - states.mean(axis=0)
     gaps[:, np.min(states, axis=0) == np.max(states, axis=0)] = 0.0
-    spread = gaps.std(axis=0)
-    return np.asarray(gaps / np.where(spread > 0, spread, 1.0))
+    members = gaps.shape[0]
+    spread = np.sqrt(np.einsum("ij,ij->j", gaps, gaps) / members)
+    gaps /= np.where(spread > 0, spread, 1.0)
+    return np.asarray(gaps)
 
 
 def _is_curved(states: Array, simulated: Array) -> bool:

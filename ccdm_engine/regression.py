@@ -20,10 +20,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from ccdm_engine.blocks import blocks
+
 Array = npt.NDArray[np.float64]
 
 # Singular values below this share of the largest are treated as zero.
 RANK_TOLERANCE = 1e-10
+# Variables worked on at a time.
+BLOCK = 4096
 # Grids of the kernel ridge regression: lengths in units of the measurements' spread
 # (times sqrt(dy)), ridges in units of the residual variance.
 KERNEL_LENGTHS = np.array([0.5, 1.0, 2.0])
@@ -33,6 +37,8 @@ KERNEL_RIDGES = (0.3, 1.0, 3.0, 10.0)
 @dataclass(frozen=True, slots=True)
 class Regression:
     """A regression of states on measurements, evaluated where it is needed.
+
+    Several at a time have one more axis in front of all arrays.
 
     Attributes:
         name: which regression this is.
@@ -62,19 +68,45 @@ class Regression:
         """The same with residuals of the variance that the noise has.
 
         Args:
-            weights: of the members in the fit, summing to 1, ``(N,)``; the mean of
+            weights: of the members in the fit, summing to 1, ``(..., N)``; the mean of
                 the residuals under them stays as it is. Their own share in that mean
                 is part of the leverage then; 1 / N is not, where all count alike.
         """
-        share = 1.0 / self.residuals.shape[0]
-        total = self.leverage + share if weights is None else self.leverage
-        keep = np.maximum(1.0 - total, share) / (1.0 - share)
-        mean = np.average(self.residuals, axis=0, weights=weights)
-        gaps = (self.residuals - mean) / np.sqrt(keep)
-        gaps += mean - np.average(gaps, axis=0, weights=weights)
+        if not self.leverage.any():
+            return self
+        share = 1.0 / self.residuals.shape[-2]
+        keep = (1.0 - share if weights is None else 1.0) - self.leverage
+        np.maximum(keep, share, out=keep)
+        keep /= 1.0 - share
+        np.sqrt(keep, out=keep)
+        if weights is None:
+            weights = np.full(self.residuals.shape[-2], share)
+        row, wide = weights[..., None, :], keep.shape[-1] > 1
+        gaps = np.empty_like(self.residuals)
+        for block in blocks(gaps.shape[-1], BLOCK):
+            part = self.residuals[..., block]
+            mean = row @ part
+            part = part - mean
+            part /= keep[..., block] if wide else keep
+            part += mean - row @ part
+            gaps[..., block] = part
         own = self.residuals if self.own is None else self.own
-        changed = bool(np.any(self.leverage > 0))
-        return replace(self, residuals=gaps, own=own, is_unbiased=changed)
+        return replace(self, residuals=gaps, own=own, is_unbiased=True)
+
+    def at(self, place: int) -> Regression:
+        """One of several."""
+        return replace(
+            self,
+            residuals=self.residuals[place],
+            target=self.target[place],
+            leverage=self.leverage[place],
+            own=None if self.own is None else self.own[place],
+        )
+
+    def settled(self) -> Regression:
+        """What sampling needs: without leverage and residuals of another kind."""
+        none = np.zeros((self.residuals.shape[0], 1))
+        return replace(self, leverage=none, own=None)
 
     @property
     def held_out_residuals(self) -> Array:
@@ -123,25 +155,29 @@ def weighted(
 ) -> Regression:
     """Least squares near the observation, from measurements with more noise.
 
+    Several at a time: one for each of B levels of noise.
+
     Args:
         states: ``x_i``, ``(N, dx)``.
         simulated: ``y_i``, ``(N, dy)``, with the noise they have.
-        noisier: the same with the noise of a weaker observation, ``(N, dy)``.
+        noisier: the same with the noise of weaker observations, ``(B, N, dy)``.
         observation: ``y*``, ``(dy,)``.
-        weights: of the members, summing to 1, ``(N,)``.
+        weights: of the members, each row summing to 1, ``(B, N)``.
     """
-    mean, middle = weights @ noisier, weights @ states
-    gaps = noisier - mean
-    roots = np.sqrt(weights)[:, None]
+    row, column = weights[:, None, :], weights[:, :, None]
+    mean, middle = row @ noisier, row @ states
+    gaps, roots = noisier - mean, np.sqrt(column)
     u, values, vt = np.linalg.svd(roots * gaps, full_matrices=False)
-    kept = values > RANK_TOLERANCE * values[0]
-    u, values, vt = u[:, kept], values[kept], vt[kept]
-    gain = (vt.T / values) @ (u.T @ (roots * (states - middle)))
+    kept = values > RANK_TOLERANCE * values[:, :1]
+    u *= kept[:, None, :]
+    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=kept)
+    loadings = u.swapaxes(1, 2) @ (roots * (states - middle))
+    gain = (vt.swapaxes(1, 2) * inverse[:, None, :]) @ loadings
     return Regression(
         "linear",
         states - gaps @ gain,
-        (observation - mean) @ gain,
-        np.sum(u**2, axis=1, keepdims=True) + weights[:, None],
+        ((observation - mean) @ gain)[:, 0],
+        np.sum(u**2, axis=2, keepdims=True) + column,
         own=states - (simulated - mean) @ gain,
     )
 

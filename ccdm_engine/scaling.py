@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.blocks import blocks
+
 Array = npt.NDArray[np.float64]
 
 # Whitening estimates d (d + 1) / 2 correlations; below this many members per
@@ -22,6 +24,8 @@ MEMBERS_PER_DIMENSION = 5
 # Correlation eigenvalues are floored here: duplicates and exact linear relations
 # between variables must not blow up the inverse root.
 EIGENVALUE_FLOOR = 1e-10
+# Variables worked on at a time.
+BLOCK = 4096
 # Residuals smaller than this share of the ensemble's spread are rounding.
 DEVIATION_FLOOR = 1e-8
 
@@ -100,7 +104,7 @@ def fit_frame(
     """The frame in which the ensemble has zero mean and unit spread.
 
     Args:
-        x: ensemble, ``(N, d)``.
+        x: ensemble, ``(N, d)``; several, ``(B, N, d)``, for a stack of frames.
         kind: ``"none"``, ``"standardize"``, ``"whiten"`` or ``"auto"`` (whiten when
             there are at least 5 members per dimension, else standardize).
         center: whether kind ``"none"`` still measures from the mean.
@@ -109,27 +113,29 @@ def fit_frame(
     Returns:
         A frame; constant columns keep unit deviation.
     """
-    members, dimension = x.shape
+    members, dimension = x.shape[-2:]
     if kind == "auto":
         enough = has_footing(members, dimension)
         kind = "whiten" if enough and dimension > 1 else "standardize"
     if kind == "whiten" and members <= dimension:
         # The correlation matrix is singular: only its diagonal can be trusted.
         kind = "standardize"
-    mean = x.mean(axis=0)
+    several = x.ndim == 3
+    mean = x.mean(axis=-2, keepdims=several)
     if kind == "none":
-        origin = mean if center else np.zeros(dimension)
-        return Frame(origin, np.ones(dimension), None, None, kind)
-    gaps = x - mean
-    deviation = np.sqrt(np.einsum("ij,ij->j", gaps, gaps) / (members - 1))
-    deviation = np.where(_varied(x), deviation, 0.0)
+        origin = mean if center else np.zeros_like(mean)
+        return Frame(origin, np.ones_like(mean), None, None, kind)
+    square = _squares(x, mean)
+    varied = _varied(x).reshape(mean.shape)
+    deviation = np.where(varied, np.sqrt(square / (members - 1)), 0.0)
     if floor is not None:
         deviation = np.maximum(deviation, DEVIATION_FLOOR * floor)
     deviation = np.where(deviation > 0, deviation, 1.0)
     if kind == "standardize":
         return Frame(mean, deviation, None, None, kind)
-    gaps /= deviation
-    root, inverse_root = symmetric_roots(gaps.T @ gaps / (members - 1))
+    gaps = (x - mean) / deviation
+    correlation = gaps.swapaxes(-1, -2) @ gaps / (members - 1)
+    root, inverse_root = symmetric_roots(correlation)
     return Frame(mean, deviation, root, inverse_root, kind)
 
 
@@ -196,6 +202,16 @@ def symmetric_roots(matrix: Array) -> tuple[Array, Array]:
     roots = np.sqrt(np.maximum(values, EIGENVALUE_FLOOR * largest))[..., None, :]
     turned = vectors.swapaxes(-1, -2)
     return (vectors * roots) @ turned, (vectors / roots) @ turned
+
+
+def _squares(x: Array, mean: Array) -> Array:
+    """Sums of squares over the members, some variables at a time."""
+    found = np.empty_like(mean)
+    for block in blocks(x.shape[-1], BLOCK):
+        gaps = x[..., block] - mean[..., block]
+        part = np.einsum("...ij,...ij->...j", gaps, gaps)
+        found[..., block] = part.reshape(mean[..., block].shape)
+    return found
 
 
 def _varied(x: Array) -> npt.NDArray[np.bool_]:

@@ -6,15 +6,21 @@ what one part draws does not depend on how much another has drawn.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 from scipy.stats import qmc
 
+Whole = npt.NDArray[np.uint32]
+
 PERTURBATION, LATENTS, SAMPLER, EXTRA, TIES = range(5)
 
 # Beyond so many dimensions a net of a few hundred points is no better than chance.
 MOST_STRATIFIED = 64
+# Binary digits of a uniform.
+BITS = 30
 # Uniforms are kept this far from 0 and 1, where the normal quantile is infinite.
 EDGE = 2.0**-53
 
@@ -39,8 +45,43 @@ def normal_points(seed: int, count: int, dimension: int) -> npt.NDArray[np.float
         count: number of points.
         dimension: of each.
     """
-    rng = stream(seed, LATENTS)
     if dimension > MOST_STRATIFIED:
-        return rng.standard_normal((count, dimension))
-    net = qmc.Sobol(dimension, rng=rng).random_base2((count - 1).bit_length())
-    return np.asarray(ndtri(np.clip(net[:count], EDGE, 1.0 - EDGE)))
+        return stream(seed, LATENTS).standard_normal((count, dimension))
+    net = _net(stream(seed, LATENTS, 0), (count - 1).bit_length(), dimension)[:count]
+    return np.asarray(ndtri(np.clip(net * 2.0**-BITS, EDGE, 1.0 - EDGE)))
+
+
+def _net(rng: np.random.Generator, m: int, dimension: int) -> Whole:
+    """A Sobol net of ``2^m`` points, its digits scrambled, ``(2^m, dimension)``.
+
+    A random lower triangular matrix mixes the binary digits of each coordinate, first
+    digits first, and random digits are added (Matousek 1998). The points stand in
+    the order of the Gray code, each one direction from the one before.
+    """
+    weights = 2 ** np.arange(BITS, dtype=np.uint32)
+    shift = rng.integers(2, size=(dimension, BITS), dtype=np.uint32) @ weights
+    mixing = rng.integers(2, size=(dimension, BITS, BITS), dtype=np.uint32)
+    mixing = mixing * np.tri(BITS, k=-1, dtype=np.uint32)
+    digits = _directions(m, dimension)
+    mixed = (mixing.astype(np.float32) @ digits + digits).astype(np.uint32) & 1
+    directions = np.tensordot(weights[::-1], mixed, (0, 1))  # (dimension, m)
+    points = np.empty((2**m, dimension), dtype=np.uint32)
+    points[0] = shift
+    for k in range(m):
+        half = 2**k
+        points[half : 2 * half] = points[half - 1 :: -1] ^ directions[:, k]
+    return points
+
+
+@lru_cache(maxsize=128)
+def _directions(m: int, dimension: int) -> npt.NDArray[np.float32]:
+    """Binary digits of Sobol's first m direction numbers, ``(dimension, BITS, m)``."""
+    engine = qmc.Sobol(dimension, scramble=False, bits=BITS)
+    found = np.zeros((m + 1, dimension), dtype=np.uint32)
+    for k in range(m):  # point 2^k is directions k and k - 1 together
+        engine.reset()
+        point = engine.fast_forward(2**k).random(1)[0] * 2.0**BITS
+        found[k] = point.astype(np.uint32) ^ found[k - 1]
+    places = np.arange(BITS - 1, -1, -1, dtype=np.uint32)
+    digits = (found[:m].T[:, None, :] >> places[:, None]) & 1
+    return digits.astype(np.float32)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 from scipy.stats import kstest
 
 from ccdm_engine import AnalysisOptions, assimilate, noise
@@ -210,6 +211,10 @@ def test_latents_are_normal_and_leave_no_heaps() -> None:
     assert np.std(shares) < 0.022
     single = draws[:, 5, :].ravel()
     assert kstest(single, "norm").pvalue > 1e-4
+    # A net: one of 2^m points in each interval of length 2^-m, in every coordinate.
+    places = np.floor(64 * ndtr(normal_points(5, 64, 40)))
+    assert np.array_equal(np.sort(places, axis=0)[:, 0], np.arange(64))
+    assert np.array_equal(np.sort(places, axis=0)[:, 39], np.arange(64))
     many = normal_points(3, 50, MOST_STRATIFIED + 1)
     assert many.shape == (50, MOST_STRATIFIED + 1)
     assert normal_points(3, 1, 2).shape == (1, 2)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from scipy.special import logsumexp
 
-from ccdm_engine import AnalysisOptions, ChosenModel, assimilate
+from ccdm_engine import AnalysisOptions, ChosenModel, assimilate, search
 from ccdm_engine.bandwidth import held_out_scores, silverman
 from tests.engine.ensembles import Triple, folded, gaussian, squared, two_lobes
 
@@ -80,6 +80,27 @@ def test_many_models_score_as_each_alone(shrink: bool, farthest: float) -> None:
             points[k], centres[k], logs[k], widths[k], shrink=shrink
         )
         np.testing.assert_allclose(together[k], alone, rtol=1e-4, atol=2e-3)
+
+
+@pytest.mark.parametrize("make", [gaussian, two_lobes, folded, squared])
+@pytest.mark.parametrize("members", [25, 60, 300])
+def test_the_search_finds_what_trying_everything_finds(
+    make: Any, members: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [chosen(make(members, seed=seed)) for seed in range(4)]
+    monkeypatch.setattr(search, "FIRST", range(len(search.STATE_BANDWIDTHS)))
+    every = [chosen(make(members, seed=seed)) for seed in range(4)]
+    assert [vars_of(model) for model in found] == [vars_of(model) for model in every]
+
+
+def vars_of(model: ChosenModel) -> tuple[Any, ...]:
+    return (
+        model.preconditioner,
+        model.measurement_kernel,
+        model.measurement_bandwidth,
+        model.state_bandwidth,
+        model.shrink,
+    )
 
 
 def test_silvermans_rule() -> None:

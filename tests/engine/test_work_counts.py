@@ -6,6 +6,7 @@ seen by whoever adds it.
 
 from __future__ import annotations
 
+import sys
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ccdm_engine import AnalysisOptions, assimilate
+from ccdm_engine import AnalysisOptions, assimilate, search
 from ccdm_engine import mixture as mixtures
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.parts import Through
@@ -23,6 +24,8 @@ from ccdm_engine.sampling import sample
 
 Array = npt.NDArray[np.float64]
 MEBIBYTE = 2**20
+# The function hides its module of the same name.
+assimilation = sys.modules["ccdm_engine.assimilate"]
 
 
 def cloud(members: int, dimension: int, width: float) -> Mixture:
@@ -92,6 +95,37 @@ def test_each_evaluation_takes_one_exponential_per_pair(
     monkeypatch.setattr(mixtures, "_place", counting)
     _, evaluations = drawn(cloud(400, 3, 0.3))
     assert sum(asked) == 400 * 400 * evaluations
+
+
+@pytest.mark.parametrize(("dx", "most"), [(3, 100), (40, 12)])
+def test_choosing_takes_few_exponentials_and_no_call_per_model(
+    dx: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying all bandwidths of all candidates takes 162 and 18 times J N."""
+    asked: list[int] = []
+    plain = search.held_out_scores
+
+    def counting(points: Any, centres: Any, *rest: Any, **named: Any) -> Any:
+        found = plain(points, centres, *rest, **named)
+        asked.append(found.size * centres.shape[-2])
+        return found
+
+    monkeypatch.setattr(search, "held_out_scores", counting)
+    members = 60 if dx == 3 else 250
+    assimilate(*pairs(members, dx, min(dx, 20)), seed=1)
+    assert sum(asked) <= most * 50 * members
+    assert len(asked) <= 8
+
+
+def test_members_that_are_moved_need_no_latents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*args: Any) -> Any:
+        raise AssertionError("latents were drawn")
+
+    monkeypatch.setattr(assimilation, "normal_points", never)
+    moved = AnalysisOptions(preconditioner="linear", measurement_bandwidth=np.inf)
+    assert assimilate(*pairs(50, 3, 3), options=moved, seed=1).samples.shape == (50, 3)
 
 
 def test_the_largest_logit_is_looked_for_only_where_sums_vanish() -> None:

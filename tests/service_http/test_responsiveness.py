@@ -19,7 +19,8 @@ import numpy as np
 import orjson
 import pytest
 
-from service.compute import WORKER_NICENESS, Compute
+from service.compute import Compute
+from service.compute.work import WORKER_NICENESS
 from service.media.bodies import encode_body
 from service.settings import Settings
 from tests.service_http.bodies import JSON, ensemble

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import blockwise, diagnostics, inflation, noise
+from ccdm_engine import blockwise, diagnostics, inflation, local_noise
 from ccdm_engine.analysis import Analysis
 from ccdm_engine.errors import (
     NonFiniteError,
@@ -36,6 +36,7 @@ from ccdm_engine.errors import (
     OptionsError,
     ShapeError,
 )
+from ccdm_engine.local_transform import turned
 from ccdm_engine.members import copied, places, sample_count
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.normalization import normalize
@@ -50,7 +51,7 @@ from ccdm_engine.pairs import (
 from ccdm_engine.parts import Crew, Through
 from ccdm_engine.sampling import ALONE, Sampled, sample
 from ccdm_engine.selection import Choice, Model, choose
-from ccdm_engine.streams import EXTRA, PERTURBATION, normal_points, stream
+from ccdm_engine.streams import EXTRA, PERTURBATION, TURN, normal_points, stream
 
 Array = npt.NDArray[np.float64]
 Draw = Callable[[], Array]
@@ -190,17 +191,9 @@ def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.A
     """The forecast to go on with, and the factors by which it was widened."""
     if not inflation.wanted(pairs, options):
         return pairs, inflation.Adapted(1.0, 1.0)
-    parts = noise.apart(pairs, _taper(pairs, options))
+    parts = local_noise.apart(pairs, options.localization)
     factors = inflation.factors(pairs, parts, options)
     return inflation.widened(pairs, parts, factors.applied), factors
-
-
-def _taper(pairs: Pairs, options: AnalysisOptions) -> noise.Taper | None:
-    """How far a state is believed to matter for a measurement, where that is known."""
-    local = options.localization
-    if local is None:
-        return None
-    return lambda block: local.taper_xy(pairs.columns, pairs.state_columns[block])
 
 
 def _analyse(
@@ -258,6 +251,8 @@ def _with_identity(
     """Shifted members in their own places; further samples drawn around them."""
     rows = places(pairs, sample_count(pairs, options), options)
     members = model.regression.shifted
+    if model.regression.is_transform:
+        members = turned(members, pairs.states, stream(seed, TURN))
     taken = rows >= 0
     samples = members[rows]
     if not taken.all():

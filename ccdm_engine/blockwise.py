@@ -3,14 +3,15 @@
 ::
 
     survey     block by block: members that ran, variables that differ
-    search     block by block: states that tell each measurement's noise, if unknown
-    fit        the measurements' side of the regression, once
-    update     block by block: members moved along it, each variable by what is near
+    gather     block by block: states near the measurements, to tell their noise by
+    fit        the measurements' side of the update, once
+    update     block by block: members moved, each variable by what is near
 
-Every block is read, sent and forgotten: memory is a few blocks, and ``dy^2`` numbers
-for the measurements. The update is that of :mod:`.preconditioning` with
-``preconditioner`` ``"auto"`` or an infinite ``measurement_bandwidth``; the cut into
-blocks is by the problem alone, so that the bytes are those of one process.
+Every block is read, sent and forgotten: memory is a few blocks, the states that lie
+nearest to each measurement, and ``dy^2`` numbers for the measurements. The update is
+that of :mod:`.local_transform`, or with an infinite ``measurement_bandwidth`` that of
+:mod:`.preconditioning`; the cut into blocks is by the problem alone, so that the bytes
+are those of one process.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import diagnostics, inflation, noise
+from ccdm_engine import diagnostics, inflation, local_noise, noise
 from ccdm_engine.analysis import ChosenModel, Diagnostics
 from ccdm_engine.bandwidth import silverman
 from ccdm_engine.errors import NonFiniteError, NumericalError, OptionsError
+from ccdm_engine.local_transform import Measured, measured
 from ccdm_engine.localization import Localization
 from ccdm_engine.members import copied, places, sample_count
 from ccdm_engine.neighbourhood import neighbourhood
@@ -41,11 +43,10 @@ from ccdm_engine.survey import (
     Block,
     Held,
     Overview,
-    Question,
     States,
+    Wanted,
+    gather,
     overview,
-    search,
-    strongest,
     survey,
 )
 from ccdm_engine.updating import Squares, Update, Updated, copy, update
@@ -214,10 +215,10 @@ class _Work:
         near = neighbourhood(normal, options.scaling)
         try:
             forecast, factors = self._widened(normal)
-            gain = self._gain(forecast)
+            fitted = self._fitted(forecast)
         except np.linalg.LinAlgError as error:
             raise _breakdown(str(error)) from error
-        common = self._update(normal, gain, seen.varied, factors.applied)
+        common = self._update(normal, fitted, seen.varied, factors.applied)
         about = self._gathered(self.each("updating", update, common), put)
         if options.measurement_error is not None:
             about = replace(about, noise_free=False)
@@ -241,24 +242,40 @@ class _Work:
         wanted = inflation.wanted(pairs, self.options)
         if not wanted:
             return pairs, inflation.Adapted(1.0, 1.0)
-        parts = noise.known(pairs) or self._searched(pairs)
+        parts = noise.known(pairs) or self._near(pairs)
         factors = inflation.factors(pairs, parts, self.options)
         # The states stand in for themselves: they are widened block by block.
         wider = inflation.widened(pairs, parts, factors.applied)
         return replace(wider, states=pairs.states), factors
 
-    def _gain(self, pairs: Pairs) -> Gain:
+    def _fitted(self, pairs: Pairs) -> Gain | Measured:
+        """The measurements' side: of a local transform, or of a tapered regression."""
         if self.options.preconditioner == "linear":  # the localized EnKF
             parts = Noise.none(pairs.simulated)
         else:
-            parts = noise.known(pairs) or self._searched(pairs)
+            parts = noise.known(pairs) or self._near(pairs)
+        if self.options.preconditioner == self.options.measurement_bandwidth == "auto":
+            return measured(pairs, parts)
         among = self.localization.taper_yy(pairs.columns)
         return fit_gain(pairs.simulated, pairs.observation, parts, lambda r, n: among)
 
-    def _searched(self, pairs: Pairs) -> Noise:
-        return noise.explained(pairs.simulated, _Finder(self, pairs))
+    def _near(self, pairs: Pairs) -> Noise:
+        """The noise as told by the states near each measurement."""
+        around = local_noise.candidates(pairs.columns, self.localization)
+        wanted = Wanted(pairs.used, np.unique(around.index))
+        parts = list(self.each("searching", gather, wanted))
+        values = np.concatenate([part.values for part in parts], axis=1)
+        powers = np.concatenate([part.powers for part in parts])
 
-    def _update(self, pairs: Pairs, gain: Gain, varied: int, factor: float) -> Update:
+        def read(index: Indices) -> tuple[Array, Indices]:
+            place = np.searchsorted(wanted.columns, index)
+            return values[:, place], powers[place]
+
+        return local_noise.near(pairs, self.localization, read)
+
+    def _update(
+        self, pairs: Pairs, fitted: Gain | Measured, varied: int, factor: float
+    ) -> Update:
         options = self.options
         rows = places(pairs, sample_count(pairs, options), options)
         extra = int(np.count_nonzero(rows < 0))
@@ -270,7 +287,7 @@ class _Work:
             places=rows,
             around=stream(self.seed, EXTRA).choice(pairs.used.size, size=extra),
             localization=self.localization.of(pairs.columns),
-            gain=gain,
+            fitted=fitted,
             factor=factor,
             unbiased=options.unbiases,
             bandwidth=float(width),
@@ -298,31 +315,6 @@ class _Work:
             posterior.root_mean((rows - 1) * dimension),
             measured,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Finder:
-    """States that explain measurements, looked for block by block."""
-
-    work: _Work
-    pairs: Pairs
-
-    def candidates(self, measurements: int) -> Array:
-        """See :class:`.noise.Finder`."""
-        nothing = np.zeros_like(self.pairs.simulated)
-        found = self._asked(nothing, np.arange(measurements))
-        return np.asarray(np.maximum(found.candidates, 2.0))
-
-    def strongest(self, residual: Array, open_: Indices) -> tuple[Array, Array]:
-        """See :class:`.noise.Finder`."""
-        found = self._asked(residual, open_)
-        return found.strength, found.values
-
-    def _asked(self, residual: Array, open_: Indices) -> Any:
-        local = self.work.localization.of(self.pairs.columns[open_])
-        question = Question(self.pairs.used, residual, local)
-        answers = self.work.each("searching", search, question)
-        return strongest(answers, *residual.shape)
 
 
 def _not_finite(member: int, column: int, value: float) -> NonFiniteError:

@@ -24,8 +24,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import noise, preconditioning
+from ccdm_engine import local_noise, local_transform, noise, preconditioning
 from ccdm_engine.blocks import blocks
+from ccdm_engine.localization import Localization
 from ccdm_engine.neighbourhood import AT_A_TIME, Neighbourhood
 from ccdm_engine.noise import Noise
 from ccdm_engine.options import AnalysisOptions
@@ -103,17 +104,15 @@ def candidates(
 
 def _told(pairs: Pairs, options: AnalysisOptions, parts: Noise | None) -> Noise | None:
     """The noise in whose units kernels may be, where there is footing for them."""
-    if not (_is_free(options) and has_footing(*pairs.states.shape)):
+    free = _is_free(options) and options.localization is None
+    if not (free and has_footing(*pairs.states.shape)):
         return None
     return noise.regressed(pairs) if parts is None else parts
 
 
 def _is_free(options: AnalysisOptions) -> bool:
     """Whether regression and measurement kernel are both left to the engine."""
-    return (
-        options.preconditioner == options.measurement_bandwidth == "auto"
-        and options.localization is None
-    )
+    return options.preconditioner == options.measurement_bandwidth == "auto"
 
 
 def _prior(regression: Regression, pairs: Pairs, options: AnalysisOptions) -> Frame:
@@ -141,12 +140,7 @@ def _fitted(
     triple = (pairs.states, pairs.simulated, pairs.observation)
     wanted = options.preconditioner
     if options.localization is not None:
-        if wanted == "linear":  # the localized EnKF, nothing else
-            parts = Noise.none(pairs.simulated)
-        columns = (pairs.state_columns, pairs.columns)
-        return [
-            preconditioning.localized(*triple, options.localization, *columns, parts)
-        ]
+        return [_local(pairs, options, options.localization, parts)]
     if wanted == "shrunk":
         return [preconditioning.shrunk(*triple, parts)]
     if wanted != "auto":
@@ -166,6 +160,21 @@ def _fitted(
     return regressions
 
 
+def _local(
+    pairs: Pairs, options: AnalysisOptions, places: Localization, parts: Noise | None
+) -> Regression:
+    """The update with coordinates: a transform, or a regression to put kernels on."""
+    if options.preconditioner == "linear":  # the localized EnKF, nothing else
+        parts = Noise.none(pairs.simulated)
+    elif parts is None:
+        parts = local_noise.near(pairs, places)
+    if _is_free(options):
+        return local_transform.transformed(pairs, places, parts)
+    triple = (pairs.states, pairs.simulated, pairs.observation)
+    columns = (pairs.state_columns, pairs.columns)
+    return preconditioning.localized(*triple, places, *columns, parts)
+
+
 def _bandwidths(
     regression: Regression,
     near: Neighbourhood,
@@ -180,7 +189,7 @@ def _bandwidths(
     if regression.name == "none":
         # Without a regression equal weights would ignore the observation.
         return finite
-    footing = has_footing(*regression.residuals.shape)
+    footing = has_footing(*regression.residuals.shape) and options.localization is None
     if options.preconditioner == "auto" and not (footing and closed):
         # Kernels have no footing, or the measurements leave directions open in which
         # a regression would pull modes together: keep the members, and move them.

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.errors import OptionsError
+from ccdm_engine.nearby import Neighbours, Surroundings, surroundings
 
 Array = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.intp]
@@ -152,6 +153,20 @@ class Localization:
         """
         measured = _kept(self.measurement_coordinates, measurements)
         return _nearest_correlation(self._taper(measured, measured))
+
+    def near_states(self, measurements: Columns, most: int) -> Neighbours:
+        """States within the taper of each of the measurements, the nearest ones."""
+        places = self.measurement_coordinates[measurements]
+        return self._around(self.state_coordinates).near(places, most)
+
+    def measurements_around(self, measurements: Columns) -> Surroundings:
+        """Where these measurements are, to be searched for those within the taper."""
+        return self._around(self.measurement_coordinates[measurements])
+
+    def _around(self, places: Array) -> Surroundings:
+        axes = places.shape[1]
+        period = np.broadcast_to(0.0 if self.period is None else self.period, axes)
+        return surroundings(places, 2.0 * self.radius, np.asarray(period, np.float64))
 
     def _taper(self, here: Array, there: Array) -> Array:
         gaps = np.abs(here[:, None, :] - there[None, :, :])

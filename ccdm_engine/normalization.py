@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.pairs import Pairs
+from ccdm_engine.pairs import Exponents, Pairs
 
 Array = npt.NDArray[np.float64]
-Exponents = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +80,7 @@ def normalize(pairs: Pairs, scaling: str) -> Normalized:
         normal_measurements(pairs),
         states=np.ascontiguousarray(np.ldexp(states, -exponents)),
         state_columns=np.flatnonzero(kept),
+        state_exponents=exponents,
     )
     return Normalized(normal, kept, exponents, pairs.states[0])
 
@@ -94,6 +94,7 @@ def normal_measurements(pairs: Pairs) -> Pairs:
         observation=np.ldexp(pairs.observation, -measured),
         noise=None if pairs.noise is None else np.ldexp(pairs.noise, -measured),
         error=None if pairs.error is None else np.ldexp(pairs.error, -measured),
+        measurement_exponents=measured,
     )
 
 

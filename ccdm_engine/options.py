@@ -79,7 +79,10 @@ class AnalysisOptions:
             in the sample it was fitted to they are too small by that. ``"auto"`` does
             so where the engine chooses the preconditioner; plain least squares, and
             with it the stochastic EnKF, does not.
-        localization: coordinates and radius for tapering spurious correlations.
+        localization: coordinates and radius. By default each state is then updated by
+            the measurements near it, a local ensemble transform with the noise told by
+            the pairs; with a ``preconditioner`` or ``measurement_bandwidth`` that is
+            not ``"auto"`` sample correlations are tapered by distance instead.
         measurement_error: standard deviation(s) of the measurement error, scalar or
             ``(dy,)``. Give it when the simulated measurements are noise-free; the
             engine then perturbs them. Leave it out when they already contain noise.

@@ -22,6 +22,7 @@ from ccdm_engine.errors import (
 )
 
 Array = npt.NDArray[np.float64]
+Exponents = npt.NDArray[np.int32]
 
 # Differences of larger numbers overflow.
 LARGEST_VALUE = 1e300
@@ -46,6 +47,9 @@ class Pairs:
         noise: the part of ``simulated`` that :func:`perturb` added, ``(N, dy)``;
             ``None`` where the simulated measurements came with their noise.
         error: its standard deviations, ``(dy,)``.
+        state_exponents, measurement_exponents: powers of two by which the columns
+            were divided (:mod:`.normalization`), ``(dx,)`` and ``(dy,)``; ``None`` in
+            the caller's units.
     """
 
     states: Array
@@ -59,6 +63,8 @@ class Pairs:
     n_members: int
     noise: Array | None = None
     error: Array | None = None
+    state_exponents: Exponents | None = None
+    measurement_exponents: Exponents | None = None
 
 
 def screen(

@@ -50,6 +50,8 @@ class Regression:
         own: residuals of the members' measurements as they are, ``(N, dx)``, where
             ``residuals`` are those of measurements with more noise, or unbiased.
         is_unbiased: whether ``residuals`` have the variance that the noise has.
+        is_transform: whether they are members transformed without any noise
+            (:mod:`.local_transform`).
     """
 
     name: str
@@ -58,6 +60,7 @@ class Regression:
     leverage: Array
     own: Array | None = None
     is_unbiased: bool = False
+    is_transform: bool = False
 
     @property
     def shifted(self) -> Array:

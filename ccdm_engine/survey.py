@@ -2,22 +2,19 @@
 
 Two kinds of parts, each over one block of variables. A survey tells which members ran,
 how many variables differ between them, and a digest by which members that are copies
-of each other are known. A search tells, for each measurement near the block, the
-variable most correlated with what is left to explain (:func:`.noise.explained`).
+of each other are known. A gathering brings together the few variables near each
+measurement, of which :mod:`.local_noise` makes out what it depends on.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.localization import Localization
-from ccdm_engine.noise import standardized
 from ccdm_engine.normalization import exponents_of
 from ccdm_engine.pairs import LARGEST_VALUE
 
@@ -140,63 +137,29 @@ def overview(surveys: Iterable[Seen], members: int) -> Overview:
     return Overview(usable, first, varied, np.unique(found, return_inverse=True)[1])
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a search looks for.
-
-    Attributes:
-        used: members that take part, ``(n,)``.
-        residual: of the open measurements, ``(n, m)``.
-        localization: coordinates of the open measurements and radius.
-    """
+class Wanted(NamedTuple):
+    """Variables that are asked for by number, in rising order, ``(k,)``."""
 
     used: Indices
-    residual: Array
-    localization: Localization
+    columns: Indices
 
 
-class Answer(NamedTuple):
-    """The strongest variable of a block for each measurement near it.
+class Gathered(NamedTuple):
+    """Some variables, in units near 1: ``(n, k)``, and the powers of two, ``(k,)``."""
 
-    Attributes:
-        near: which of the open measurements, ``(k,)``.
-        candidates: how many variables of the block compete, ``(k,)``.
-        strength: of the strongest, ``(k,)``.
-        values: its standardized values, ``(n, k)``.
-    """
-
-    near: Indices
-    candidates: Array
-    strength: Array
     values: Array
+    powers: Indices
 
 
-def search(question: Question, block: Block) -> Answer:
-    """Look through one block."""
-    local = question.localization.among(block.places)
-    near = local.near_measurements()
-    states = block.states(question.used)
-    kept = np.min(states, axis=0) < np.max(states, axis=0)
-    if near.size == 0 or not kept.any():
-        nothing = np.empty((question.used.size, 0))
-        return Answer(near[:0], np.empty(0), np.empty(0), nothing)
-    states = states[:, kept]
-    z = standardized(np.ldexp(states, -exponents_of(states)))
-    taper = local.taper_xy(near, np.flatnonzero(kept))
-    strength = np.abs(z.T @ question.residual[:, near]) * taper**2
-    best = np.argmax(strength, axis=0)
-    most = strength[best, np.arange(near.size)]
-    return Answer(near, taper.sum(axis=0), most, z[:, best])
-
-
-def strongest(answers: Iterator[Answer], members: int, count: int) -> Answer:
-    """Of all blocks the strongest, in the order of the blocks where two are alike."""
-    total, most = np.zeros(count), np.full(count, -1.0)
-    values = np.zeros((members, count))
-    for answer in answers:
-        total[answer.near] += answer.candidates
-        better = answer.strength > most[answer.near]
-        where = answer.near[better]
-        most[where] = answer.strength[better]
-        values[:, where] = answer.values[:, better]
-    return Answer(np.arange(count), total, most, values)
+def gather(wanted: Wanted, block: Block) -> Gathered:
+    """Those of the variables that are in one block; constant ones as 0."""
+    first, last = np.searchsorted(
+        wanted.columns, [block.columns.start, block.columns.stop]
+    )
+    if first == last:
+        return Gathered(np.empty((wanted.used.size, 0)), np.empty(0, dtype=np.intp))
+    here = wanted.columns[first:last] - block.columns.start
+    states = block.states(wanted.used)[:, here]
+    varied = np.min(states, axis=0) < np.max(states, axis=0)
+    powers = np.where(varied, exponents_of(states), 0).astype(np.intp)
+    return Gathered(np.where(varied, np.ldexp(states, -powers), 0.0), powers)

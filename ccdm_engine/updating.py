@@ -1,10 +1,13 @@
 """Many state variables updated a block at a time, each with the measurements near it.
 
-The localized update moves every member along a regression whose correlations are
-tapered by distance. Given the measurements' side of it (:class:`.Gain`), what happens
-to one variable does not depend on any other::
+A localized update moves every member by the measurements near the variable: by a
+transform (:mod:`.local_transform`), or along a regression whose correlations are
+tapered by distance. Given the measurements' side of it (:class:`.Measured`,
+:class:`.Gain`), what happens to one variable does not depend on any other::
 
-    x_i  ->  x_i + m(y*) - m(y_i)         in units near 1, and back
+    x_i  ->  mean + shift + (T X')_i  or  x_i + m(y*) - m(y_i)
+
+in units near 1, and back,
 
 so that blocks of variables are independent parts, and memory is that of one block.
 """
@@ -19,13 +22,14 @@ import numpy.typing as npt
 
 from ccdm_engine import inflation
 from ccdm_engine.blocks import blocks
+from ccdm_engine.local_transform import Measured, transform, turned
 from ccdm_engine.localization import Localization
 from ccdm_engine.normalization import exponents_of
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.preconditioning import Gain
 from ccdm_engine.regression import Regression
 from ccdm_engine.scaling import fit_frame
-from ccdm_engine.streams import EXTRA, stream
+from ccdm_engine.streams import EXTRA, TURN, stream
 from ccdm_engine.survey import Block
 
 Array = npt.NDArray[np.float64]
@@ -44,7 +48,7 @@ class Update:
         places: which of them stands in which row of the result, -1 for none, ``(n,)``.
         around: members that rows without one of their own are drawn around.
         localization: coordinates of the assimilated measurements.
-        gain: the measurements' side of the regression.
+        fitted: the measurements' side, of a regression or of a local transform.
         factor: by which the forecast is widened before.
         unbiased: whether residuals are given the variance that the noise has.
         bandwidth: of the kernels that rows without a member are drawn from.
@@ -58,7 +62,7 @@ class Update:
     places: Indices
     around: Indices
     localization: Localization
-    gain: Gain
+    fitted: Gain | Measured
     factor: float
     unbiased: bool
     bandwidth: float
@@ -146,8 +150,14 @@ def _columns(
     varied = states[:, kept]
     exponents = exponents_of(varied)
     before = np.ldexp(varied, -exponents)
-    regression = _regressed(common, before, coordinates[kept])
-    moved = regression.shifted[np.maximum(common.places, 0)]
+    forecast = before
+    if common.factor != 1.0:
+        forecast = before + (common.factor - 1.0) * (before - before.mean(axis=0))
+    regression = _regressed(common, forecast, coordinates[kept])
+    members = regression.shifted
+    if regression.is_transform:
+        members = turned(members, forecast, stream(common.seed, TURN))
+    moved = members[np.maximum(common.places, 0)]
     alone = common.places < 0
     if alone.any():
         noise = stream(common.seed, EXTRA, first).standard_normal(
@@ -159,16 +169,17 @@ def _columns(
     return samples, bool(np.any(np.isin(common.first_measured, before[0])))
 
 
-def _regressed(common: Update, before: Array, coordinates: Array) -> Regression:
-    forecast = before
-    if common.factor != 1.0:
-        forecast = before + (common.factor - 1.0) * (before - before.mean(axis=0))
+def _regressed(common: Update, forecast: Array, coordinates: Array) -> Regression:
     local = common.localization.among(coordinates)
-    near = local.near_measurements()
-    residuals, target, leverage = common.gain.near(near).on(
-        forecast, lambda r, n, block: local.taper_xy(near), slice(None)
-    )
-    found = Regression("localized", residuals, target, leverage)
+    if isinstance(common.fitted, Measured):
+        measurements = np.arange(common.first_measured.size)
+        found = transform(forecast, common.fitted, local, measurements)
+    else:
+        near = local.near_measurements()
+        residuals, target, leverage = common.fitted.near(near).on(
+            forecast, lambda r, n, block: local.taper_xy(near), slice(None)
+        )
+        found = Regression("localized", residuals, target, leverage)
     return found.unbiased() if common.unbiased else found
 
 

@@ -29,6 +29,14 @@ _ELEMENT = 1.5e-7
 _SCORE = 1.2e-8
 _SOFTMAX = 4e-9
 _BASE_SECONDS = 2e-3
+# The local update: seconds per n^3 of the eigendecomposition of a small matrix, and
+# per member and candidate of the search for what a measurement follows.
+_SMALL_EIGEN = 1e-8
+_SEARCH = 4e-7
+_LOCAL_CANDIDATES = 200
+_CORRELATED = 2000
+# States at which it is counted how many measurements are near.
+_COUNTED = 32
 
 # As in the engine: members held out, state bandwidths, and bandwidths of the kernels
 # around measurements and in units of their noise.
@@ -50,6 +58,7 @@ class _Plan:
     Attributes:
         members, dx, dy, samples: sizes.
         axes: coordinate axes of a localization, 0 without one.
+        seen: measurements within reach of a state, where each is updated by those.
         shrunk, linear, kernel: whether such a regression is made.
         noise: whether the noise of the measurements is estimated.
         candidates: density models, not counting the widths of their kernels.
@@ -66,6 +75,7 @@ class _Plan:
     dy: int
     samples: int
     axes: int
+    seen: float
     shrunk: bool
     linear: bool
     kernel: bool
@@ -98,8 +108,9 @@ def estimated_seconds(
 ) -> float:
     """A rough estimate of an analysis' time on one core.
 
-    Cubic in the measurements for shrunk and localized regressions, cubic in the
-    members for kernel regressions, members times samples for sampling.
+    Cubic in the measurements for shrunk and tapered regressions, or in those near each
+    state for local updates, cubic in the members for kernel regressions, members times
+    samples for sampling.
     """
     plan = _plan(states, simulated, options)
     seconds = _BASE_SECONDS + _regression_seconds(plan) + _frame_seconds(plan)
@@ -115,7 +126,10 @@ def estimated_bytes(states: Array, simulated: Array, options: Mapping[str, Any])
     members, dx, dy = plan.members, plan.dx, plan.dy
     least = min(members, dy)
     numbers = 6 * members * (dx + dy) + 6 * plan.samples * dx + dx * dy
-    if plan.axes:
+    if plan.seen:
+        numbers += 6 * members * dx + 8 * min(dy, _CORRELATED) ** 2 + 2_000_000 * 12
+        numbers += int(256 * (members + 2 * plan.axes + 6) * plan.seen)
+    elif plan.axes:
         numbers += (3 * plan.axes + 8) * (dx * dy + dy**2)
     elif plan.shrunk:
         numbers += 6 * dx * dy + 8 * dy**2
@@ -145,6 +159,8 @@ def _regression_seconds(plan: _Plan) -> float:
     members, dx, dy = plan.members, plan.dx, plan.dy
     least = min(members, dy)
     seconds = 0.0
+    if plan.seen:
+        return _local_seconds(plan)
     if plan.axes:
         seconds += 2 * _EIGEN * dy**3
         seconds += (1 + plan.axes / 3) * _ELEMENT * (dx * dy + dy**2)
@@ -167,6 +183,17 @@ def _regression_seconds(plan: _Plan) -> float:
     if members > 2 * dx + 2:
         seconds += _SINGULAR * members * dx**2 + _PRODUCT * members * dx * dy
     return seconds
+
+
+def _local_seconds(plan: _Plan) -> float:
+    """Of taking each measurement apart, and of updating each state."""
+    members, small = plan.members, min(float(plan.members), plan.seen)
+    candidates = min(plan.seen * plan.dx / plan.dy, _LOCAL_CANDIDATES)
+    seconds = plan.dy * _SEARCH * members * (1 + candidates)
+    seconds += _ELEMENT * min(plan.dy, _CORRELATED) ** 2
+    each = 2e-4 + _SMALL_EIGEN * small**3 + 4e-8 * members * plan.seen
+    each += 3 * _PRODUCT * members * plan.seen * small
+    return float(seconds + plan.dx * each)
 
 
 def _frame_seconds(plan: _Plan) -> float:
@@ -193,6 +220,7 @@ def _plan(states: Array, simulated: Array, options: Mapping[str, Any]) -> _Plan:
     wanted = options.get("preconditioner") or "auto"
     h_y = options.get("measurement_bandwidth", "auto")
     axes = _axes(options.get("localization"))
+    local = axes and wanted == "auto" and h_y == "auto"
     footing = members >= _MEMBERS_PER_DIMENSION * (dx + 1)
     closed = dy >= dx
     automatic = wanted == "auto" and not axes
@@ -215,6 +243,7 @@ def _plan(states: Array, simulated: Array, options: Mapping[str, Any]) -> _Plan:
         dy,
         samples=options.get("n_samples") or members,
         axes=axes,
+        seen=_seen(options["localization"], dy) if local else 0.0,
         shrunk=automatic or (wanted == "shrunk" and not axes),
         linear=linear or (wanted in ("linear", "kernel") and not axes),
         kernel=wanted == "kernel",
@@ -255,6 +284,23 @@ def _axes(localization: Any) -> int:
     places = localization.get("state_coordinates")
     first = places[0] if places is not None and len(places) else None
     return max(1, len(first)) if isinstance(first, Sized) else 1
+
+
+def _seen(localization: Mapping[str, Any], dy: int) -> float:
+    """Measurements within reach of a state, at least 1, on an average of a few."""
+    try:
+        places = localization["state_coordinates"]
+        places = places[:: max(1, len(places) // _COUNTED)]
+        here = np.asarray(places, np.float64).reshape(len(places), 1, -1)
+        there = np.asarray(localization["measurement_coordinates"], np.float64)
+        gaps = np.abs(here - there.reshape(1, dy, -1))
+        if localization.get("period"):
+            length = np.asarray(localization["period"], np.float64)
+            gaps = np.minimum(gaps % length, length - gaps % length)
+        near = np.sum(gaps**2, axis=-1) < (2.0 * float(localization["radius"])) ** 2
+        return max(1.0, float(np.sum(near)) / len(places))
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return float(dy)  # the engine will say what is wrong
 
 
 def _sizes(states: Array, simulated: Array) -> tuple[int, int, int]:

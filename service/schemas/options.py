@@ -112,7 +112,10 @@ class Options(Incoming):
         "`auto` does so where the engine chooses the preconditioner.",
     )
     localization: LocalizationOptions | None = Field(
-        None, description="Where states and measurements live, for tapering."
+        None,
+        description="Where states and measurements live: each state is updated by the "
+        "measurements near it; with another `preconditioner` or "
+        "`measurement_bandwidth` than `auto`, correlations are tapered.",
     )
     measurement_error: Deviation | Deviations | None = Field(
         None,

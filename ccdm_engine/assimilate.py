@@ -102,7 +102,7 @@ def assimilate(
     """
     if not isinstance(options, AnalysisOptions):
         options = AnalysisOptions.from_dict(dict(options or {}))
-    seed = _checked_seed(seed)
+    seed = checked_seed(seed)
     if latents is None and blockwise.suits(np.shape(forecast_states), options):
         states = real_array("forecast_states", forecast_states)
         pairs_of = states, simulated_measurements, observation
@@ -263,7 +263,12 @@ def _with_identity(
     return samples
 
 
-def _checked_seed(seed: int | None) -> int:
+def checked_seed(seed: int | None) -> int:
+    """The seed, or one that is drawn.
+
+    Raises:
+        OptionsError: for anything but a non-negative integer below 2**63.
+    """
     if seed is None:
         return secrets.randbits(63)
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):

@@ -40,6 +40,7 @@ from service.routers import (
     pages,
     scrape,
     sessions,
+    stored,
 )
 from service.sessions import Sessions
 from service.settings import Settings, check_names
@@ -122,7 +123,7 @@ def _equip(app: FastAPI, settings: Settings) -> None:
 
 def _route(app: FastAPI, settings: Settings) -> None:
     """Every address that is answered."""
-    for module in (analyses, sessions, cycles, members, events, jobs):
+    for module in (analyses, stored, sessions, cycles, members, events, jobs):
         app.include_router(module.router)
     for module in (health, scrape, pages, login, dashboard):
         app.include_router(module.router)

@@ -25,7 +25,15 @@ from service.media.types import (
     PROBLEM,
 )
 from service.problem_types import TYPES
-from service.schemas import analyses, coupling, cycles, health, jobs, sessions
+from service.schemas import (
+    analyses,
+    coupling,
+    cycles,
+    health,
+    jobs,
+    sessions,
+    stored,
+)
 from service.schemas import problems as problem_models
 
 Document = dict[str, Any]
@@ -55,6 +63,8 @@ MODELS: tuple[type[BaseModel], ...] = (
     jobs.JobResults,
     health.Alive,
     health.Readiness,
+    stored.StoredAnalysisRequest,
+    stored.StoredAnalysisAnswer,
     problem_models.ProblemDetails,
 )
 _ALWAYS = (

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.places import checked
+from service.stored.locations import parse
 from service.stores.opening import default_store_url
 
 MEBIBYTE = 1024 * 1024
@@ -90,6 +91,12 @@ class Settings(BaseSettings):
     )
     dask_key_file: Path | None = Field(
         None, description="With `dask+tls`: the key of that certificate."
+    )
+    locations: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated `name=/folder`, or `name+write=/folder` for "
+        "results: where `POST /v1/stored-analyses` may read and write files. Workers "
+        "of a Dask scheduler have to see the same folders.",
     )
     max_queued: int = Field(64, ge=0, description="Analyses that wait for their turn.")
     deadline_seconds: float = Field(
@@ -267,7 +274,13 @@ class Settings(BaseSettings):
     def _place(cls, value: str) -> str:
         return checked(value)
 
-    @field_validator("api_keys", "allowed_hosts", mode="before")
+    @field_validator("locations")
+    @classmethod
+    def _locations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse(value)
+        return value
+
+    @field_validator("api_keys", "allowed_hosts", "locations", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):

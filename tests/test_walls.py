@@ -41,6 +41,8 @@ WALLS = (
     Wall("ccdm_engine.samplers", ("ccdm_engine.mixture", "ccdm_engine.twin")),
     Wall("service.schemas", (*WEB, "redis", "ccdm_engine")),
     Wall("service.media", (*WEB, "redis", "ccdm_engine")),
+    # Files in registered folders, and nothing about who asks or who computes.
+    Wall("service.stored", (*WEB, "redis", "ccdm_engine")),
     Wall("service.stores", (*WEB, "ccdm_engine")),
     Wall("service.sessions", (*WEB, "redis", "sqlite3", "ccdm_engine")),
     Wall("service.jobs", (*WEB, "redis", "sqlite3", "ccdm_engine", "service.compute")),

@@ -28,6 +28,7 @@ from anyio import BrokenWorkerProcess
 
 from service.compute.engine import engine
 from service.compute.progress import followed
+from service.compute.stored import StoredJob, StoredOutcome, run_stored
 from service.compute.threads import stoppable
 from service.compute.work import (
     WORKER_BASE_BYTES,
@@ -52,6 +53,8 @@ __all__ = [
     "AnalysisResult",
     "Compute",
     "Load",
+    "StoredJob",
+    "StoredOutcome",
     "run_job",
     "warm_up",
 ]
@@ -194,6 +197,24 @@ class Compute:
         if self._finished is not None:
             self._finished(diagnostics)
         return AnalysisResult(samples, diagnostics, began - asked, seconds)
+
+    async def analyse_stored(self, job: StoredJob) -> StoredOutcome:
+        """Run one localized analysis of files, block by block.
+
+        Args:
+            job: what is read, how, and where the result goes.
+
+        Raises:
+            InvalidInputError, InvalidOptionsError, NumericalBreakdownError,
+            TooLargeError, TooBusyError, DeadlineExceededError: as above.
+            ClusterUnavailableError: when the Dask scheduler or its workers are away.
+        """
+        with self.in_time():
+            async with self._turn():
+                found = await self._large(run_stored, job)
+        if self._finished is not None:
+            self._finished(found.diagnostics)
+        return found
 
     def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Options as the engine understands them, defaults filled in.

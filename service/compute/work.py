@@ -67,7 +67,7 @@ def run_job(
                 *arrays, options=resolved, seed=seed, crew=doing
             )
     except loaded.CcdmError as error:
-        raise _translated(error) from None
+        raise translated(error) from None
     finally:
         if isinstance(tell, Writer):
             tell.close()
@@ -120,11 +120,11 @@ def understood_options(options: dict[str, Any]) -> dict[str, Any]:
     try:
         understood = loaded.AnalysisOptions.from_dict(options).to_dict()
     except loaded.CcdmError as error:
-        raise _translated(error) from None
+        raise translated(error) from None
     return dict(understood)
 
 
-def _translated(error: Any) -> ServiceError:
+def translated(error: Any) -> ServiceError:
     """An error of the engine as one of the service, with a pointer."""
     loaded = engine()
     place = "/" + error.argument.replace(".", "/")

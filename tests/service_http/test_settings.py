@@ -92,6 +92,8 @@ EFFECTS = {
     "test_a_job_that_kills_its_workers_fails_in_the_end",
     "umbridge": "tests/facades::test_the_facades_are_off_unless_asked_for",
     "compute": "tests/scale/test_places.py::test_the_default_is_processes",
+    "locations": "tests/scale/test_stored.py::"
+    "test_a_file_gives_the_bytes_of_the_same_arrays_in_memory",
     "dask_ca_file": "tests/scale/test_tls.py::test_a_scheduler_with_certificates",
     "dask_cert_file": "tests/scale/test_tls.py::test_a_scheduler_with_certificates",
     "dask_key_file": "tests/scale/test_tls.py::test_a_scheduler_with_certificates",

@@ -1,0 +1,199 @@
+"""The two large analyses through Dask: two workers, each a process of its own.
+
+Each runs in one process first; then through the cluster, with progress; the localized
+one once more, with a worker killed in the middle. Bytes are compared, memory is the
+most that each process has held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.scale.one import ERROR, KERNELS, Waves, cloud
+from service.compute import Compute, StoredJob
+from service.progress import listening
+from service.settings import Settings
+from service.stored.sources import open_source
+from tests.scale.cluster import Cluster, running
+
+GIB = 2**30
+# A part that costs nothing, so that all that is left is the way there and back.
+PARTS = 400
+
+
+@dataclass(slots=True)
+class Run:
+    """One analysis at one place.
+
+    Attributes:
+        what: sizes.
+        where: the place.
+        seconds: on the wall.
+        progress: reports that came.
+        digest: of the result.
+        peaks: MiB at most, by process.
+    """
+
+    what: str
+    where: str
+    seconds: float
+    progress: int
+    digest: str
+    peaks: dict[str, float]
+
+
+def demonstrations(short: bool) -> Iterator[Run]:
+    """All runs, as they end."""
+    members = 3000 if short else 20_000
+    dimension = 50_000 if short else 1_000_000
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        with running(folder) as cluster:
+            for where in ("processes", cluster.setting):
+                yield _run(f"N = {members}, dx = 40", where, cluster, _sampled(members))
+        job = _stored(folder, dimension)
+        what = f"N = 100, dx = {dimension}, localized, in files"
+        with running(folder) as cluster:
+            for where in ("processes", cluster.setting):
+                yield _run(what, where, cluster, job)
+            yield _run(what, cluster.setting, cluster, job, kill=True)
+
+
+def _sampled(members: int) -> Callable[[Compute], Any]:
+    triple = cloud(members, 40, 1)
+
+    async def call(compute: Compute) -> str:
+        found = await compute.analyse(*triple, KERNELS, 1)
+        return hashlib.sha256(found.samples.tobytes()).hexdigest()
+
+    return call
+
+
+def _stored(folder: Path, dimension: int) -> Callable[[Compute], Any]:
+    states = Waves((100, dimension))
+    _write(folder / "states.npy", states)
+    simulated, observed, local = states.measured()
+    job = StoredJob(
+        states=open_source(folder / "states.npy", None, "/forecast_states"),
+        simulated=simulated,
+        observation=observed,
+        localization={
+            "state_coordinates": local.state_coordinates,
+            "measurement_coordinates": local.measurement_coordinates,
+            "radius": local.radius,
+        },
+        options={"measurement_error": ERROR},
+        seed=1,
+        result=folder / "result.npy",
+    )
+
+    async def call(compute: Compute) -> str:
+        return (await compute.analyse_stored(job)).digest
+
+    return call
+
+
+def _write(file: Path, states: Waves) -> None:
+    array = np.lib.format.open_memmap(
+        file, mode="w+", dtype=np.float64, shape=states.shape
+    )
+    for begin in range(0, states.shape[1], 8192):
+        columns = slice(begin, min(begin + 8192, states.shape[1]))
+        array[:, columns] = states.read(columns)
+    array.flush()
+
+
+def _run(
+    what: str,
+    where: str,
+    cluster: Cluster,
+    call: Callable[[Compute], Any],
+    *,
+    kill: bool = False,
+) -> Run:
+    told: list[float] = []
+
+    def hear(share: float, stage: str) -> None:
+        told.append(share)
+        if kill and len(told) == 3:
+            cluster.workers[0].kill()
+
+    settings = Settings(store_url="unused", compute=where, deadline_seconds=3000.0)
+    start = time.perf_counter()
+    with listening(hear):
+        digest, child = asyncio.run(_watched(call(Compute(settings))))
+    name = "one process" if where == "processes" else "Dask, two workers"
+    name += ", one killed in the middle" if kill else ""
+    peaks = {"preparing process": child}
+    if where != "processes":
+        alive = [worker for worker in cluster.workers if worker.poll() is None]
+        peaks["worker"] = max(peak_mib(worker.pid) for worker in alive)
+        peaks["scheduler"] = peak_mib(cluster.scheduler.pid)
+    return Run(what, name, time.perf_counter() - start, len(told), digest, peaks)
+
+
+async def _watched(work: Any) -> tuple[str, float]:
+    """The digest, and the most that the process which prepared has held."""
+    known = set(_children())
+    task, most = asyncio.create_task(work), 0.0
+    while not task.done():
+        await asyncio.wait({task}, timeout=0.2)
+        most = max([most, *(peak_mib(pid) for pid in set(_children()) - known)])
+    return await task, most
+
+
+def _children() -> list[int]:
+    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+    found = " ".join((task / "children").read_text() for task in tasks)
+    return [int(pid) for pid in found.split()]
+
+
+def peak_mib(pid: int) -> float:
+    """Most resident memory of a process so far, MiB; 0 when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    found = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+    return int(found[0]) / 1024 if found else 0.0
+
+
+def nothing(common: int, part: int) -> int:
+    """A part without work."""
+    return common + part
+
+
+@contextmanager
+def _crew() -> Iterator[tuple[Any, Cluster]]:
+    from service.compute.cluster import OnCluster
+    from service.places import place_of
+
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as cluster:
+        place = place_of(Settings(store_url="unused", compute=cluster.setting))
+        yield OnCluster(place, lambda *told: None), cluster
+
+
+def part_seconds() -> float:
+    """Processor seconds of the scheduler for one part."""
+    with _crew() as (crew, cluster):
+        list(crew("nothing", nothing, 1, iter(range(50)), 50))
+        before = _ticks(cluster.scheduler.pid)
+        list(crew("nothing", nothing, 1, iter(range(PARTS)), PARTS))
+        spent = _ticks(cluster.scheduler.pid) - before
+    return spent / os.sysconf("SC_CLK_TCK") / PARTS
+
+
+def _ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])

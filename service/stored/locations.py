@@ -1,0 +1,113 @@
+"""Names of folders, and files in them that clients may name.
+
+The operator registers ``name=folder``, or ``name+write=folder`` where results may be
+written. A client gives the name and a path within the folder: never an address, never
+a way out of it, by ``..`` or by a link.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from service.errors import InvalidParametersError
+from service.media.errors import FieldError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+SUFFIXES = (".npy", ".nc", ".h5", ".hdf5")
+LONGEST_PATH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A folder by its name.
+
+    Attributes:
+        name: what clients call it.
+        folder: where it is, absolute.
+        writable: whether results may be written there.
+    """
+
+    name: str
+    folder: Path
+    writable: bool
+
+
+def parse(settings: Iterable[str]) -> dict[str, Location]:
+    """Locations as the setting has them.
+
+    Raises:
+        ValueError: for one that is not ``name=folder`` or ``name+write=folder``.
+    """
+    found: dict[str, Location] = {}
+    for item in settings:
+        name, equals, folder = item.partition("=")
+        name, _, right = name.partition("+")
+        good = equals and NAME.fullmatch(name) and right in ("", "write")
+        if not good or not Path(folder).is_absolute() or name in found:
+            raise ValueError(
+                f"got {item!r}, wanted name=/folder or name+write=/folder, each name "
+                "once, of a-z, 0-9, - and _"
+            )
+        found[name] = Location(name, Path(folder), right == "write")
+    return found
+
+
+def file_in(
+    locations: Mapping[str, Location],
+    name: str,
+    path: str,
+    pointer: str,
+    *,
+    write: bool = False,
+) -> Path:
+    """The file that a client means.
+
+    Args:
+        locations: by name.
+        name: of one of them.
+        path: within it, with ``/`` between folders.
+        pointer: of all that in the request.
+        write: whether it is to be written, so that it need not be there.
+
+    Raises:
+        InvalidParametersError: for a name that is not known, a path that leads out of
+            the folder, or a file that is not there.
+    """
+    location = locations.get(name)
+    if location is None:
+        known = ", ".join(sorted(locations)) or "none is registered"
+        raise _wrong(pointer + "/location", "unknown", f"got {name!r}, wanted {known}")
+    if write and not location.writable:
+        raise _wrong(pointer + "/location", "read-only", f"{name!r} is not for results")
+    plain = PurePosixPath(path)
+    steps = plain.parts
+    if (
+        not 0 < len(path) <= LONGEST_PATH
+        or plain.is_absolute()
+        or "\\" in path
+        or not path.isprintable()
+        or any(step in ("..", ".") or step.startswith(".") for step in steps)
+        or plain.suffix not in SUFFIXES
+    ):
+        wanted = "a path within the location, to a file ending in "
+        wanted += ", ".join(SUFFIXES)
+        raise _wrong(pointer + "/path", "path", f"got {path[:80]!r}, wanted {wanted}")
+    root = location.folder.resolve()
+    file = (root / plain).resolve()
+    # Links are followed first, so that none leads out.
+    if not file.is_relative_to(root) or not (file.parent if write else file).exists():
+        raise _wrong(
+            pointer + "/path", "not-found", f"there is no {path[:80]!r} in {name!r}"
+        )
+    if not write and not file.is_file():
+        raise _wrong(pointer + "/path", "not-found", f"{path[:80]!r} is not a file")
+    return file
+
+
+def _wrong(pointer: str, code: str, message: str) -> InvalidParametersError:
+    return InvalidParametersError(
+        f"{pointer}: {message}.", FieldError(pointer, code, message)
+    )

@@ -2,6 +2,7 @@
 
 python -m benchmarks engine             tables, CSV, pictures (under ten minutes)
 python -m benchmarks service            latencies and throughput over HTTP
+python -m benchmarks scale              how cost grows, Dask (under ten minutes)
 python -m benchmarks all --short        a look at everything, in seconds
 """
 
@@ -22,12 +23,16 @@ from benchmarks import report  # noqa: E402
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=["engine", "service", "all"])
+    parser.add_argument("what", choices=["engine", "service", "scale", "all"])
     parser.add_argument("--short", action="store_true", help="few sizes, few rounds")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="write here")
     given = parser.parse_args()
     if given.what in ("engine", "all"):
         report.engine(given.docs, short=given.short)
+    if given.what == "scale":
+        from benchmarks.scale import report as scaling
+
+        scaling.scale(given.docs, short=given.short)
     if given.what in ("service", "all"):
         report.service(given.docs, short=given.short)
 

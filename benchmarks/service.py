@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -73,9 +73,9 @@ def _forms(on: Server, seconds: float) -> Table:
         of = problem(members, dimension)
         for form in ACCEPT:
             send = _one_shot(of, form)
-            before = _processor_seconds(on.pid)
+            before = processor_seconds(on.pid)
             times, _ = at_once(on.url, 1, seconds, send)
-            spent = _processor_seconds(on.pid) - before
+            spent = processor_seconds(on.pid) - before
             lines.append([members, dimension, form, *_line(times, spent)])
     return LINE_HEAD, lines
 
@@ -104,10 +104,10 @@ def _crowds(on: Server, seconds: float, short: bool) -> Table:
         kind, body = body_of(of, "npy", options)
         for clients in (1, 16) if short else (1, 4, 16, 64):
             send = partial(_send, kind, body)
-            before = _processor_seconds(on.pid)
+            before = processor_seconds(on.pid)
             with _probing(on.url) as probes:
                 times, rate = at_once(on.url, clients, seconds, send)
-            spent = _processor_seconds(on.pid) - before
+            spent = processor_seconds(on.pid) - before
             model = "fixed" if options else "automatic"
             alive = probes.percentiles()
             each = 1e3 * spent / len(times.total)
@@ -145,10 +145,10 @@ def _cycles(on: Server, seconds: float) -> Table:
             session = Session(client, of, form)
             end = time.perf_counter() + seconds
             client.times = Times()
-            before = _processor_seconds(on.pid)
+            before = processor_seconds(on.pid)
             while time.perf_counter() < end:
                 session.cycle()
-            spent = _processor_seconds(on.pid) - before
+            spent = processor_seconds(on.pid) - before
             lines.append([members, dimension, form, *_line(client.times, spent)])
     return LINE_HEAD, lines
 
@@ -156,13 +156,19 @@ def _cycles(on: Server, seconds: float) -> Table:
 class Session:
     """One session and its client; the forecast is the same at every cycle."""
 
-    def __init__(self, client: Client, of: Problem, form: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        of: Problem,
+        form: str,
+        options: Mapping[str, object] = FIXED,
+    ) -> None:
         self._client, self._accept, self._cycle = client, ACCEPT[form], 0
         self._kind, self._body = body_of(of, form, {})
         fields = {
             "state_dim": of.states.shape[1],
             "measurement_dim": of.observation.size,
-            "options": FIXED,
+            "options": dict(options),
             "seed": 1,
         }
         _, content = client.ask(
@@ -201,7 +207,7 @@ def _memory(on: Server, cycles: int, patience: float) -> Table:
     return ("cycles", "resident MiB"), lines
 
 
-def _processor_seconds(pid: int) -> float:
+def processor_seconds(pid: int) -> float:
     """User and system time of the service and of its workers so far."""
     ticks = os.sysconf("SC_CLK_TCK")
     return sum(_ticks(one) for one in (pid, *_children(pid))) / ticks

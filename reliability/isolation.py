@@ -1,9 +1,9 @@
 """Two tenants that know each other's ids: nothing of one reaches the other.
 
-Every operation that the description has is asked twice by a tenant: for a session of
-the other tenant, and for one that never was, with the same method, headers and body.
-The two answers have to be the same byte for byte, but for the id that was asked for
-and what names the request.
+Every operation that the description has is asked twice by a tenant: for a session or
+job of the other tenant, and for one that never was, with the same method, headers and
+body. The two answers have to be the same byte for byte, but for the id that was asked
+for and what names the request.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from service.client import Client, GoneError, Session, calls
 KEYS = {"alice": "a" * 32, "bob": "b" * 32}
 SETTINGS = {"API_KEYS": ",".join(f"{name}:{key}" for name, key in KEYS.items())}
 PATIENCE = 60.0
+_SESSION, _JOB = "{session_id}", "{job_id}"
 _UNLIKE = ("x-request-id", "server-timing", "date")
 _REQUEST = re.compile(rb'"request_id":"[^"]*"')
 _QUERIES = {
     "analysis": [{"members": "0:2"}, {"wait": "1"}],
     "cycles": [{"after": "1"}],
     "events": [{"last_event_id": "0.0"}],
+    "results": [{"wait": "1"}],
 }
 # Characters of ids, as the service makes them.
 _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -42,10 +44,10 @@ class Isolation:
 
     Attributes:
         store: kind of store.
-        operations: of the description, with a session in their path.
+        operations: of the description, with a session or a job in their path.
         pairs: requests made twice; ``different``: pairs whose answers differed.
         leaks: answers that held a mark, an id or a number of the other tenant.
-        changed: sessions that were not as before in the end.
+        changed: tenants whose sessions and jobs were not as before in the end.
         foreign_ms, unknown_ms: median time of an answer about a session of the other
             tenant, and about one that never was.
         first: the first difference, in words.
@@ -70,17 +72,22 @@ class Isolation:
 
 @dataclass
 class Victim:
-    """One tenant's sessions, and what must not be seen of them."""
+    """One tenant's sessions and jobs, and what must not be seen of them."""
 
     tenant: str
     sessions: list[Session]
     gone: str
+    jobs: Jobs
     mark: str
     before: list[dict[str, Any]] = field(default_factory=list)
 
     def ids(self) -> list[str]:
         """Of sessions that live, and of one that was deleted."""
         return [*(session.id for session in self.sessions), self.gone]
+
+    def named(self, template: str) -> list[str]:
+        """What may stand in a path."""
+        return self.ids() if _SESSION in template else self.jobs.ids
 
     def views(self) -> list[dict[str, Any]]:
         """The sessions as their owner sees them, but for when they expire."""
@@ -92,7 +99,43 @@ class Victim:
                 found.append({})
             else:
                 found.append({"version": view.version, "cycle": view.cycle})
-        return found
+        return [*found, *self.jobs.views()]
+
+
+class Jobs:
+    """Jobs of a tenant: one that ended, and one that was deleted."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._http = httpx.Client(
+            base_url=url, headers={"X-API-Key": key}, timeout=PATIENCE
+        )
+        self.ids = [self._submitted(), self._submitted()]
+        self._http.delete(f"/v1/jobs/{self.ids[1]}").raise_for_status()
+
+    def _submitted(self) -> str:
+        asked = next(calls.analyse(*Account(8).forecast(1), options=OPTIONS, seed=1))
+        headers = {**asked.headers, "Prefer": "respond-async"}
+        answer = self._http.post(asked.path, content=asked.body, headers=headers)
+        found: str = answer.raise_for_status().json()["jobID"]
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            view = self._http.get(f"/v1/jobs/{found}").raise_for_status().json()
+            if view["status"] == "successful":
+                return found
+            time.sleep(0.05)
+        raise TimeoutError(f"job {found} does not end")
+
+    def views(self) -> list[dict[str, Any]]:
+        """The jobs as their owner sees them."""
+        answers = [self._http.get(f"/v1/jobs/{name}") for name in self.ids]
+        return [
+            {"answer": item.status_code, "status": item.json().get("status")}
+            for item in answers
+        ]
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._http.close()
 
 
 def run_isolation(url: str, store: str, rounds: int, seed: int = 1) -> Isolation:
@@ -109,7 +152,7 @@ def run_isolation(url: str, store: str, rounds: int, seed: int = 1) -> Isolation
     draw = random.Random(seed)
     owners = [Client(url, api_key=key) for key in KEYS.values()]
     victims = [
-        _furnished(client, tenant, draw)
+        _furnished(client, tenant, Jobs(url, KEYS[tenant]), draw)
         for client, tenant in zip(owners, KEYS, strict=True)
     ]
     for victim, intruder in ((victims[0], "bob"), (victims[1], "alice")):
@@ -119,13 +162,14 @@ def run_isolation(url: str, store: str, rounds: int, seed: int = 1) -> Isolation
             _list(client, victim, figures)
             _time(client, victim, figures, 20 * rounds)
         figures.changed += victim.views() != victim.before
-    for client in owners:
+    for client, victim in zip(owners, victims, strict=True):
         client.close()
+        victim.jobs.close()
     figures.seconds = round(time.monotonic() - began, 1)
     return figures
 
 
-def _furnished(client: Client, tenant: str, draw: random.Random) -> Victim:
+def _furnished(client: Client, tenant: str, jobs: Jobs, draw: random.Random) -> Victim:
     mark = f"secret{draw.getrandbits(64)}"
     made = [
         client.create_session(**DIMS, options=OPTIONS, metadata={"mark": mark})
@@ -136,7 +180,7 @@ def _furnished(client: Client, tenant: str, draw: random.Random) -> Victim:
         for cycle in (1, 2):
             session.cycle(*account.forecast(cycle))
     made[2].delete()
-    victim = Victim(tenant, made[:2], made[2].id, mark)
+    victim = Victim(tenant, made[:2], made[2].id, jobs, mark)
     victim.before = victim.views()
     return victim
 
@@ -153,7 +197,7 @@ def _intrude(
     figures.operations = len(operations)
     for _ in range(rounds):
         for method, template in operations:
-            for sid in victim.ids():
+            for sid in victim.named(template):
                 variant = _variant(method, template, draw)
                 unknown = "".join(draw.choices(_LETTERS, k=len(sid)))
                 answers = [
@@ -169,12 +213,12 @@ def _intrude(
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """All of a session; deletion comes last, as it would hide what others find."""
+    """All of a session or job; deletion last, as it would hide what others find."""
     found = [
         (method.upper(), template)
         for template, item in document["paths"].items()
         for method in item
-        if "{session_id}" in template
+        if _SESSION in template or _JOB in template
     ]
     yield from sorted(found, key=lambda operation: operation[0] == "DELETE")
 
@@ -186,7 +230,7 @@ def _variant(method: str, template: str, draw: random.Random) -> dict[str, Any]:
         ("Accept", ["text/csv", "application/x-npy", "text/event-stream", "image/png"]),
         ("If-Match", ["*", '"1"', '"3"', "nonsense"]),
         ("If-None-Match", ["*", '"3"']),
-        ("Prefer", ["return=minimal"]),
+        ("Prefer", ["return=minimal", "respond-async"]),
         ("Last-Event-ID", ["0", "1", "x"]),
         ("Ccdm-Timeout", ["10"]),
     ):
@@ -226,7 +270,7 @@ def _asked(
     victim: Victim,
 ) -> tuple[bytes, bool]:
     """An answer without what names the request, and whether it tells too much."""
-    path = template.replace("{session_id}", sid)
+    path = template.replace(_SESSION, sid).replace(_JOB, sid)
     for name, value in variant["place"].items():
         path = path.replace(f"{{{name}}}", value)
     rest = {key: value for key, value in variant.items() if key != "place"}
@@ -236,7 +280,8 @@ def _asked(
         content = b"" if long else answer.read()
     head = [(k, v) for k, v in answer.headers.items() if k.lower() not in _UNLIKE]
     whole = f"{answer.status_code} {sorted(head)}\n".encode() + content
-    others = [name for name in victim.ids() if name != sid]
+    every = [*victim.ids(), *victim.jobs.ids]
+    others = [name for name in every if name != sid]
     leaked = any(item.encode() in whole for item in [victim.mark, *others])
     return _REQUEST.sub(b"", whole).replace(sid.encode(), b"ID"), leaked
 
@@ -244,9 +289,10 @@ def _asked(
 def _list(client: httpx.Client, victim: Victim, figures: Isolation) -> None:
     """Pages of the own list, from places that the other's ids name."""
     for sid in [*victim.ids(), ""]:
-        for path in (f"/v1/sessions?after={sid}&limit=1000", "/v1/sessions", "/readyz"):
+        lists = ("/v1/sessions", "/v1/jobs", "/readyz")
+        for path in (f"/v1/sessions?after={sid}&limit=1000", *lists):
             text = client.get(path.replace("after=&", "")).text
-            tell = [victim.mark, *victim.ids()]
+            tell = [victim.mark, *victim.ids(), *victim.jobs.ids]
             asked = sid if sid in path else None
             figures.leaks += any(item in text for item in tell if item != asked)
 

@@ -1,0 +1,113 @@
+"""``ccdm worker`` beside a service, killed and cut off in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.jobs.conftest import ASYNC, ended
+from tests.jobs.test_survival import Start, client, lasting, running, sessions, start
+from tests.support.redis import RedisServer
+from tests.support.servers import PATIENCE, ROOT, Server
+
+__all__ = ["start"]
+pytestmark = pytest.mark.slow
+Work = Callable[[Server], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Work]:
+    """Starts workers on the store of a service."""
+    with ExitStack() as stack:
+
+        def started(server: Server) -> subprocess.Popen[bytes]:
+            clean = {k: v for k, v in os.environ.items() if not k.startswith("CCDM_")}
+            own = {f"CCDM_{name}": value for name, value in server.settings.items()}
+            log = stack.enter_context((tmp_path / "worker.log").open("ab"))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "service.cli", "worker"],
+                cwd=ROOT,
+                env={**clean, **own},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        yield started
+
+
+def submitted_cycle(http: httpx.Client) -> tuple[str, bytes]:
+    """A cycle as a job, and the answer that it would have had."""
+    headers, body = lasting()
+    path, twin = sessions(http)
+    waited = http.put(twin, content=body, headers=headers)
+    answer = http.put(path, content=body, headers=headers | ASYNC)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["jobID"], waited.content
+
+
+def test_a_worker_killed_in_the_middle(start: Start, work: Work) -> None:
+    server = start(JOB_WORKERS="0")
+    with client(server) as http:
+        job, waited = submitted_cycle(http)
+        time.sleep(1.5)
+        # The service itself leaves it alone.
+        assert http.get(f"/v1/jobs/{job}").json()["status"] == "accepted"
+        first = work(server)
+        running(http, job)
+        first.kill()
+        work(server)
+        done = ended(http, job)
+        assert (done["status"], done["attempt"]) == ("successful", 2)
+        assert http.get(f"/v1/jobs/{job}/results").content == waited
+
+
+def test_a_worker_that_is_told_to_stop_hands_over(start: Start, work: Work) -> None:
+    server = start(JOB_WORKERS="0", JOB_LEASE_SECONDS="600")
+    with client(server) as http:
+        job, waited = submitted_cycle(http)
+        first = work(server)
+        running(http, job)
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(PATIENCE) == 0
+        work(server)
+        done = ended(http, job)
+        assert (done["status"], done["attempt"]) == ("successful", 1)
+        assert http.get(f"/v1/jobs/{job}/results").content == waited
+
+
+def test_redis_restarted_in_the_middle(
+    own_redis: RedisServer, tmp_path: Path, work: Work
+) -> None:
+    own_redis.configure(appendfsync="always")
+    settings = {"STORE_URL": own_redis.url, "JOB_WORKERS": "0"}
+    server = Server(tmp_path, **settings, JOB_LEASE_SECONDS="3").start()
+    try:
+        with client(server) as http:
+            job, waited = submitted_cycle(http)
+            work(server)
+            running(http, job)
+            own_redis.kill()
+            time.sleep(1.0)
+            assert http.get(f"/v1/jobs/{job}").status_code == 503
+            own_redis.start()
+            end = time.monotonic() + PATIENCE
+            while http.get(f"/v1/jobs/{job}").status_code == 503:
+                assert time.monotonic() < end
+                time.sleep(0.2)
+            assert ended(http, job)["status"] == "successful"
+            assert http.get(f"/v1/jobs/{job}/results").content == waited
+    finally:
+        server.stop()

@@ -8,7 +8,10 @@ ARG BASE_IMAGE=python:3.12-slim-bookworm
 # ---- wheels: every dependency, checked against the lock files, and ccdm itself
 FROM ${BASE_IMAGE} AS wheels
 WORKDIR /build
-COPY requirements.lock requirements-build.lock ./
+# requirements-dask.lock for a service, or a worker, of a Dask cluster.
+ARG REQUIREMENTS=requirements.lock
+COPY ${REQUIREMENTS} ./requirements.lock
+COPY requirements-build.lock ./
 COPY deploy/wheelhouse/ /wheelhouse/
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN set -eu; \

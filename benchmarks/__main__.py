@@ -2,6 +2,7 @@
 
 python -m benchmarks engine             tables, CSV, pictures (under ten minutes)
 python -m benchmarks service            latencies and throughput over HTTP
+python -m benchmarks replicas           two services on two processors, one on one
 python -m benchmarks scale              how cost grows, Dask (under ten minutes)
 python -m benchmarks all --short        a look at everything, in seconds
 """
@@ -23,7 +24,8 @@ from benchmarks import report  # noqa: E402
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=["engine", "service", "scale", "all"])
+    what = ["engine", "service", "replicas", "scale", "all"]
+    parser.add_argument("what", choices=what)
     parser.add_argument("--short", action="store_true", help="few sizes, few rounds")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="write here")
     given = parser.parse_args()
@@ -35,6 +37,8 @@ def main() -> None:
         scaling.scale(given.docs, short=given.short)
     if given.what in ("service", "all"):
         report.service(given.docs, short=given.short)
+    if given.what in ("replicas", "all"):
+        report.replicas(given.docs, short=given.short)
 
 
 if __name__ == "__main__":

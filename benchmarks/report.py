@@ -93,3 +93,13 @@ def service(docs: Path, *, short: bool) -> None:
         text.append(f"{title}:\n\n" + pages.table(head, lines))
         print(text[-1], flush=True)
     pages.fill(docs / "performance.md", "service", "\n\n".join(text))
+
+
+def replicas(docs: Path, *, short: bool) -> None:
+    """Two services on two processors against one on one."""
+    from benchmarks import replicas as measured_replicas
+
+    head, lines = measured_replicas.compared(short=short)
+    text = f"Measured on: {pages.machine()}.\n\n" + pages.table(head, lines)
+    print(text, flush=True)
+    pages.fill(docs / "performance.md", "replicas", text)

@@ -179,6 +179,11 @@ class Session:
         )
         self._path = f"/v1/sessions/{orjson.loads(content)['id']}/cycles/"
 
+    @property
+    def current(self) -> int:
+        """The last cycle that was asked for."""
+        return self._cycle
+
     def cycle(self) -> None:
         """The next one."""
         self._cycle += 1

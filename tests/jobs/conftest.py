@@ -65,7 +65,7 @@ def submitted(http: httpx.Client, body: bytes, headers: dict[str, str] = JSON) -
 
 def ended(http: httpx.Client, job: str) -> dict[str, object]:
     """A job once it has ended."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + 2 * PATIENCE
     while time.monotonic() < end:
         view = http.get(f"/v1/jobs/{job}").json()
         if view["status"] not in ("accepted", "running"):

@@ -17,7 +17,8 @@ from tests.support.redis import RedisServer
 from tests.support.servers import PATIENCE, Server
 
 Start = Callable[..., Server]
-pytestmark = pytest.mark.slow
+# Busy machines are slow to start services, and these tests start many.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 # A cycle that computes for two or three seconds.
 OPTIONS = {
     "sampler": "rk45",
@@ -27,7 +28,7 @@ OPTIONS = {
     "state_bandwidth": 0.2,
     "measurement_bandwidth": 1e6,
     "max_bandwidth": 20.0,
-    "n_samples": 2000,
+    "n_samples": 1000,
 }
 DX, DY = 20, 2
 

@@ -20,7 +20,7 @@ from tests.support.redis import RedisServer
 from tests.support.servers import PATIENCE, ROOT, Server
 
 __all__ = ["start"]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 Work = Callable[[Server], subprocess.Popen[bytes]]
 
 

@@ -42,7 +42,10 @@ def test_the_schema_refuses_a_slip(compose: Compose) -> None:
             validate(broken)
 
 
-@pytest.mark.parametrize("name", ["ccdm", "redis"])
+SCALE = (*("proxy", "replica-1", "replica-2", "jobs", "scheduler", "dask-1", "dask-2"),)
+
+
+@pytest.mark.parametrize("name", ["ccdm", "redis", *SCALE])
 def test_every_service_is_confined_and_watched(compose: Compose, name: str) -> None:
     service = compose["services"][name]
     assert service["read_only"] is True
@@ -93,9 +96,10 @@ def test_the_example_environment_names_every_variable() -> None:
     assert used == {name for name in named if not name.startswith("#")}
 
 
-def test_the_proxy_waits_longer_than_the_service() -> None:
+@pytest.mark.parametrize("proxy", ["nginx.conf", "proxy/nginx.conf"])
+def test_the_proxy_waits_longer_than_the_service(proxy: str) -> None:
     """So that it is the service that refuses, with a reason."""
-    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    text = (ROOT / "deploy" / proxy).read_text()
 
     def seconds(name: str) -> list[float]:
         return [float(x) for x in re.findall(rf"\b{name}\s+([\d.]+)s;", text)]
@@ -121,3 +125,41 @@ def test_containers_get_more_time_than_the_service_takes_to_stop(
     field = Settings.model_fields
     takes = field["drain_seconds"].default + field["shutdown_seconds"].default
     assert grace > takes + 5
+
+
+def test_the_profile_has_two_services_that_share_everything(compose: Compose) -> None:
+    services = compose["services"]
+    assert all(services[name]["profiles"] == ["scale"] for name in SCALE)
+    assert set(services) == {"ccdm", "redis", *SCALE}
+    first, second = services["replica-1"], services["replica-2"]
+    for shared in ("environment", "volumes", "image", "networks"):
+        assert first[shared] == second[shared] == services["replica-1"][shared]
+    assert first["environment"] == services["jobs"]["environment"]
+    check_names(first["environment"])
+    settings = Settings(
+        **{
+            name.removeprefix("CCDM_").lower(): value
+            for name, value in first["environment"].items()
+            if name.startswith("CCDM_") and "$" not in value
+        }
+    )
+    assert settings.job_workers == 0
+    proxy = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()
+    port = first["environment"]["CCDM_PORT"]
+    for name in ("replica-1", "replica-2"):
+        assert f"server {name}:{port} " in proxy
+    published = services["proxy"]["ports"][0].rpartition(":")[2]
+    assert f"listen {published};" in proxy
+
+
+def test_the_cluster_is_where_the_service_looks_for_it(compose: Compose) -> None:
+    services = compose["services"]
+    address = services["replica-1"]["environment"]["CCDM_COMPUTE"]
+    name, _, port = address.removeprefix("dask://").partition(":")
+    assert port in services[name]["command"]
+    for worker in ("dask-1", "dask-2"):
+        assert f"tcp://{name}:{port}" in services[worker]["command"]
+        # Scheduler and workers run whatever they are sent: nobody else reaches them.
+        assert services[worker]["networks"] == services[name]["networks"] == ["cluster"]
+        assert "ports" not in services[worker] and "ports" not in services[name]
+    assert compose["networks"]["cluster"]["internal"] is True

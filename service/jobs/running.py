@@ -13,12 +13,16 @@ from typing import Any, Protocol
 
 import anyio
 
-from service.errors import DeadlineExceededError, TooBusyError
+from service.errors import (
+    ClusterUnavailableError,
+    DeadlineExceededError,
+    TooBusyError,
+)
 from service.jobs.book import Book
 from service.jobs.errors import LeaseLost
 from service.jobs.holding import Holding, patiently
 from service.jobs.models import SAMPLES, Array, Document, Job
-from service.progress import listening
+from service.progress import listening, report
 from service.sessions import CycleResult, Sessions
 from service.sessions.gathering import Observed
 from service.stores.codec import pack_array
@@ -28,6 +32,8 @@ from service.stores.offloop import off_loop
 LOOK_SECONDS = 0.5
 _ARRAYS = ("forecast_states", "simulated_measurements", "observation")
 _STOP_SECONDS = 5.0
+# What a client would be told to come back after.
+_LATER = (TooBusyError, ClusterUnavailableError, StoreBusy, StoreUnavailable)
 _MOST_PERCENT = 99
 
 
@@ -139,7 +145,8 @@ class Runner:
             try:
                 with self._compute.patience(max(left, 0.001), self._deadline):
                     return await self._done(job)
-            except (TooBusyError, StoreBusy, StoreUnavailable) as error:
+            except _LATER as error:
+                report(0.0, f"waiting: {error}")
                 if left < 0:
                     raise DeadlineExceededError(
                         f"The job did not end within {self._deadline:g} seconds."
@@ -211,4 +218,4 @@ class _Reached:
     def hear(self, share: float, message: str) -> None:
         # Whole only when its result is written down.
         self.percent = min(int(100 * share), _MOST_PERCENT)
-        self.message = message or "running"
+        self.message = message[:500] or "running"

@@ -157,6 +157,21 @@ def test_dismissing_what_waits_and_what_runs(http: httpx.Client, busy: str) -> N
     assert (gone.status_code, gone.json()["reason"]) == (410, "dismissed")
 
 
+def test_progress_is_told(http: httpx.Client) -> None:
+    options = {"sampler": "ode", "preconditioner": "none", "n_samples": 50_000}
+    fixed = {"measurement_bandwidth": 1e6, "state_bandwidth": 0.2, "shrink": False}
+    kind, body = encode_body(
+        ensemble(1000, 20, 2), {"options": {**options, **fixed, "steps": 100}}
+    )
+    job = submitted(http, body, {"Content-Type": kind})
+    end = time.monotonic() + PATIENCE
+    while (view := http.get(f"/v1/jobs/{job}").json())["progress"] == 0:
+        assert not view["finished"] and time.monotonic() < end
+        time.sleep(0.1)
+    assert 0 < view["progress"] < 100 and view["message"] == "sampling"
+    http.delete(f"/v1/jobs/{job}")
+
+
 def test_jobs_are_listed_in_order(http: httpx.Client) -> None:
     jobs = [submitted(http, json_bytes()) for _ in range(3)]
     listed: list[str] = []

@@ -254,7 +254,10 @@ class _Work:
             parts = Noise.none(pairs.simulated)
         else:
             parts = noise.known(pairs) or self._near(pairs)
-        if self.options.preconditioner == self.options.measurement_bandwidth == "auto":
+        free = (
+            self.options.preconditioner == self.options.measurement_bandwidth == "auto"
+        )
+        if free and not parts.curved:
             return measured(pairs, parts)
         among = self.localization.taper_yy(pairs.columns)
         return fit_gain(pairs.simulated, pairs.observation, parts, lambda r, n: among)

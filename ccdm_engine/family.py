@@ -168,7 +168,7 @@ def _local(
         parts = Noise.none(pairs.simulated)
     elif parts is None:
         parts = local_noise.near(pairs, places)
-    if _is_free(options):
+    if _is_free(options) and not parts.curved:
         return local_transform.transformed(pairs, places, parts)
     triple = (pairs.states, pairs.simulated, pairs.observation)
     columns = (pairs.state_columns, pairs.columns)

@@ -53,6 +53,8 @@ BLOCK_SIZE = 2_000_000
 ROUNDING = 1e-6
 # Two measurements agree on nothing; spreads among fewer than three are no estimate.
 FEWEST_ALIKE = 3
+# Where more measurements than this bend, that is not chance.
+MOST_BENT_BY_CHANCE = 0.1
 # How often chance may pass for many small effects.
 BY_CHANCE = 1e-3
 # Correlated errors must stand out by so many deviations of chance.
@@ -141,12 +143,14 @@ class _Followed:
         found: how many states it took, 0 for a measurement left as it is, ``(b,)``.
         state: the only one, from its mean, ``(N, b)``; 0 where there are others.
         powers: of two, by which it was divided, ``(b,)``.
+        bent: whether squares are among what was found, ``(b,)``.
     """
 
     residual: Array
     found: Indices
     state: Array
     powers: Indices
+    bent: Flags
 
     @classmethod
     def joined(cls, parts: list[_Followed]) -> _Followed:
@@ -156,6 +160,7 @@ class _Followed:
             np.concatenate([part.found for part in parts]),
             np.concatenate([part.state for part in parts], axis=1),
             np.concatenate([part.powers for part in parts]),
+            np.concatenate([part.bent for part in parts]),
         )
 
 
@@ -177,17 +182,20 @@ def _followed(
     first = np.where(open_, first, search.nearest())
     search.take(first, reached)
     found = np.where(reached, 1, 0).astype(np.intp)
+    width = near.index.shape[1]
+    bent = reached & (first >= width)
     for _ in range(min(FEW, members // 5)):
         choice, open_ = search.proposed(open_)
         if not open_.any():
             break
         search.take(choice, open_)
         found[open_] += 1
+        bent |= open_ & (choice >= width)
     found[open_ | search.is_diffuse()] = 0  # not a function of few
-    single = (found == 1) & (first < near.index.shape[1])
+    single = (found == 1) & (first < width)
     at = near.index[np.arange(count), np.where(single, first, 0)]
     state = states[:, at] - states[:, at].mean(axis=0)
-    return _Followed(search.residual.T, found, state * single, powers[at])
+    return _Followed(search.residual.T, found, state * single, powers[at], bent)
 
 
 class _Search:
@@ -340,7 +348,8 @@ def _alike(pairs: Pairs, gaps: Array, part: _Followed) -> Noise:
         variance[noisy] = _alike_variances(pairs, noisy, variance, freedom)
     fitted[:, ~noisy] = gaps[:, ~noisy]
     mean = pairs.simulated.mean(axis=0)
-    return Noise(fitted + mean, _covariance(gaps - fitted, variance))
+    curved = float(np.mean(part.bent)) > MOST_BENT_BY_CHANCE
+    return Noise(fitted + mean, _covariance(gaps - fitted, variance), curved)
 
 
 def _alike_variances(

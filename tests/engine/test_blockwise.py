@@ -85,6 +85,22 @@ def test_blocks_give_what_the_whole_gives(
     assert_same_facts(one, other)
 
 
+def test_curved_measurements_are_the_same_in_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states, _, _, local = waves(60, 300, 25)
+    at = np.arange(12, 300, 25)
+    noise = 0.05 * np.random.default_rng(1).standard_normal((60, at.size))
+    simulated = states[:, at] ** 2 + noise
+    options = AnalysisOptions(localization=local)
+    results = []
+    for prepare in (whole, in_blocks):
+        prepare(monkeypatch)
+        found = assimilate(states, simulated, simulated[0], options=options, seed=4)
+        results.append(found.samples)
+    assert np.max(np.abs(results[0] - results[1]) / states.std(axis=0)) < 1e-9
+
+
 def assert_same_facts(one: Analysis, other: Analysis) -> None:
     for field in dataclasses.fields(one.diagnostics):
         mine = getattr(one.diagnostics, field.name)

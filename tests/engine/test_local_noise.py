@@ -72,7 +72,12 @@ def test_what_is_alike_is_alike_in_the_callers_units() -> None:
 def test_a_folded_measurement_is_seen_to_be_curved() -> None:
     states = ring(100)
     exact = states**2
-    found, fitted = deviations(measured(states, exact, np.full(LENGTH, 0.5)))
+    pairs = measured(states, exact, np.full(LENGTH, 0.5))
+    assert local_noise.near(pairs, places()).curved
+    assert not local_noise.near(
+        measured(states, states, np.full(LENGTH, 0.5)), places()
+    ).curved
+    found, fitted = deviations(pairs)
     assert np.mean(found) == pytest.approx(0.5, rel=0.1)
     assert np.corrcoef(fitted.ravel(), exact.ravel())[0, 1] > 0.97
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import defaults, pages
 from benchmarks import engine as measured_engine
-from benchmarks import pages
 
 ENGINE_HEAD = (
     "N",
@@ -62,15 +62,17 @@ def _more(short: bool) -> str:
         times = measured_engine.choosing(200 if short else 1000, dimension, rounds)
         share = times["choice"] / times["sampling"]
         lines.append([200 if short else 1000, dimension, *times.values(), share])
-    head = (
-        "N",
-        "dx",
-        "choice, s",
-        "sampling, s",
-        "all automatic, s",
-        "choice/sampling",
+    head = ("N", "dx", "choice, s", "sampling, s", "all automatic, s", "ratio")
+    text.append(
+        "Automatic choice beside the sampling of the benchmark's fixed model:\n\n"
+        + pages.table(head, lines)
     )
-    text.append("Automatic choice of the model:\n\n" + pages.table(head, lines))
+    lines = [defaults.row(of, rounds) for of in defaults.forecasts(short=short)]
+    text.append(
+        "Default options, nothing fixed (memory beyond the inputs, the result "
+        "included; no sampling where members are moved):\n\n"
+        + pages.table(defaults.HEAD, lines)
+    )
     wide = measured_engine.many_variables(100, variables, rounds)
     ratio = wide["whole"] / wide["reading, writing, two products"]
     head = ("N", "dx", "necessary, s", "whole call, s", "times", "peak memory / input")

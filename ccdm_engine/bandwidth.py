@@ -54,6 +54,7 @@ def held_out_scores(
     bandwidths: Array,
     *,
     shrink: bool,
+    dimension: int | None = None,
 ) -> Array:
     """Leave-one-out log densities of held-out points, one row per bandwidth.
 
@@ -67,13 +68,16 @@ def held_out_scores(
         bandwidths: candidates ``h_x``, ``(..., H)``.
         shrink: whether centres are drawn towards their weighted mean by
             ``sqrt(1 - h^2)``, as in :meth:`.Mixture.shrunk`.
+        dimension: of the densities, where points and centres are given by their
+            coordinates in the space that they span.
 
     Returns:
         ``(..., H, J)``.
     """
     widths = np.minimum(bandwidths, 1.0) if shrink else bandwidths
     pulls = np.sqrt(1.0 - widths**2) if shrink else np.ones_like(widths)
-    norm = 0.5 * points.shape[-1] * np.log(2 * np.pi * widths**2)
+    dimension = points.shape[-1] if dimension is None else dimension
+    norm = 0.5 * dimension * np.log(2 * np.pi * widths**2)
     # In units of the widest candidate, so that single precision reaches far enough.
     unit = float(np.max(widths))
     middle = centres.mean(axis=-2, keepdims=True)

@@ -32,7 +32,13 @@ from ccdm_engine.noise import Noise
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.regression import Regression, linear, none, weighted
-from ccdm_engine.scaling import Frame, fit_frame, has_footing, symmetric_roots
+from ccdm_engine.scaling import (
+    Frame,
+    deviations,
+    fit_frame,
+    has_footing,
+    symmetric_roots,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -98,6 +104,7 @@ def candidates(
         prior = _prior(regression, pairs, options)
         for h_y in _bandwidths(regression, near, options, closed=closed):
             yield Candidate(regression, prior, near, h_y)
+        del regression, prior  # in many variables each array counts
     if told is not None:
         yield from _tempered(pairs, told, options, near, closed=closed)
 
@@ -120,44 +127,55 @@ def _prior(regression: Regression, pairs: Pairs, options: AnalysisOptions) -> Fr
         regression.residuals,
         options.scaling,
         center=options.center,
-        floor=pairs.states.std(axis=0, ddof=1),
+        floor=deviations(pairs.states),
     )
 
 
 def _regressions(
     pairs: Pairs, options: AnalysisOptions, parts: Noise | None
-) -> list[Regression]:
+) -> Iterator[Regression]:
     """The regressions to choose from, their residuals as wide as asked for."""
-    regressions = _fitted(pairs, options, parts)
-    if options.unbiases:
-        return [item.unbiased() for item in regressions]
-    return regressions
+    for fitted in _fitted(pairs, options, parts):
+        yield fitted.unbiased() if options.unbiases else fitted
+        del fitted
+
+
+def compares_regressions(pairs: Pairs, options: AnalysisOptions) -> bool:
+    """Whether there is a choice between two regressions at least, whatever the rest."""
+    return (
+        options.localization is None
+        and options.preconditioner == "auto"
+        and _may_be_linear(pairs)
+    )
+
+
+def _may_be_linear(pairs: Pairs) -> bool:
+    measurements, dimension = pairs.columns.size, pairs.states.shape[1]
+    return measurements <= SATURATED * (pairs.used.size - 1) and (
+        measurements >= dimension or not has_footing(*pairs.states.shape)
+    )
 
 
 def _fitted(
     pairs: Pairs, options: AnalysisOptions, parts: Noise | None
-) -> list[Regression]:
+) -> Iterator[Regression]:
     triple = (pairs.states, pairs.simulated, pairs.observation)
     wanted = options.preconditioner
     if options.localization is not None:
-        return [_local(pairs, options, options.localization, parts)]
-    if wanted == "shrunk":
-        return [preconditioning.shrunk(*triple, parts)]
-    if wanted != "auto":
-        return [preconditioning.RULES[wanted](*triple)]
-    regressions = [preconditioning.shrunk(*triple, parts)]
-    measurements, dimension = pairs.columns.size, pairs.states.shape[1]
+        yield _local(pairs, options, options.localization, parts)
+    elif wanted not in ("auto", "shrunk"):
+        yield preconditioning.RULES[wanted](*triple)
+    else:
+        yield preconditioning.shrunk(*triple, parts)
+    if wanted != "auto" or options.localization is not None:
+        return
     if has_footing(*pairs.states.shape):
-        regressions.append(none(*triple))
-    if measurements <= SATURATED * (pairs.used.size - 1) and (
-        measurements >= dimension or not has_footing(*pairs.states.shape)
-    ):
-        regressions.append(
-            linear(*triple)
-            if parts is None
-            else preconditioning.filtered(*triple, parts)
-        )
-    return regressions
+        yield none(*triple)
+    if _may_be_linear(pairs):
+        if parts is None:
+            yield linear(*triple)
+        else:
+            yield preconditioning.filtered(*triple, parts)
 
 
 def _local(

@@ -23,11 +23,12 @@ from scipy.spatial.distance import cdist
 from ccdm_engine.blocks import blocks
 
 Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp] | slice
 
 # Singular values below this share of the largest are treated as zero.
 RANK_TOLERANCE = 1e-10
 # Variables worked on at a time.
-BLOCK = 4096
+BLOCK = 1024
 # Grids of the kernel ridge regression: lengths in units of the measurements' spread
 # (times sqrt(dy)), ridges in units of the residual variance.
 KERNEL_LENGTHS = np.array([0.5, 1.0, 2.0])
@@ -78,19 +79,17 @@ class Regression:
         if not self.leverage.any():
             return self
         share = 1.0 / self.residuals.shape[-2]
-        keep = (1.0 - share if weights is None else 1.0) - self.leverage
-        np.maximum(keep, share, out=keep)
-        keep /= 1.0 - share
-        np.sqrt(keep, out=keep)
+        most = 1.0 - share if weights is None else 1.0
         if weights is None:
             weights = np.full(self.residuals.shape[-2], share)
-        row, wide = weights[..., None, :], keep.shape[-1] > 1
+        row, wide = weights[..., None, :], self.leverage.shape[-1] > 1
         gaps = np.empty_like(self.residuals)
         for block in blocks(gaps.shape[-1], BLOCK):
             part = self.residuals[..., block]
             mean = row @ part
             part = part - mean
-            part /= keep[..., block] if wide else keep
+            keep = most - (self.leverage[..., block] if wide else self.leverage)
+            part /= np.sqrt(np.maximum(keep, share) / (1.0 - share))
             part += mean - row @ part
             gaps[..., block] = part
         own = self.residuals if self.own is None else self.own
@@ -114,11 +113,17 @@ class Regression:
     @property
     def held_out_residuals(self) -> Array:
         """Residual of each member under the regression without it, (N, dx)."""
+        return self.held_out(slice(None), slice(None))
+
+    def held_out(self, members: Rows, columns: slice) -> Array:
+        """The same of some members in some variables."""
+        own = (self.residuals if self.own is None else self.own)[:, columns]
+        wide = self.leverage.shape[1] > 1
+        leverage = (self.leverage[:, columns] if wide else self.leverage)[members]
         # A member that determines its own prediction says nothing about error.
-        keep = np.maximum(1.0 - self.leverage, 1.0 / self.leverage.shape[0])
-        own = self.residuals if self.own is None else self.own
+        keep = np.maximum(1.0 - leverage, 1.0 / own.shape[0])
         mean = own.mean(axis=0)
-        return np.asarray(mean + (own - mean) / keep)
+        return np.asarray(mean + (own[members] - mean) / keep)
 
 
 def none(states: Array, simulated: Array, observation: Array) -> Regression:
@@ -139,11 +144,14 @@ def linear(states: Array, simulated: Array, observation: Array) -> Regression:
     u, values, vt = np.linalg.svd(gaps, full_matrices=False)
     rank = int(np.sum(values > RANK_TOLERANCE * values[0])) if values.size else 0
     u, values, vt = u[:, :rank], values[:rank], vt[:rank]
-    deviations = states - states.mean(axis=0)
-    loadings = u.T @ deviations
+    residuals, loadings = np.empty_like(states), np.empty((rank, states.shape[1]))
+    for block in blocks(states.shape[1], BLOCK):
+        part = states[:, block]
+        loadings[:, block] = u.T @ (part - part.mean(axis=0))
+        residuals[:, block] = part - u @ loadings[:, block]
     return Regression(
         "linear",
-        states - u @ loadings,
+        residuals,
         ((vt @ target_gap) / values) @ loadings,
         np.sum(u**2, axis=1, keepdims=True),
     )

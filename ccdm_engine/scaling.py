@@ -25,7 +25,7 @@ MEMBERS_PER_DIMENSION = 5
 # between variables must not blow up the inverse root.
 EIGENVALUE_FLOOR = 1e-10
 # Variables worked on at a time.
-BLOCK = 4096
+BLOCK = 1024
 # Residuals smaller than this share of the ensemble's spread are rounding.
 DEVIATION_FLOOR = 1e-8
 
@@ -202,6 +202,11 @@ def symmetric_roots(matrix: Array) -> tuple[Array, Array]:
     roots = np.sqrt(np.maximum(values, EIGENVALUE_FLOOR * largest))[..., None, :]
     turned = vectors.swapaxes(-1, -2)
     return (vectors * roots) @ turned, (vectors / roots) @ turned
+
+
+def deviations(x: Array) -> Array:
+    """Unbiased standard deviations of the columns, ``(d,)``."""
+    return np.asarray(np.sqrt(_squares(x, x.mean(axis=0)) / (x.shape[0] - 1)))
 
 
 def _squares(x: Array, mean: Array) -> Array:

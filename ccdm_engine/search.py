@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.bandwidth import held_out_scores, silverman
+from ccdm_engine.blocks import blocks
 from ccdm_engine.family import Candidate
 from ccdm_engine.neighbourhood import AT_A_TIME
 from ccdm_engine.options import AnalysisOptions
@@ -31,6 +32,8 @@ STATE_BANDWIDTHS = (0.08, 0.14, 0.24, 0.4, 0.6, 1.0)
 FIRST = (2, 4)
 # Three more bandwidths hardly ever gain half as much.
 FAR_BEHIND = 1.0
+# Variables worked on at a time, where there are more than members.
+BLOCK = 1024
 
 
 class Scored(NamedTuple):
@@ -51,6 +54,10 @@ class Scored(NamedTuple):
     scores: Array
     mean: float
 
+    def settled(self) -> Scored:
+        """The same without what only choosing needs."""
+        return self._replace(candidate=self.candidate.settled())
+
     @property
     def frame(self) -> Frame:
         """Kernel coordinates of the residuals."""
@@ -68,7 +75,9 @@ def best_of_tiers(
             for scored in field.finished(shrink, best):
                 tier = scored.candidate.tier
                 if tier not in best or scored.mean > best[tier].mean:
-                    best[tier] = scored
+                    best[tier] = scored.settled()
+        # In many variables each array counts: none is kept while others are made.
+        del batch, field, scored
     return best
 
 
@@ -89,6 +98,7 @@ def _batches(
             len(FIRST) * candidate.near.among.size, candidate.regression.residuals.size
         )
         if (len(batch) + 1) * size > AT_A_TIME:
+            del batch, candidate
             if shift in waiting:
                 yield waiting.pop(shift)
             if kind in waiting:
@@ -114,12 +124,7 @@ class _Field:
     def of(cls, batch: Sequence[Candidate], options: AnalysisOptions) -> _Field:
         """Kernel coordinates, and the held-out members and all others in them."""
         frames = fitted_frames(batch, options)
-        held_out = batch[0].near.held_out
-        residuals = {id(item.regression): item.regression for item in batch}
-        left = {
-            name: regression.held_out_residuals[held_out]
-            for name, regression in residuals.items()
-        }
+        points, centres = _in_kernel_coordinates(batch, frames)
         weights = [item.near.weights(item.bandwidth) for item in batch]
         log_weights = _stacked([item.given_member for item in weights])
         # The frame was fitted to the held-out members too; p parameters from n members
@@ -129,8 +134,8 @@ class _Field:
         return cls(
             batch,
             frames,
-            frames.into(_stacked([left[id(item.regression)] for item in batch])),
-            frames.into(_stacked([item.regression.residuals for item in batch])),
+            points,
+            centres,
             np.broadcast_to(log_weights, (len(batch), *log_weights.shape[1:])),
             np.array([state_bandwidths(item, options) for item in batch]),
             constant[:, :, None],
@@ -180,6 +185,7 @@ class _Field:
             self.log_weights[some],
             np.take_along_axis(self.widths[some], columns, 1),
             shrink=shrink,
+            dimension=self.frames.origin.shape[-1],
         )
         return found + self.constant[some]
 
@@ -196,6 +202,51 @@ class _Field:
                 for tier, mean in zip(tiers, means.tolist(), strict=True)
             ]
         )
+
+
+def _in_kernel_coordinates(
+    batch: Sequence[Candidate], frames: Frame
+) -> tuple[Array, Array]:
+    """Held-out residuals ``(B, J, d)`` and residuals ``(B, N, d)``."""
+    members, dimension = batch[0].regression.residuals.shape
+    held_out = batch[0].near.held_out
+    if dimension > members + held_out.size:
+        return _in_their_span(batch, frames)
+    regressions = {id(item.regression): item.regression for item in batch}
+    left = {
+        name: regression.held_out_residuals[held_out]
+        for name, regression in regressions.items()
+    }
+    points = _stacked([left[id(item.regression)] for item in batch])
+    centres = _stacked([item.regression.residuals for item in batch])
+    return frames.into(points), frames.into(centres)
+
+
+def _in_their_span(batch: Sequence[Candidate], frames: Frame) -> tuple[Array, Array]:
+    """Held-out residuals and residuals by coordinates in the space they span.
+
+    Scores need nothing but distances, and these are the same there: with ``G`` the
+    points by their inner products, ``G = V diag(l) V^T``, the rows of ``V sqrt(l)``
+    are as far from each other as the points. Blocks of variables, no further copies.
+    """
+    held_out, found = batch[0].near.held_out, []
+    for place, item in enumerate(batch):
+        frame = frames.at(place)
+        products = np.zeros((held_out.size + item.regression.residuals.shape[0],) * 2)
+        for block in blocks(frame.origin.size, BLOCK):
+            both = np.vstack(
+                [
+                    item.regression.held_out(held_out, block),
+                    item.regression.residuals[:, block],
+                ]
+            )
+            both -= frame.origin[block]
+            both /= frame.deviation[block]
+            products += both @ both.T
+        values, vectors = np.linalg.eigh(products)
+        found.append(vectors * np.sqrt(np.maximum(values, 0.0)))
+    coordinates = np.stack(found)
+    return coordinates[:, : held_out.size], coordinates[:, held_out.size :]
 
 
 def _stacked(arrays: Sequence[Real]) -> Real:

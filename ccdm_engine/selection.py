@@ -13,14 +13,14 @@ choosing among models of unequal complexity).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.family import Candidate, candidates
+from ccdm_engine.family import Candidate, candidates, compares_regressions
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.options import AnalysisOptions
@@ -123,13 +123,13 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
     """
     near = neighbourhood(pairs, options.scaling)
     family = candidates(pairs, options, near)
-    first, second = next(family), next(family, None)
-    if second is None:
-        only = _only_model(first, options)
+    waiting = [next(family)]
+    if not compares_regressions(pairs, options):
+        waiting += itertools.islice(family, 1)
+        only = _only_model(waiting[0], options) if len(waiting) == 1 else None
         if only is not None:
             return Choice(only, None, near.observation_distance)
-    rest = () if second is None else (second,)
-    best = best_of_tiers(itertools.chain((first, *rest), family), options)
+    best = best_of_tiers(itertools.chain(_taken(waiting), family), options)
     thresholds = _thresholds(pairs, best)
     plain = chosen = best[min(best)]
     for tier in sorted(best)[1:]:
@@ -139,9 +139,16 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
         needed = thresholds[tier]
         chosen = richer if gain.mean() > max(needed * error, LEAST_GAIN) else chosen
     gaussian = plain.mean if plain.candidate.is_shift else None
-    candidate = chosen.candidate.settled()
-    model = Model(candidate, chosen.frame, chosen.width, chosen.shrink, chosen.mean)
+    model = Model(
+        chosen.candidate, chosen.frame, chosen.width, chosen.shrink, chosen.mean
+    )
     return Choice(model, gaussian, near.observation_distance)
+
+
+def _taken(waiting: list[Candidate]) -> Iterator[Candidate]:
+    """The candidates, not kept here."""
+    while waiting:
+        yield waiting.pop(0)
 
 
 def _thresholds(pairs: Pairs, tiers: Container[int]) -> tuple[float, ...]:

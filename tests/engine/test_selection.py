@@ -230,3 +230,23 @@ def test_a_score_is_a_log_density_in_the_callers_units() -> None:
     there = chosen(Triple(states * 10, simulated, observation)).score
     assert here is not None and there is not None
     assert there - here == pytest.approx(-3 * np.log(10), abs=1e-6)
+
+
+def test_scores_are_the_same_in_the_space_that_the_members_span(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More variables than members: coordinates there, for the same distances."""
+    triple = gaussian(40, dx=300, dy=5)
+    found = chosen(triple)
+
+    def plainly(batch: Any, frames: Any) -> tuple[Array, Array]:
+        rows = batch[0].near.held_out
+        left = np.stack([item.regression.held_out_residuals[rows] for item in batch])
+        own = np.stack([item.regression.residuals for item in batch])
+        return frames.into(left), frames.into(own)
+
+    monkeypatch.setattr(search, "_in_their_span", plainly)
+    same = chosen(triple)
+    assert found.score is not None
+    assert same.score == pytest.approx(found.score, rel=1e-6)
+    assert vars_of(found) == vars_of(same)

@@ -194,3 +194,15 @@ def test_threads_reach_the_public_call() -> None:
     )
     assert first.samples.tobytes() == second.samples.tobytes()
     assert first.diagnostics == second.diagnostics
+
+
+def test_default_options_hold_little_beside_the_members() -> None:
+    """Many members: within 64 MiB. Many variables: a few times the input."""
+    triple = pairs(10_000, 40, 20)
+    held = peak(lambda: assimilate(*triple, seed=1))
+    assert held < sum(array.nbytes for array in triple) + 10_000 * 40 * 8 + (
+        64 * MEBIBYTE
+    )
+    triple = pairs(100, 50_000, 20)
+    held = peak(lambda: assimilate(*triple, seed=1))
+    assert held < 4.4 * sum(array.nbytes for array in triple)

@@ -93,14 +93,21 @@ def worker_killed(scene: Scene) -> Row:
 
 
 def worker_out_of_memory(scene: Scene) -> Row:
-    """Worker processes run out of memory (their data limit lowered, then raised)."""
+    """Worker processes, killed and new, get no memory for a second."""
     service = scene.service()
 
     def disturb() -> None:
-        limited = service.workers()
-        for pid in limited:
-            _limit_data(pid, 8 << 20)
-        time.sleep(1.0)
+        # What a worker has had before it can have again, so new ones are limited, too.
+        for pid in service.workers():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        limited: set[int] = set()
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            for pid in set(service.workers()) - limited:
+                limited.add(pid)
+                _limit_data(pid, 8 << 20)
+            time.sleep(0.01)
         for pid in limited:
             _limit_data(pid, 2 << 30)
 

@@ -28,6 +28,7 @@ from service.limits import Bodies, Heads
 from service.metrics import Metrics
 from service.observability import QUIET, HeadAsGet, Observability, make_logger
 from service.observed import observed
+from service.operators import Operators
 from service.rates import Rates
 from service.routers import (
     analyses,
@@ -118,6 +119,12 @@ def _equip(app: FastAPI, settings: Settings) -> None:
     app.state.gate = Gate(settings)
     app.state.rates = Rates(settings.requests_per_second, settings.request_burst)
     app.state.streams = Streams(settings.max_streams)
+    app.state.operators = Operators(
+        settings.umbridge_models,
+        at_once=settings.max_model_calls,
+        seconds=settings.model_seconds,
+        most_bytes=settings.max_model_answer_bytes,
+    )
     app.state.look = partial(_look, app)
 
 

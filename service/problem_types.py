@@ -157,6 +157,17 @@ TYPES = {
             "`missing` to go on without them.",
         ),
         ProblemType(
+            "models-failed",
+            502,
+            "Models that the service drives failed",
+            "A `forecast_model` or `measurement_model` gave no usable output for some "
+            "members: no answer in time, an error, another length, NaN. `failed` says "
+            "why, member by member. Nothing was changed.",
+            "Send the cycle again when the model is well, or declare "
+            '`"failed_members": "drop"` or `"refill"` among the options to go on '
+            "without members that fail.",
+        ),
+        ProblemType(
             "member-conflict",
             409,
             "This member has arrived before, and was another one",

@@ -72,6 +72,11 @@ def _members_missing(error: Any) -> Mapping[str, Any]:
     }
 
 
+def _failures(error: Any) -> Mapping[str, Any]:
+    told = error.failures.items()
+    return {"failed": [{"member": i, "reason": reason} for i, reason in told]}
+
+
 def _quota(error: Any) -> Mapping[str, Any]:
     name = f"max_tenant_{error.what}"
     return {"limit_name": name, "limit": error.limit, "used": error.used}
@@ -145,6 +150,7 @@ RULES = (
     ),
     Rule(sessions.MemberNotFound, "member-not-found"),
     Rule(sessions.MembersOverfull, "too-large", _limit),
+    Rule(sessions.ModelsFailed, "models-failed", _failures),
     Rule(jobs.NoSuchJob, "no-such-job"),
     Rule(jobs.JobGone, "job-gone", lambda error: {"reason": error.reason}),
     Rule(

@@ -12,6 +12,7 @@ from platformdirs import user_data_path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.operators.registry import RegisteredModel
 from service.places import checked
 from service.stored.locations import parse
 from service.stores.opening import default_store_url
@@ -264,6 +265,21 @@ class Settings(BaseSettings):
     )
     umbridge: bool = Field(
         False, description="Answer UM-Bridge clients under `/umbridge`, too."
+    )
+    umbridge_models: dict[str, RegisteredModel] = Field(
+        {},
+        description="UM-Bridge models that cycles may name as `forecast_model` and "
+        '`measurement_model`, in JSON: `{"tank": {"url": "http://10.0.0.5:4242", '
+        '"model": "forward", "config": {}}}`.',
+    )
+    max_model_calls: int = Field(
+        8, ge=1, description="Calls to such models under way at once, per process."
+    )
+    model_seconds: float = Field(
+        30.0, gt=0, description="Longest time for one call to such a model."
+    )
+    max_model_answer_bytes: int = Field(
+        16 * MEBIBYTE, ge=1024, description="Longest answer of such a model."
     )
     open_inference: bool = Field(
         False, description="Answer clients of the Open Inference Protocol under `/v2`."

@@ -44,6 +44,8 @@ WALLS = (
     # Files in registered folders, and nothing about who asks or who computes.
     Wall("service.stored", (*WEB, "redis", "ccdm_engine")),
     Wall("service.stores", (*WEB, "ccdm_engine")),
+    # Functions of arrays that happen to be far away.
+    Wall("service.operators", (*WEB, "redis", "sqlite3", "ccdm_engine")),
     Wall("service.sessions", (*WEB, "redis", "sqlite3", "ccdm_engine")),
     Wall("service.jobs", (*WEB, "redis", "sqlite3", "ccdm_engine", "service.compute")),
     Wall("service.routers", ("redis", "sqlite3", "ccdm_engine")),

@@ -30,6 +30,10 @@ GROUPS = {
         *("job_workers", "job_ttl_seconds", "job_deadline_seconds"),
         *("job_lease_seconds", "job_attempts", "max_jobs", "max_tenant_jobs"),
     ),
+    "Models that the service drives": (
+        *("umbridge_models", "max_model_calls", "model_seconds"),
+        "max_model_answer_bytes",
+    ),
     "Connections": (
         *("head_seconds", "body_seconds", "stall_seconds", "answer_seconds"),
         "keep_alive_seconds",
@@ -112,7 +116,7 @@ def _default(name: str, field: FieldInfo) -> str:
     if name == "max_running":
         return "processors"
     value = field.default
-    if value is None or value == ():
+    if value is None or value in ((), {}):
         return "none"
     if isinstance(value, float) and value.is_integer():
         return f"`{value:.0f}`"
@@ -131,8 +135,8 @@ def _kinds(annotation: Any) -> str:
         return ", ".join(f"`{item}`" for item in arguments)
     if origin in (types.UnionType, typing.Union):
         return " or ".join(_kinds(item) for item in arguments if item is not type(None))
-    if origin is tuple:
-        return "list"
+    if origin in (tuple, dict):
+        return "list" if origin is tuple else "JSON"
     names = {str: "text", int: "whole", float: "number", bool: "`true`, `false`"}
     return names.get(annotation, "path" if annotation is Path else str(annotation))
 
@@ -150,8 +154,8 @@ def _shown(name: str, value: Any) -> str:
         return without_password(value)
     if Settings.model_fields[name].repr is False:
         return SECRET if value else "none"
-    if value is None or value == ():
+    if value is None or value in ((), {}):
         return "none"
-    if isinstance(value, tuple):
+    if isinstance(value, dict | tuple):
         return ", ".join(map(str, value))
     return re.sub(r"\.0$", "", str(value))

@@ -26,6 +26,7 @@ from service.routers.dependencies import (
     array_body,
     diagnostic_headers,
 )
+from service.routers.driven import put_driven
 from service.routers.members import LAST, Numbered, put_gathered
 from service.routers.parameters import (
     Whole,
@@ -113,7 +114,7 @@ _REPLAYED = {
         **problems(
             *_SESSION,
             *("cycle-conflict", "analysis-not-kept", "store-full", "quota-exceeded"),
-            *("too-many-jobs", "members-missing", "too-many-streams"),
+            *("too-many-jobs", "members-missing", "models-failed", "too-many-streams"),
             *("invalid-json", "invalid-multipart", "invalid-input", "invalid-options"),
             *("invalid-parameters", "numerical-breakdown", "too-large"),
             *("unsupported-media-type", "body-timeout", "too-busy"),
@@ -144,6 +145,10 @@ async def put_cycle(
     With only the observation, the members are those that have come one by one to
     `members/{i}`; `wait` waits for those that are still to come.
 
+    With the name of a `measurement_model`, and of a `forecast_model` unless
+    `forecast_states` come along, models that the operator has registered compute the
+    members; such a cycle is never a job.
+
     With `Prefer: respond-async` a cycle that is next is put by a job; the same body
     again is the same job as long as that is open.
     """
@@ -156,7 +161,8 @@ async def put_cycle(
         raise CycleConflict(k, session.cycle)
     async with array_body(request, ARRAYS, timeout) as body:
         params = validated(CycleParams, body.params)
-        if k == session.cycle + 1 and prefers_job(request):
+        by_job = k == session.cycle + 1 and prefers_job(request)
+        if by_job and not params.driven:
             asked = {"session": session.id, "cycle": k, "wait": wait}
             asked["options"], asked["coupling"] = _checked(request, body, params)
             wanted = await cycle_job(request, session, asked, body.arrays)
@@ -194,7 +200,9 @@ async def _put(
     params: CycleParams,
     wait: float,
 ) -> CycleResult:
-    """Assimilate with the members of the body, or with those that have come."""
+    """Assimilate with the members of the body, those that have come, or of models."""
+    if params.driven:
+        return await put_driven(request, tenant, session.id, k, body, params)
     options, coupling = _checked(request, body, params)
     if list(body.arrays) == [OBSERVATION]:
         observation = body.arrays[OBSERVATION]

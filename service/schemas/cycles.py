@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -11,6 +11,8 @@ from service.schemas.analyses import EXAMPLE, Observation, Samples, Simulated, S
 from service.schemas.base import Incoming, Outgoing
 from service.schemas.coupling import CouplingParams
 from service.schemas.options import Options
+
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
 class CycleParams(Incoming):
@@ -24,10 +26,27 @@ class CycleParams(Incoming):
         description="Laid over the session's, for this cycle alone; only without "
         "`forecast_states`.",
     )
+    forecast_model: ModelName | None = Field(
+        None,
+        description="A model that the operator has registered: it takes every member "
+        "of the last analysis on, in place of `forecast_states`.",
+    )
+    measurement_model: ModelName | None = Field(
+        None,
+        description="Likewise: it simulates the measurements of every forecast, in "
+        "place of `simulated_measurements`.",
+    )
+
+    @property
+    def driven(self) -> bool:
+        """Whether models compute the members."""
+        return (self.forecast_model or self.measurement_model) is not None
 
 
 class CycleRequest(CycleParams):
-    """A cycle in JSON; without forecast and measurements where members came before."""
+    """A cycle in JSON; without forecast and measurements where members came before, or
+    where models compute them.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 

@@ -68,23 +68,28 @@ class Gathered:
         facts: for the diagnostics.
         records: to be kept with the cycle.
         made_of: marks of the members, by the names of their parts.
+        key: of the facts, in the diagnostics.
+        reasons: why members failed, by their index, where that is known.
     """
 
     mark: str
-    absent: frozenset[int]
     facts: Document
-    records: Mapping[str, bytes]
+    absent: frozenset[int] = frozenset()
+    records: Mapping[str, bytes] = field(default_factory=dict)
     made_of: Mapping[str, str] = field(default_factory=dict)
+    key: str = "coupling"
+    reasons: Mapping[int, str] = field(default_factory=dict)
 
     def noted(self, diagnostics: Document) -> Document:
         """Diagnostics that tell members that did not arrive from those that failed."""
+        reasons = dict.fromkeys(self.absent, "did not arrive") | dict(self.reasons)
         failed = [
-            {**entry, "reason": "did not arrive"}
-            if entry["member"] in self.absent
+            {**entry, "reason": reasons[entry["member"]]}
+            if entry["member"] in reasons
             else entry
             for entry in diagnostics.get("members_failed", ())
         ]
-        return {**diagnostics, "members_failed": failed, "coupling": self.facts}
+        return {**diagnostics, "members_failed": failed, self.key: self.facts}
 
 
 class MembersChanged(Exception):

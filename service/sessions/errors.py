@@ -15,7 +15,8 @@ The store's own errors (``SessionNotFound``, ``SessionGone``, ``StoreUnavailable
     ├── MemberConflict                   a member came twice, with another body
     ├── MemberLate                       it came when its cycle was finished
     ├── MemberNotFound                   it has not arrived
-    └── MembersOverfull                  more members, or bytes, than may wait
+    ├── MembersOverfull                  more members, or bytes, than may wait
+    └── ModelsFailed                     models computed too few of the members
 """
 
 from __future__ import annotations
@@ -228,3 +229,19 @@ class MembersOverfull(SessionError):
         self.name = name
         self.limit = limit
         super().__init__(f"The members of one cycle may take {limit} at most ({name}).")
+
+
+class ModelsFailed(SessionError):
+    """Models that the service drives failed for some members; nothing was changed.
+
+    Attributes:
+        failures: why, by member; of many, the first.
+    """
+
+    def __init__(self, members: int, failed: int, failures: dict[int, str]) -> None:
+        self.failures = failures
+        member, reason = next(iter(failures.items()))
+        super().__init__(
+            f"{failed} of {members} members could not be computed; member {member}: "
+            f"{reason}."
+        )

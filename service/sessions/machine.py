@@ -26,6 +26,7 @@ from service.sessions.documents import (
     pack_session,
     unpack_session,
 )
+from service.sessions.driving import Driving
 from service.sessions.errors import VersionConflict
 from service.sessions.events import Telling
 from service.sessions.gathering import Gathering
@@ -80,6 +81,7 @@ class Sessions:
         watching: waits until something happens to a session.
         members: members that come one by one.
         gathering: puts cycles whose members have come so.
+        driving: puts cycles whose members models compute.
         telling: tells what happens to a session.
     """
 
@@ -117,6 +119,7 @@ class Sessions:
             *(self.members, self._reading, self._cycling, self.watching, clock),
             *(waiting, holding),
         )
+        self.driving = Driving(self._reading, self._cycling, self.watching)
 
     async def create(self, tenant: str, spec: SessionSpec) -> Session:
         """Begin a session.

@@ -16,6 +16,7 @@ from tests.support.servers import ROOT, in_process
 HTTP, CLI = "tests/service_http", "tests/cli"
 # Where each setting is shown to have an effect.
 JOBS = "tests/jobs"
+DRIVEN = "tests/facades/test_driven.py"
 EFFECTS = {
     "store_url": f"{CLI}/test_serve.py::test_it_says_where_it_is_and_answers_there",
     "host": f"{CLI}/test_serve.py::"
@@ -90,6 +91,10 @@ EFFECTS = {
     "job_lease_seconds": f"{JOBS}/test_survival.py::test_a_restart_in_the_middle",
     "job_attempts": f"{JOBS}/test_survival.py::"
     "test_a_job_that_kills_its_workers_fails_in_the_end",
+    "umbridge_models": f"{DRIVEN}::test_a_model_that_is_not_there_is_told",
+    "max_model_calls": f"{DRIVEN}::test_few_calls_are_under_way_at_once",
+    "model_seconds": f"{DRIVEN}::test_the_operator_sets_the_limits",
+    "max_model_answer_bytes": f"{DRIVEN}::test_the_operator_sets_the_limits",
     "umbridge": "tests/facades::test_the_facades_are_off_unless_asked_for",
     "compute": "tests/scale/test_places.py::test_the_default_is_processes",
     "locations": "tests/scale/test_stored.py::"

@@ -14,6 +14,9 @@ as an exact covariance allows, no noise is drawn, and as the taper is smooth so 
 analysis from state to state: blocks of states are worked on one after the other, or in
 different places, with no seam.
 
+What the straight line of this update leaves is looked at by kernels with weights of
+their own for each state (:mod:`.local_kernels`).
+
 A measurement that was left as it is has its noise in ``F'`` already; there S has a
 noise of a thousandth of its deviation, which makes the update the stochastic one, and
 the taper adds ``(1 / rho - 1)`` times its variance.
@@ -29,6 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine import local_kernels
 from ccdm_engine.blocks import blocks
 from ccdm_engine.localization import Localization, gaspari_cohn
 from ccdm_engine.nearby import Surroundings
@@ -51,13 +55,16 @@ BLOCK_SIZE = 2_000_000
 WIDEST_BLOCK = 256
 
 
-def transformed(pairs: Pairs, localization: Localization, noise: Noise) -> Regression:
+def transformed(
+    pairs: Pairs, localization: Localization, noise: Noise, *, kernels: bool = True
+) -> Regression:
     """Members moved, block of states by block of states.
 
     Args:
         pairs: at least one measurement.
         localization: coordinates of the caller's variables.
         noise: the measurements taken apart.
+        kernels: whether kernels look at what the transform leaves.
 
     Returns:
         What a regression would leave, ``shifted`` being the analysis. The leverage is
@@ -65,11 +72,16 @@ def transformed(pairs: Pairs, localization: Localization, noise: Noise) -> Regre
     """
     seen = measured(pairs, noise)
     kept = localization.among(localization.state_coordinates[pairs.state_columns])
-    return transform(pairs.states, seen, kept, pairs.columns)
+    return transform(pairs.states, seen, kept, pairs.columns, kernels=kernels)
 
 
 def transform(
-    states: Array, seen: Measured, localization: Localization, columns: Indices
+    states: Array,
+    seen: Measured,
+    localization: Localization,
+    columns: Indices,
+    *,
+    kernels: bool = True,
 ) -> Regression:
     """The same for states that are all there is, or some of them.
 
@@ -78,6 +90,7 @@ def transform(
         seen: the measurements.
         localization: coordinates of these states, and of measurements.
         columns: which of the latter are seen, in the order of ``seen``.
+        kernels: whether kernels look at what the transform leaves.
     """
     dimension = states.shape[1]
     residuals, target = np.empty_like(states), np.empty(dimension)
@@ -86,7 +99,7 @@ def transform(
     for block in blocks(dimension, WIDEST_BLOCK):
         places = localization.state_coordinates[block]
         local = within(around, places, localization.radius)
-        moved = update(states[:, block], seen, local)
+        moved = update(states[:, block], seen, local, kernels=kernels)
         residuals[:, block], target[block], leverage[block] = moved
     whole = np.broadcast_to(leverage, residuals.shape)
     return Regression("localized", residuals, target, whole, is_transform=True)
@@ -98,6 +111,7 @@ class Measured:
 
     Attributes:
         deviations: ``F'``, ``(N, dy)``.
+        noisy: the simulated measurements from the same mean, ``(N, dy)``.
         innovation: ``y* - mean f``, ``(dy,)``.
         correlation: of the noise, ``(dy, dy)``; ``None`` where there is none.
         tapered: variance that a taper adds per ``1 / rho - 1``, ``(dy,)``; 1 where the
@@ -105,6 +119,7 @@ class Measured:
     """
 
     deviations: Array
+    noisy: Array
     innovation: Array
     correlation: Array | None
     tapered: Array
@@ -128,6 +143,7 @@ def measured(pairs: Pairs, noise: Noise) -> Measured:
     np.fill_diagonal(correlation, 1.0)
     return Measured(
         deviations / unit,
+        (pairs.simulated - mean) / unit,
         (pairs.observation - mean) / unit,
         None if alone else correlation,
         np.where(own > 0, 1.0, (spread / unit) ** 2),
@@ -159,13 +175,16 @@ def within(around: Surroundings, places: Array, radius: float) -> Local:
     return Local(near.index, gaspari_cohn(near.distance / radius))
 
 
-def update(states: Array, seen: Measured, local: Local) -> tuple[Array, Array, Array]:
+def update(
+    states: Array, seen: Measured, local: Local, *, kernels: bool = True
+) -> tuple[Array, Array, Array]:
     """One block of states, knowing nothing of the others.
 
     Args:
         states: ``(N, b)``.
         seen: all measurements, or those that the block sees.
         local: which of them each state sees.
+        kernels: whether kernels look at what the transform leaves.
 
     Returns:
         Members around the forecast mean, ``(N, b)``; what the mean moves by, ``(b,)``;
@@ -177,23 +196,29 @@ def update(states: Array, seen: Measured, local: Local) -> tuple[Array, Array, A
     moved, shift = np.empty((count, members)), np.empty(count)
     spent = np.empty(count)
     wide = local.index.shape[1]
-    work = members * max(wide, members if wide >= members else 1)
+    work = members * max(wide, min(members, max(wide, local_kernels.MOST_HELD_OUT)))
     for part in blocks(count, max(BLOCK_SIZE // work, 1)):
         near = Local(local.index[part], local.taper[part])
-        moved[part], shift[part], spent[part] = _solved(seen, near, anomalies[part])
+        moved[part], shift[part], spent[part] = _solved(
+            seen, near, anomalies[part], kernels=kernels
+        )
     return mean + moved.T, shift, spent / members
 
 
 def _solved(
-    seen: Measured, local: Local, anomalies: Array
+    seen: Measured, local: Local, anomalies: Array, *, kernels: bool
 ) -> tuple[Array, Array, Array]:
     """Transformed deviations ``(b, N)``, shift and degrees of freedom, ``(b,)``."""
     members = anomalies.shape[1]
-    scaled, gaps = _whitened(seen, local)
-    scaled = scaled / np.sqrt(members - 1.0)
+    fitted, noisy, gaps = _whitened(seen, local)
+    scaled = fitted / np.sqrt(members - 1.0)
     solve = _by_measurements if scaled.shape[2] < members else _by_members
     moved, shift, spent = solve(scaled, gaps[:, :, None], anomalies)
-    return moved[:, :, 0], shift / np.sqrt(members - 1.0), spent
+    moved, shift = moved[:, :, 0], shift / np.sqrt(members - 1.0)
+    if kernels:
+        bent = local_kernels.bend(anomalies[:, :, 0], fitted, noisy, gaps)
+        moved, shift = moved * bent.spread[:, None], shift + bent.shift
+    return moved, shift, spent
 
 
 def turned(after: Array, before: Array, rng: np.random.Generator) -> Array:
@@ -250,29 +275,35 @@ def _turned(gaps: Array, turn: Array, rounds: list[tuple[Indices, Indices]]) -> 
     return np.asarray(free - np.outer(normal, normal @ free))
 
 
-def _whitened(seen: Measured, local: Local) -> tuple[Array, Array]:
-    """``F' R_k^-1/2``, ``(b, N, m)``, and ``R_k^-1/2 (y* - mean f)``, ``(b, m)``."""
-    taper = local.taper
-    weight = taper / (taper + (1.0 - taper) * seen.tapered[local.index])
+def _whitened(seen: Measured, local: Local) -> tuple[Array, Array, Array]:
+    """``R_k^-1/2`` times f(x_i), y_i and y*, all less ``mean f``.
+
+    Returns:
+        ``(b, N, m)``, ``(b, N, m)`` and ``(b, m)``.
+    """
+    taper, index, members = local.taper, local.index, seen.deviations.shape[0]
+    weight = np.sqrt(taper / (taper + (1.0 - taper) * seen.tapered[index]))
+    rows = (seen.deviations, seen.noisy, seen.innovation[None])
+    whole = np.concatenate(rows).T[index] * weight[:, :, None]  # (b, m, 2 N + 1)
     if seen.correlation is not None:
-        return _decorrelated(seen, local, np.sqrt(weight))
-    weight = np.sqrt(weight)
-    scaled = seen.deviations.T[local.index] * weight[:, :, None]
-    return np.swapaxes(scaled, 1, 2), seen.innovation[local.index] * weight
+        # D^1/2 comes first: R_k^-1 = D^1/2 R^-1 D^1/2.
+        whole = np.asarray(np.linalg.solve(_root(seen.correlation, local), whole))
+    turned_over = np.swapaxes(whole, 1, 2)
+    return (
+        turned_over[:, :members],
+        turned_over[:, members:-1],
+        np.ascontiguousarray(turned_over[:, -1]),
+    )
 
 
-def _decorrelated(seen: Measured, local: Local, weight: Array) -> tuple[Array, Array]:
-    """The same for correlated noise, by the Cholesky factor of its correlations."""
+def _root(correlation: Array, local: Local) -> Array:
+    """Cholesky factor of the correlations of the noise near each state, (b, m, m)."""
     index, count = local.index, local.index.shape[1]
-    near = seen.correlation[index[:, :, None], index[:, None, :]]  # type: ignore[index]
+    near = correlation[index[:, :, None], index[:, None, :]]
     there = local.taper > 0
     near *= there[:, :, None] & there[:, None, :]
     near[:, np.arange(count), np.arange(count)] = 1.0
-    root = np.linalg.cholesky(near)
-    # D^1/2 comes first: R_k^-1 = D^1/2 R^-1 D^1/2.
-    both = np.concatenate([seen.deviations.T, seen.innovation[:, None]], axis=1)
-    solved = np.asarray(np.linalg.solve(root, both[index] * weight[:, :, None]))
-    return np.swapaxes(solved[:, :, :-1], 1, 2), solved[:, :, -1]
+    return np.asarray(np.linalg.cholesky(near))
 
 
 def _by_measurements(

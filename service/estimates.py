@@ -33,7 +33,8 @@ _BASE_SECONDS = 2e-3
 # per member and candidate of the search for what a measurement follows.
 _SMALL_EIGEN = 1e-8
 _SEARCH = 4e-7
-_LOCAL_CANDIDATES = 200
+_LOCAL_CANDIDATES = 50
+_LOCAL_HELD_OUT = 100
 _CORRELATED = 2000
 # States at which it is counted how many measurements are near.
 _COUNTED = 32
@@ -193,6 +194,8 @@ def _local_seconds(plan: _Plan) -> float:
     seconds += _ELEMENT * min(plan.dy, _CORRELATED) ** 2
     each = 2e-4 + _SMALL_EIGEN * small**3 + 4e-8 * members * plan.seen
     each += 3 * _PRODUCT * members * plan.seen * small
+    held_out = min(members, _LOCAL_HELD_OUT) * members
+    each += held_out * (_ELEMENT / 3 + _PRODUCT * plan.seen)
     return float(seconds + plan.dx * each)
 
 

@@ -44,7 +44,10 @@ def test_without_a_taper_it_is_the_global_transform(
     states, simulated, observation = chain(9, 15, dy)
     noise = known(simulated, states, correlation)
     found = local_transform.transformed(
-        screen(states, simulated, observation), places(15, dy, 1e9), noise
+        screen(states, simulated, observation),
+        places(15, dy, 1e9),
+        noise,
+        kernels=False,
     )
     gaps = states - states.mean(axis=0)
     fitted = noise.fitted - noise.fitted.mean(axis=0)
@@ -162,7 +165,10 @@ def test_a_measurement_that_cannot_be_taken_apart_makes_the_update_stochastic() 
     """With its noise in the members, they move as an EnKF's do: x_i + K (y* - y_i)."""
     states, simulated, observation = chain(400, 6, 1)
     found = local_transform.transformed(
-        screen(states, simulated, observation), places(6, 1, 1e9), Noise.none(simulated)
+        screen(states, simulated, observation),
+        places(6, 1, 1e9),
+        Noise.none(simulated),
+        kernels=False,
     )
     gaps = simulated - simulated.mean(axis=0)
     gain = gaps.T @ (states - states.mean(axis=0)) / np.sum(gaps**2)

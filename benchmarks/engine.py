@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from benchmarks.problems import Problem, problem
 from ccdm_engine import Analysis, AnalysisOptions, assimilate
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.pairs import screen
+from ccdm_engine.parts import Through
 from ccdm_engine.sampling import PRUNED_WEIGHT, sample
 from ccdm_engine.selection import choose
 from ccdm_engine.streams import normal_points
@@ -146,7 +148,14 @@ def second_core(members: int, dimension: int, rounds: int) -> dict[str, float]:
     latents = normal_points(SEED, members, dimension)
 
     def with_threads(threads: int) -> Callable[[], Any]:
-        return lambda: sample(mixture, options, latents, SEED, threads)
+        def run() -> Any:
+            if threads == 1:
+                return sample(mixture, options, latents, SEED)
+            with ThreadPoolExecutor(threads) as pool:
+                crew = Through(pool, 2 * threads)
+                return sample(mixture, options, latents, SEED, crew)
+
+        return run
 
     return side_by_side(
         {"one thread": with_threads(1), "two threads": with_threads(2)},

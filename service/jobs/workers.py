@@ -6,12 +6,12 @@ stood still for longer than a lease: its worker was killed, or its machine is go
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -21,9 +21,10 @@ from service.jobs.book import Book
 from service.jobs.holding import Holding
 from service.jobs.models import Ticket
 from service.jobs.running import Runner
-from service.stores.errors import StoreError
+from service.stores.errors import StoreError, StoreUnavailable
 
 LOOK_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Workers:
         self._finished = finished
         self._mine: set[str] = set()
         self._still: dict[str, tuple[int, float]] = {}
+        self._told = ""
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     async def work(self) -> None:
@@ -81,10 +83,22 @@ class Workers:
         async with anyio.create_task_group() as group:
             while True:
                 self._book.accepted.clear()
-                with suppress(StoreError):
+                try:
                     await self._look(group)
+                except StoreUnavailable:
+                    # Readiness tells of it.
+                    self._told = ""
+                except Exception as error:
+                    self._tell(error)
                 with anyio.move_on_after(LOOK_SECONDS):
                     await self._book.accepted.wait()
+
+    def _tell(self, error: Exception) -> None:
+        """Write into the log what keeps jobs from being run, once."""
+        told = repr(error)
+        if told != self._told:
+            self._told = told
+            _log.error("jobs are kept from running: %s", error, exc_info=error)
 
     async def _look(self, group: anyio.abc.TaskGroup) -> None:
         """Take what may be taken."""
@@ -131,8 +145,10 @@ class Workers:
 
     async def _run(self, holding: Holding) -> None:
         try:
-            with suppress(StoreError):
-                self._finished(await self._runner.run(holding))
+            self._finished(await self._runner.run(holding))
+        except Exception as error:
+            # A defect in one job must not end the service, nor the other jobs.
+            self._tell(error)
         finally:
             self._mine.discard(holding.job.id)
             # There is room for the next one.

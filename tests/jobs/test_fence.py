@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import anyio
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from service.jobs.book import Book, Limits
 from service.jobs.errors import JobGone, LeaseLost, NoSuchJob, TooManyJobs
 from service.jobs.holding import WORN_OUT, Holding
 from service.jobs.models import SAMPLES, Job, Submission, Ticket
+from service.jobs.workers import Workers
 from service.stores import Store, StoreCorrupt
 from service.stores.codec import pack_array
 from tests.support.stores import Clock, OpenStore, clock, open_another, store, store_url
@@ -150,3 +152,26 @@ async def test_a_job_that_runs_for_long_is_kept(book: Book, clock: Clock) -> Non
     clock.advance(61)
     with pytest.raises(JobGone):
         await book.get("t", job.id)
+
+
+async def test_what_keeps_jobs_from_running_is_told_once(
+    book: Book, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> list[Ticket]:
+        raise StoreCorrupt("a ticket fails its checksum")
+
+    workers = Workers(
+        *(book, None),  # type: ignore[arg-type]
+        slots=1,
+        lease_seconds=1.0,
+        attempts=1,
+        seen=lambda queue: None,
+        finished=lambda status: None,
+    )
+    monkeypatch.setattr(book.tickets, "all", broken)
+    with anyio.move_on_after(2.5):
+        await workers.work()
+    told = [
+        record.message for record in caplog.records if "kept from" in record.message
+    ]
+    assert len(told) == 1 and "a ticket fails its checksum" in told[0]

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.scale.one import ERROR, KERNELS, Waves, cloud
+from benchmarks.scale.one import ERROR, KERNELS, Waves, cloud, peak_mib
 from service.compute import Compute, StoredJob
 from service.progress import listening
 from service.settings import Settings
@@ -159,16 +159,6 @@ def _children() -> list[int]:
     return [int(pid) for pid in found.split()]
 
 
-def peak_mib(pid: int) -> float:
-    """Most resident memory of a process so far, MiB; 0 when it has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    found = [line.split()[1] for line in lines if line.startswith("VmHWM")]
-    return int(found[0]) / 1024 if found else 0.0
-
-
 def nothing(common: int, part: int) -> int:
     """A part without work."""
     return common + part
@@ -176,12 +166,15 @@ def nothing(common: int, part: int) -> int:
 
 @contextmanager
 def _crew() -> Iterator[tuple[Any, Cluster]]:
-    from service.compute.cluster import OnCluster
+    from service.compute.cluster import OnCluster, forget
     from service.places import place_of
 
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as cluster:
         place = place_of(Settings(store_url="unused", compute=cluster.setting))
-        yield OnCluster(place, lambda *told: None), cluster
+        try:
+            yield OnCluster(place, lambda *told: None), cluster
+        finally:
+            forget(place)
 
 
 def part_seconds() -> float:

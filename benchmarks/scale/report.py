@@ -57,7 +57,7 @@ def scale(docs: Path, *, short: bool) -> None:
     costs = _costs(fitted, short)
     pages.fill(page, "nodes", predictions(costs))
     (docs / "scaling.json").write_text(json.dumps(asdict(costs), indent=1) + "\n")
-    pages.fill(page, "dask", _dask(short))
+    _dask(page, short)
 
 
 def _of(row: Mapping[str, Any], kind: str) -> bool:
@@ -162,18 +162,19 @@ def _sessions(costs: Costs, count: int) -> list[Any]:
     return [count, rate, least, volume, most, f"{rate * 60:,.0f}"]
 
 
-def _dask(short: bool) -> str:
+def _dask(page: Path, short: bool) -> None:
     lines, first = [], {}
+    head = ("analysis", "where", "s on the wall", "reports of progress")
+    head += ("most memory, MiB", "same bytes")
+    memory = f"{service.machine_memory():.0f} GiB, two cores.\n\n"
     for run in cluster.demonstrations(short):
         first.setdefault(run.what, run.digest)
         same = "yes" if run.digest == first[run.what] else "NO"
         peaks = ", ".join(f"{name} {peak:.0f}" for name, peak in run.peaks.items())
         lines.append([run.what, run.where, run.seconds, run.progress, peaks, same])
         print(*lines[-1], flush=True)
-    head = ("analysis", "where", "s on the wall", "reports of progress")
-    head += ("most memory, MiB", "same bytes")
-    memory = f"{service.machine_memory():.0f} GiB, two cores.\n\n"
-    return f"Measured on: {pages.machine()}, {memory}" + pages.table(head, lines)
+        text = f"Measured on: {pages.machine()}, {memory}" + pages.table(head, lines)
+        pages.fill(page, "dask", text)
 
 
 def again(docs: Path) -> None:

@@ -75,7 +75,7 @@ class OnCluster:
             through = self._through()
             yield from through(stage, work, common, parts, total)
         except (OSError, CancelledError, distributed.KilledWorker) as error:
-            _forget(self.place)
+            forget(self.place)
             raise ClusterUnavailableError(_told(self.place, error), 10) from error
 
     def _through(self) -> Through:
@@ -170,7 +170,7 @@ def _security(place: Place) -> Any:
     )
 
 
-def _forget(place: Place) -> None:
+def forget(place: Place) -> None:
     """Connect anew next time."""
     if _client.cache_info().currsize:
         with suppress(Exception):

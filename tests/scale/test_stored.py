@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import pytest
 from pydantic import ValidationError
 
 from ccdm_engine import AnalysisOptions, Localization, assimilate, blockwise
+from service.schemas.stored import StoredAnalysisRequest
 from service.settings import Settings
 from service.stored.sources import open_source
-from tests.support.servers import PATIENCE, Server, in_process, serving
+from tests.support.servers import PATIENCE, ROOT, Server, in_process, serving
 
 Array = npt.NDArray[np.float64]
 MEMBERS, DIMENSION = 12, 2 * blockwise.PART + 77
@@ -224,3 +226,10 @@ def test_what_does_not_fit_is_told_where(
 def test_locations_are_checked_when_the_service_starts(wrong: str) -> None:
     with pytest.raises(ValidationError, match="wanted name=/folder"):
         Settings(store_url="x", locations=wrong)  # type: ignore[arg-type]
+
+
+def test_the_request_in_the_documentation_is_one() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    (block,) = re.findall(r"(?ms)^```json\n(.*?)^```$", page)
+    asked = StoredAnalysisRequest.model_validate(json.loads(block))
+    assert asked.localization.radius == 2.0

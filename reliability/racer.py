@@ -37,12 +37,13 @@ class Racer:
 
     Attributes:
         broken: connections that broke, after which the same was sent again.
+        turned: answers "come back later", after which it was sent again, too.
     """
 
     def __init__(self, url: str) -> None:
         self._port = urlsplit(url).port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self.broken = 0
+        self.broken = self.turned = 0
 
     async def send(self, data: bytes) -> Answer:
         """Again when turned away or cut off, as the documented client does."""
@@ -55,6 +56,7 @@ class Racer:
             else:
                 if answer.status not in (429, 503):
                     return answer
+                self.turned += 1
             await asyncio.sleep(0.2)
 
     async def _exchange(self, data: bytes) -> Answer:

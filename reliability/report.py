@@ -130,15 +130,19 @@ def _faults(rows: Rows) -> str:
 
 def _races(rows: Rows) -> str:
     names = ["store", "services", "clients", "rounds", "requests", "results"]
-    names += ["replays", "conflicts", "others", "not_one", "different"]
-    heads = [*names[:-2], "rounds without exactly one", "rounds with other bytes"]
-    return _table(heads, [[row[name] for name in names] for row in rows])
+    names += ["replays", "conflicts", "others", "turned", "not_one", "different"]
+    heads = [*names[:-3], "turned away, sent again"]
+    heads += ["rounds without exactly one", "rounds with other bytes"]
+    return _table(
+        heads, [[row.get(name, "not kept") for name in names] for row in rows]
+    )
 
 
 def _schema(rows: Rows) -> str:
-    names = ("cases", "runs", "operations", "failures", "errors", "seconds")
-    heads = ("cases", "runs", "operations", "failures", "of these 5xx", "seconds")
-    return _table(heads, [[row[name] for name in names] for row in rows])
+    names = ("cases", "runs", "operations", "failures", "errors", "stumbled")
+    heads = ("cases", "runs", "operations", "failures", "of these 5xx", "tool stumbled")
+    cells = [[*(row.get(name, 0) for name in names), row["seconds"]] for row in rows]
+    return _table([*heads, "seconds"], cells)
 
 
 def _hostile(rows: Rows) -> str:

@@ -23,6 +23,9 @@ SETTINGS = {
 ENDLESS = "/events$"
 _CASES = re.compile(r"(?m)^\s*(\d+) generated, (?:(\d+) found )?")
 _STATUS = re.compile(r"\[(\d{3})\] ")
+_ERRORS = re.compile(r"(?m)^ *\S+ Runtime Error: (\d+)$")
+# Of Python 3.11 before 3.11.9 (gh-106905), when a strategy is put into words.
+_STUMBLE = "SystemError: AST constructor recursion depth mismatch"
 
 
 @dataclass
@@ -33,6 +36,8 @@ class SchemaRun:
         cases: generated and sent; ``runs``: with another seed each.
         failures: unique failures of a check, by the tool's own count.
         errors: failures that were answers 5xx.
+        stumbled: times that the tool met a defect of Python's own and left one
+            operation in one phase of a run; what it had sent until then is counted.
         operations: how many the description has.
         checks: all of them, by name.
         seconds: how long all of it took.
@@ -43,6 +48,7 @@ class SchemaRun:
     runs: int = 0
     failures: int = 0
     errors: int = 0
+    stumbled: int = 0
     operations: int = 0
     seconds: float = 0.0
     told: list[str] = field(default_factory=list)
@@ -121,4 +127,9 @@ def _one_run(
         report = report if report != text else text.partition("= FAILURES =")[2] or text
         total.told.append(report[-20_000:])
         total.errors += sum(code >= "500" for code in _STATUS.findall(report))
-        total.failures = max(total.failures, 1)
+        stumbled = text.count(_STUMBLE)
+        total.stumbled += stumbled
+        # Whatever else ended the tool so is held against the service.
+        told = int(found[2] or 0) + sum(map(int, _ERRORS.findall(text)))
+        if told != stumbled or not stumbled:
+            total.failures = max(total.failures, 1)

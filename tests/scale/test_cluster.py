@@ -54,7 +54,7 @@ def alone() -> AnalysisResult:
 
 
 async def analysed(
-    where: str, told: Any = None, deadline: float = 120.0, **changes: Any
+    where: str, told: Any = None, deadline: float = 250.0, **changes: Any
 ) -> AnalysisResult:
     settings = Settings(
         store_url="sqlite:///unused", compute=where, deadline_seconds=deadline

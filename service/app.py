@@ -109,6 +109,12 @@ def build_parts(settings: Settings) -> State:
         waiting=compute.waiting,
         holding=parts.bodies.hold,
     )
+    parts.operators = Operators(
+        settings.umbridge_models,
+        at_once=settings.max_model_calls,
+        seconds=settings.model_seconds,
+        most_bytes=settings.max_model_answer_bytes,
+    )
     return parts
 
 
@@ -119,12 +125,6 @@ def _equip(app: FastAPI, settings: Settings) -> None:
     app.state.gate = Gate(settings)
     app.state.rates = Rates(settings.requests_per_second, settings.request_burst)
     app.state.streams = Streams(settings.max_streams)
-    app.state.operators = Operators(
-        settings.umbridge_models,
-        at_once=settings.max_model_calls,
-        seconds=settings.model_seconds,
-        most_bytes=settings.max_model_answer_bytes,
-    )
     app.state.look = partial(_look, app)
 
 

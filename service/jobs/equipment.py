@@ -16,8 +16,8 @@ def equip(state: Any, slots: int) -> None:
     """Add ``book`` and ``workers`` to the state of an application.
 
     Args:
-        state: has ``settings``, ``store``, ``compute``, ``sessions``, ``bodies``,
-            ``metrics`` and ``stopping``.
+        state: has ``settings``, ``store``, ``compute``, ``sessions``,
+            ``operators``, ``bodies``, ``metrics`` and ``stopping``.
         slots: jobs that run at the same time in this process.
     """
     settings: Settings = state.settings
@@ -29,7 +29,8 @@ def equip(state: Any, slots: int) -> None:
     )
     state.book = Book(state.store, limits, state.stopping)
     runner = Runner(
-        *(state.book, state.compute, state.sessions, described, state.bodies.hold),
+        *(state.book, state.compute, state.sessions, state.operators),
+        *(described, state.bodies.hold),
         lease_seconds=settings.job_lease_seconds,
         deadline_seconds=settings.job_deadline_seconds,
     )

@@ -24,6 +24,7 @@ from service.jobs.holding import Holding, patiently
 from service.jobs.models import SAMPLES, Array, Document, Job
 from service.progress import listening, report
 from service.sessions import CycleResult, Sessions
+from service.sessions.driving import Driven, Evaluates
 from service.sessions.gathering import Observed
 from service.stores.codec import pack_array
 from service.stores.errors import StoreBusy, StoreError, StoreUnavailable
@@ -56,6 +57,9 @@ class Analysing(Protocol):
     ) -> AbstractContextManager[None]:
         """Start the clock of a piece of work."""
 
+    def in_time(self) -> AbstractContextManager[None]:
+        """Stop what is done in a block when that clock has run out."""
+
 
 class Runner:
     """Runs jobs that this process has taken.
@@ -64,6 +68,7 @@ class Runner:
         book: where they stand.
         compute: runs analyses.
         sessions: whose cycles may be jobs.
+        models: compute the members of some of these cycles.
         describe: an exception as a problem to be kept.
         hold: counts bytes of arrays in memory, and may refuse for a while.
         lease_seconds: how long a job without a beat counts as held.
@@ -75,6 +80,7 @@ class Runner:
         book: Book,
         compute: Analysing,
         sessions: Sessions,
+        models: Evaluates,
         describe: Callable[[Exception], Document],
         hold: Callable[[int], AbstractContextManager[None]],
         *,
@@ -84,6 +90,7 @@ class Runner:
         self._book = book
         self._compute = compute
         self._sessions = sessions
+        self._models = models
         self._describe = describe
         self._hold = hold
         self._lease = lease_seconds
@@ -168,6 +175,10 @@ class Runner:
 
     async def _cycle(self, job: Job, arrays: dict[str, Array]) -> CycleResult:
         asked = job.asked
+        if asked.get("models"):
+            driven = _driven(job, arrays)
+            with self._compute.in_time():
+                return await self._sessions.driving.put(driven, self._models)
         if list(arrays) == [_ARRAYS[2]]:
             observed = Observed(
                 tenant=job.tenant,
@@ -206,6 +217,18 @@ class Runner:
             except StoreError:
                 # Nobody else can take it while the store is away.
                 continue
+
+
+def _driven(job: Job, arrays: dict[str, Array]) -> Driven:
+    """A cycle of models, as it was asked for."""
+    asked, models = job.asked, job.asked["models"]
+    return Driven(
+        *(job.tenant, asked["session"], asked["cycle"]),
+        *(arrays[_ARRAYS[2]], asked["options"]),
+        measurement_model=models["measurement"],
+        forecast_model=models["forecast"],
+        forecast_states=arrays.get(_ARRAYS[0]),
+    )
 
 
 class _Reached:

@@ -87,7 +87,11 @@ class Operators:
         outputs = np.full((len(inputs), size), np.nan)
         reasons: dict[int, str] = {}
         rows = iter(np.flatnonzero(np.isfinite(inputs).all(axis=1)).tolist())
-        model = self._models[name]
+        model = self._models.get(name)
+        if model is None:
+            # Registered with the process that accepted the job, not with this one.
+            unknown = "is not registered (CCDM_UMBRIDGE_MODELS) where the job ran"
+            return outputs, dict.fromkeys(range(len(inputs)), unknown)
 
         async def work(http: httpx.AsyncClient, rows: Iterator[int]) -> None:
             for i in rows:

@@ -26,7 +26,7 @@ from service.routers.dependencies import (
     array_body,
     diagnostic_headers,
 )
-from service.routers.driven import put_driven
+from service.routers.driven import put_driven, read_driven
 from service.routers.members import LAST, Numbered, put_gathered
 from service.routers.parameters import (
     Whole,
@@ -42,6 +42,7 @@ from service.routers.submitting import (
     accepted,
     accepted_answer,
     cycle_job,
+    driven_job,
     preferences,
     prefers_job,
 )
@@ -147,7 +148,7 @@ async def put_cycle(
 
     With the name of a `measurement_model`, and of a `forecast_model` unless
     `forecast_states` come along, models that the operator has registered compute the
-    members; such a cycle is never a job.
+    members.
 
     With `Prefer: respond-async` a cycle that is next is put by a job; the same body
     again is the same job as long as that is open.
@@ -162,7 +163,11 @@ async def put_cycle(
     async with array_body(request, ARRAYS, timeout) as body:
         params = validated(CycleParams, body.params)
         by_job = k == session.cycle + 1 and prefers_job(request)
-        if by_job and not params.driven:
+        if by_job and params.driven:
+            driven = read_driven(request, tenant, session.id, k, body, params)
+            wanted = driven_job(request, session, driven)
+            return await accepted(request, tenant, wanted)
+        if by_job:
             asked = {"session": session.id, "cycle": k, "wait": wait}
             asked["options"], asked["coupling"] = _checked(request, body, params)
             wanted = await cycle_job(request, session, asked, body.arrays)
@@ -202,7 +207,8 @@ async def _put(
 ) -> CycleResult:
     """Assimilate with the members of the body, those that have come, or of models."""
     if params.driven:
-        return await put_driven(request, tenant, session.id, k, body, params)
+        driven = read_driven(request, tenant, session.id, k, body, params)
+        return await put_driven(request, driven)
     options, coupling = _checked(request, body, params)
     if list(body.arrays) == [OBSERVATION]:
         observation = body.arrays[OBSERVATION]

@@ -17,20 +17,17 @@ from service.sessions import CycleResult
 from service.sessions.driving import Driven
 
 
-async def put_driven(
+def read_driven(
     request: Request,
     tenant: str,
     session_id: str,
     k: int,
     body: ArrayBody,
     params: CycleParams,
-) -> CycleResult:
-    """Assimilate a cycle of which models compute the forecast, the measurements, or
-    both.
-    """
+) -> Driven:
+    """A cycle of which models compute the forecast, the measurements, or both."""
     state = request.app.state
-    operators: Operators = state.operators
-    _check(params, body.arrays, operators)
+    _check(params, body.arrays, state.operators)
     options = params.options.chosen() if params.options else {}
     check_options_limits(options, state.settings)
     states_name, _, observation_name = ARRAYS
@@ -38,12 +35,18 @@ async def put_driven(
     states = body.arrays.get(states_name)
     if states is not None:
         check_ensemble(state.settings, states, states[:, :0])
-    driven = Driven(
+    return Driven(
         *(tenant, session_id, k, observation.reshape(-1), options),
         measurement_model=params.measurement_model or "",
         forecast_model=params.forecast_model,
         forecast_states=states,
     )
+
+
+async def put_driven(request: Request, driven: Driven) -> CycleResult:
+    """Have its members computed and assimilate it, while the client waits."""
+    state = request.app.state
+    operators: Operators = state.operators
     return await while_connected(
         request, lambda: state.sessions.driving.put(driven, operators)
     )

@@ -17,6 +17,7 @@ from service.openapi import Document, answer
 from service.routers.views import timestamp
 from service.schemas.analyses import ARRAYS
 from service.sessions import Session
+from service.sessions.driving import Driven
 from service.sessions.requests import (
     as_vector,
     check_arrays,
@@ -99,6 +100,20 @@ async def cycle_job(
     wait = min(asked["wait"], request.app.state.settings.max_wait_seconds)
     key = key_of(session.id, asked["cycle"], mark)
     return Submission("cycle", {**asked, "wait": wait}, kept, key)
+
+
+def driven_job(request: Request, session: Session, driven: Driven) -> Submission:
+    """A cycle whose members models compute, as a job; likewise.
+
+    Raises:
+        SessionInputError: when the arrays do not fit the session.
+    """
+    driven.check(session)
+    request.app.state.compute.check_options(session.options | driven.options)
+    asked = {"session": session.id, "cycle": driven.cycle, "options": driven.options}
+    asked["models"] = driven.models
+    key = key_of(session.id, driven.cycle, driven.mark())
+    return Submission("cycle", asked, driven.arrays, key)
 
 
 def job_view(job: Job) -> dict[str, Any]:

@@ -54,10 +54,35 @@ class Driven:
     forecast_model: str | None = None
     forecast_states: Array | None = None
 
+    @property
+    def models(self) -> dict[str, str | None]:
+        """Names of the models, as they stand in the diagnostics."""
+        return {"forecast": self.forecast_model, "measurement": self.measurement_model}
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The arrays that came along."""
+        states = self.forecast_states
+        there = {} if states is None else {"forecast_states": states}
+        return {**there, "observation": self.observation}
+
+    def check(self, session: Session) -> None:
+        """Whether the arrays fit the session.
+
+        Raises:
+            SessionInputError: when they do not.
+        """
+        dx, dy = session.state_dim, session.measurement_dim
+        check_vector("observation", self.observation, dy)
+        if (states := self.forecast_states) is not None:
+            blank = np.zeros((len(states), dy))
+            check_arrays(
+                states, blank, self.observation, state_dim=dx, measurement_dim=dy
+            )
+
     def mark(self) -> str:
         """What tells this request from others."""
-        named = {"forecast": self.forecast_model, "measurement": self.measurement_model}
-        states = self.forecast_states
+        named, states = dict(self.models), self.forecast_states
         if states is not None:
             content = np.ascontiguousarray(states, dtype="<f8")
             named["states"] = hashlib.sha256(content.data).hexdigest()
@@ -83,18 +108,14 @@ class Driving:
                 failed, or next to nothing is left.
         """
         session = await self._reading.session(driven.tenant, driven.sid)
-        check_vector("observation", driven.observation, session.measurement_dim)
+        driven.check(session)
         mark = driven.mark()
         done = await self._cycling.finished(driven.tenant, session, driven.cycle, mark)
         if done is not None:
             return done
         states, simulated, failures = await self._computed(driven, session, models)
         _check_failures(session.options | driven.options, failures, len(states))
-        facts = {
-            "forecast": driven.forecast_model,
-            "measurement": driven.measurement_model,
-            "failed": len(failures),
-        }
+        facts = {**driven.models, "failed": len(failures)}
         request = Request(
             tenant=driven.tenant,
             sid=driven.sid,
@@ -122,13 +143,6 @@ class Driving:
             last = await self._reading.analysis(driven.tenant, session, session.cycle)
             states, failed = await models.evaluate(name, last, dx, cycle)
             failures |= {i: f"model {name} {why}" for i, why in failed.items()}
-        else:
-            blank = np.zeros((len(states), dy))
-            check_arrays(
-                *(states, blank, driven.observation),
-                state_dim=dx,
-                measurement_dim=dy,
-            )
         name = driven.measurement_model
         simulated, failed = await models.evaluate(name, states, dy, cycle)
         failures |= {i: f"model {name} {why}" for i, why in failed.items()}

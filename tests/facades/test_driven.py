@@ -226,7 +226,49 @@ def test_members_that_fail_go_by_the_policy(http: httpx.Client) -> None:
     facts = http.put(place, json=body).raise_for_status().json()["diagnostics"]
     reasons = {each["member"]: each["reason"] for each in facts["members_failed"]}
     assert "answered 500" in reasons[2] and "NaN" in reasons[7]
-    assert not {2, 7} & set(facts["members_used"]) and facts["models"]["failed"] == 2
+    # Who has not failed takes part, all of them.
+    assert facts["members_used"] == [i for i in range(MEMBERS) if i not in (2, 7)]
+    assert facts["models"]["failed"] == 2
+
+
+def test_a_driven_cycle_may_be_a_job(http: httpx.Client) -> None:
+    place = begin(http, start().tolist())
+    later = {"Prefer": "respond-async"}
+    answer = http.put(f"{place}/cycles/1", json=BOTH, headers=later)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["Preference-Applied"] == "respond-async"
+    job = answer.headers["Location"]
+    while http.get(job).json()["status"] in ("accepted", "running"):
+        time.sleep(0.05)
+    result = http.get(f"{job}/results").raise_for_status().json()
+    waited = http.put(f"{begin(http, start().tolist())}/cycles/1", json=BOTH).json()
+    assert result["analysis_samples"] == waited["analysis_samples"]
+    assert result["diagnostics"]["models"] == waited["diagnostics"]["models"]
+    # The same again is answered at once, job or not.
+    again = http.put(f"{place}/cycles/1", json=BOTH, headers=later)
+    assert again.status_code == 200 and again.headers["Ccdm-Replayed"] == "true"
+    wrong = {**BOTH, "observation": [0.2, 0.3]}
+    refused = http.put(f"{place}/cycles/2", json=wrong, headers=later)
+    assert refused.status_code == 422 and "observation" in refused.json()["detail"]
+
+
+def test_a_driven_job_tells_which_members_failed(http: httpx.Client) -> None:
+    ensemble = start()
+    ensemble[2] = -10.0
+    place = f"{begin(http, ensemble.tolist())}/cycles/1"
+    answer = http.put(place, json=BOTH, headers={"Prefer": "respond-async"})
+    job = answer.headers["Location"]
+    while http.get(job).json()["status"] in ("accepted", "running"):
+        time.sleep(0.05)
+    problem = http.get(f"{job}/results")
+    assert problem.status_code == 502
+    assert [each["member"] for each in problem.json()["failed"]] == [2]
+
+
+async def test_a_worker_that_does_not_know_a_model_says_so() -> None:
+    operators = Operators({}, at_once=1, seconds=1.0, most_bytes=1000)
+    outputs, reasons = await operators.evaluate("tank", start()[:2], 3, 1)
+    assert np.isnan(outputs).all() and "CCDM_UMBRIDGE_MODELS" in reasons[0]
 
 
 REASON = {

@@ -145,18 +145,8 @@ class AsyncSession(AsyncCycleJobs):
     """As :class:`~service.client.Session`, with every call awaited."""
 
     def __init__(self, client: AsyncClient, info: SessionInfo) -> None:
+        super().__init__(info)
         self._client = self._runs = client
-        self.info = info
-        self.current_cycle = info.cycle
-
-    def __repr__(self) -> str:
-        """Show id and cycle."""
-        return f"<AsyncSession {self.id} at cycle {self.current_cycle}>"
-
-    @property
-    def id(self) -> str:
-        """Id, with which any process can take the session up again."""
-        return self.info.id
 
     async def cycle(
         self,
@@ -168,7 +158,7 @@ class AsyncSession(AsyncCycleJobs):
         number: int | None = None,
     ) -> CycleResult:
         """Assimilate the next cycle; acknowledged means kept."""
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         result = await self._client.run(
             calls.cycle(
                 self.id,
@@ -179,8 +169,7 @@ class AsyncSession(AsyncCycleJobs):
                 options,
             )
         )
-        self.current_cycle = max(self.current_cycle, result.cycle)
-        return result
+        return self._took(result, forecast_states)
 
     async def analysis(
         self,
@@ -225,7 +214,7 @@ class AsyncSession(AsyncCycleJobs):
         number: int | None = None,
     ) -> bool:
         """Send one member of the next cycle; whether it was there before."""
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         return await self._client.run(
             coupling_calls.put_member(
                 self.id, wanted, member, forecast_state, simulated_measurement
@@ -234,12 +223,12 @@ class AsyncSession(AsyncCycleJobs):
 
     async def members(self, number: int | None = None) -> MemberList:
         """Who has arrived for the next cycle, or is in a finished one."""
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         return await self._client.run(coupling_calls.members(self.id, wanted))
 
     async def take_back(self, member: int, *, number: int | None = None) -> None:
         """Take a member back, to send another one in its place."""
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         await self._client.run(coupling_calls.take_back(self.id, wanted, member))
 
     async def gather(
@@ -252,14 +241,13 @@ class AsyncSession(AsyncCycleJobs):
         number: int | None = None,
     ) -> CycleResult:
         """Assimilate the next cycle with the members that have come one by one."""
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         result = await self._client.run(
             coupling_calls.gather(
                 self.id, wanted, observation, options, coupling, timeout
             )
         )
-        self.current_cycle = max(self.current_cycle, result.cycle)
-        return result
+        return self._took(result)
 
     async def wait_for_analysis(
         self, cycle: int | None = None, *, timeout: float = 600.0
@@ -273,7 +261,7 @@ class AsyncSession(AsyncCycleJobs):
         Raises:
             CycleNotFoundError: when it is not there in time.
         """
-        wanted = self.current_cycle + 1 if cycle is None else cycle
+        wanted = self._next(cycle)
         samples = await self._client.run(
             coupling_calls.wait_for_analysis(self.id, wanted, timeout)
         )

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from service.client import wire
 from service.client.errors import UsageError
+from service.client.labels import Labels
 from service.client.messages import Request, Steps
 from service.client.results import (
     AnalysisResult,
@@ -47,7 +48,8 @@ def analyse(
     params = given(options=_options(options), seed=seed)
     arrays = _triple(forecast_states, simulated_measurements, observation)
     reply = yield upload("POST", "/v1/analyses", arrays, params)
-    return analysis_result(reply)
+    labels = Labels.of_array(forecast_states)
+    return replace(analysis_result(reply), labels=labels)
 
 
 def create_session(fields: Mapping[str, Any]) -> Steps[SessionInfo]:

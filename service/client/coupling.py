@@ -1,4 +1,4 @@
-"""Calls about members that come one by one, and about waiting for analyses.
+"""Calls about members that come one by one or of models, and about waiting.
 
 Generators of requests, as in :mod:`service.client.calls`.
 """
@@ -93,6 +93,34 @@ def gather(
             continue
         samples = yield from analysis(session, number)
         return cycle_result(reply, samples)
+
+
+def drive(
+    session: str,
+    number: int,
+    observation: wire.Observation,
+    measurement_model: str,
+    forecast_model: str | None,
+    forecast_states: npt.ArrayLike | None,
+    options: Any,
+) -> Steps[CycleResult]:
+    """``PUT .../cycles/{k}`` with the names of models, then its samples."""
+    arrays: dict[str, wire.Observation] = {"observation": observation}
+    if forecast_states is not None:
+        arrays["forecast_states"] = forecast_states
+    params = given(
+        measurement_model=measurement_model,
+        forecast_model=forecast_model,
+        options=None if options is None else wire.options_dict(options),
+    )
+    path = f"{at(session)}/cycles/{number_of(number)}"
+    request = upload("PUT", path, arrays, params)
+    reply = yield replace(
+        request, headers={**request.headers, "Prefer": "return=minimal"}
+    )
+    wire.read_nothing(reply)
+    samples = yield from analysis(session, number)
+    return cycle_result(reply, samples)
 
 
 def wait_for_analysis(session: str, number: int, timeout: float) -> Steps[wire.Array]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from service.client import jobs
+from service.client import coupling, jobs
 from service.client.jobs import JobStatus
+from service.client.labels import Labels
 from service.client.messages import Steps
 from service.client.results import AnalysisResult, CycleResult
+from service.client.standing import Standing
 from service.client.wire import Observation
 
 
@@ -31,8 +34,11 @@ class Job:
         status: as the service showed it last.
     """
 
-    def __init__(self, client: _Runs, status: JobStatus) -> None:
+    def __init__(
+        self, client: _Runs, status: JobStatus, labels: Labels | None = None
+    ) -> None:
         self._client = client
+        self._labels = labels
         self.status = status
 
     def __repr__(self) -> str:
@@ -60,7 +66,9 @@ class Job:
                 when it was dismissed.
             TimedOutError: when it has not ended by then; it goes on.
         """
-        result: AnalysisResult = self._client.run(jobs.wait(self.id, timeout))
+        result: AnalysisResult = self._client.run(
+            jobs.wait(self.id, timeout, self._labels)
+        )
         return result
 
     def dismiss(self) -> None:
@@ -71,8 +79,11 @@ class Job:
 class AsyncJob:
     """As :class:`Job`, with every call awaited."""
 
-    def __init__(self, client: _RunsLater, status: JobStatus) -> None:
+    def __init__(
+        self, client: _RunsLater, status: JobStatus, labels: Labels | None = None
+    ) -> None:
         self._client = client
+        self._labels = labels
         self.status = status
 
     def __repr__(self) -> str:
@@ -91,7 +102,9 @@ class AsyncJob:
 
     async def wait(self, timeout: float = 3600.0) -> AnalysisResult:
         """Its result, once it has ended; see :meth:`Job.wait`."""
-        result: AnalysisResult = await self._client.run(jobs.wait(self.id, timeout))
+        result: AnalysisResult = await self._client.run(
+            jobs.wait(self.id, timeout, self._labels)
+        )
         return result
 
     async def dismiss(self) -> None:
@@ -121,7 +134,7 @@ class JobCalls:
                 forecast_states, simulated_measurements, observation, options, seed
             )
         )
-        return Job(self, status)
+        return Job(self, status, Labels.of_array(forecast_states))
 
     def job(self, job_id: str) -> Job:
         """An existing job, as it stands now."""
@@ -138,16 +151,10 @@ class JobCalls:
                 return
 
 
-class CycleJobs:
-    """What a session does with jobs."""
+class CycleJobs(Standing):
+    """What a session does with jobs and with the operator's models."""
 
-    current_cycle: int
     _runs: _Runs
-
-    @property
-    def id(self) -> str:
-        """Id of the session."""
-        raise NotImplementedError
 
     def submit(
         self,
@@ -163,15 +170,71 @@ class CycleJobs:
         Sent again while it waits or runs, it is the same job. A cycle that has
         happened already comes back as its result. ``refresh()`` afterwards, to go on.
         """
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         found = self._runs.run(
             jobs.submit_cycle(
                 *(self.id, wanted, forecast_states, simulated_measurements),
                 *(observation, options),
             )
         )
-        done = isinstance(found, CycleResult)
-        return found if done else Job(self._runs, found)
+        return self._job(found, forecast_states)
+
+    def drive(
+        self,
+        observation: Observation,
+        *,
+        measurement_model: str,
+        forecast_model: str | None = None,
+        forecast_states: npt.ArrayLike | None = None,
+        options: Any = None,
+        number: int | None = None,
+    ) -> CycleResult:
+        """Have registered models make the members of the next cycle, and assimilate.
+
+        Args:
+            observation: ``(dy,)``; NaN or ``None`` where nothing was observed.
+            measurement_model: name of the model that simulates the measurements.
+            forecast_model: of the one that takes every member of the last analysis on.
+            forecast_states: ``(N, dx)``, in place of it.
+            options: for this cycle only, over those of the session.
+            number: of the cycle, if not the next.
+
+        Raises:
+            ServiceFailureError: when models failed for more members than may fail;
+                nothing changed, and ``problem["failed"]`` says why.
+        """
+        result = self._runs.run(
+            coupling.drive(
+                *(self.id, self._next(number), observation),
+                *(measurement_model, forecast_model, forecast_states, options),
+            )
+        )
+        return self._took(result, forecast_states)
+
+    def submit_drive(
+        self,
+        observation: Observation,
+        *,
+        measurement_model: str,
+        forecast_model: str | None = None,
+        forecast_states: npt.ArrayLike | None = None,
+        options: Any = None,
+        number: int | None = None,
+    ) -> Job | CycleResult:
+        """The same as a job, for models that take their time; see ``submit``."""
+        found = self._runs.run(
+            jobs.submit_drive(
+                *(self.id, self._next(number), observation),
+                *(measurement_model, forecast_model, forecast_states, options),
+            )
+        )
+        return self._job(found, forecast_states)
+
+    def _job(self, found: Any, states: Any) -> Job | CycleResult:
+        labels = self._labels(states)
+        if isinstance(found, CycleResult):
+            return replace(found, labels=labels)
+        return Job(self._runs, found, labels)
 
 
 class AsyncJobCalls:
@@ -196,7 +259,7 @@ class AsyncJobCalls:
                 forecast_states, simulated_measurements, observation, options, seed
             )
         )
-        return AsyncJob(self, status)
+        return AsyncJob(self, status, Labels.of_array(forecast_states))
 
     async def job(self, job_id: str) -> AsyncJob:
         """An existing job, as it stands now."""
@@ -213,16 +276,10 @@ class AsyncJobCalls:
                 return
 
 
-class AsyncCycleJobs:
-    """What a session does with jobs."""
+class AsyncCycleJobs(Standing):
+    """What a session does with jobs and with the operator's models."""
 
-    current_cycle: int
     _runs: _RunsLater
-
-    @property
-    def id(self) -> str:
-        """Id of the session."""
-        raise NotImplementedError
 
     async def submit(
         self,
@@ -238,11 +295,55 @@ class AsyncCycleJobs:
         Sent again while it waits or runs, it is the same job. A cycle that has
         happened already comes back as its result. ``refresh()`` afterwards, to go on.
         """
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         found = await self._runs.run(
             jobs.submit_cycle(
                 *(self.id, wanted, forecast_states, simulated_measurements),
                 *(observation, options),
             )
         )
-        return found if isinstance(found, CycleResult) else AsyncJob(self._runs, found)
+        return self._job(found, forecast_states)
+
+    async def drive(
+        self,
+        observation: Observation,
+        *,
+        measurement_model: str,
+        forecast_model: str | None = None,
+        forecast_states: npt.ArrayLike | None = None,
+        options: Any = None,
+        number: int | None = None,
+    ) -> CycleResult:
+        """Have registered models make the members of the next cycle, and assimilate."""
+        result = await self._runs.run(
+            coupling.drive(
+                *(self.id, self._next(number), observation),
+                *(measurement_model, forecast_model, forecast_states, options),
+            )
+        )
+        return self._took(result, forecast_states)
+
+    async def submit_drive(
+        self,
+        observation: Observation,
+        *,
+        measurement_model: str,
+        forecast_model: str | None = None,
+        forecast_states: npt.ArrayLike | None = None,
+        options: Any = None,
+        number: int | None = None,
+    ) -> AsyncJob | CycleResult:
+        """The same as a job, for models that take their time; see ``submit``."""
+        found = await self._runs.run(
+            jobs.submit_drive(
+                *(self.id, self._next(number), observation),
+                *(measurement_model, forecast_model, forecast_states, options),
+            )
+        )
+        return self._job(found, forecast_states)
+
+    def _job(self, found: Any, states: Any) -> AsyncJob | CycleResult:
+        labels = self._labels(states)
+        if isinstance(found, CycleResult):
+            return replace(found, labels=labels)
+        return AsyncJob(self._runs, found, labels)

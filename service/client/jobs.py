@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import numpy.typing as npt
 
-from service.client import calls, wire
+from service.client import calls, coupling, wire
 from service.client.errors import TimedOutError, UsageError
+from service.client.labels import Labels
 from service.client.messages import Reply, Request, Steps
 from service.client.results import (
     AnalysisResult,
@@ -114,6 +115,15 @@ def submit_cycle(
     return cycle_result(reply)
 
 
+def submit_drive(*asked: Any) -> Steps[JobStatus | CycleResult]:
+    """As :func:`.coupling.drive`, as a job; the result at once where it is there."""
+    request = next(coupling.drive(*asked))
+    reply = yield replace(request, headers={**request.headers, **_ASYNC})
+    if reply.status == 202:
+        return job_status(wire.read_json(reply))
+    return cycle_result(reply)
+
+
 def status(job: str) -> Steps[JobStatus]:
     """``GET /v1/jobs/{id}``."""
     return job_status(wire.read_json((yield _get(_at(job)))))
@@ -136,7 +146,9 @@ def result(job: JobStatus) -> Steps[AnalysisResult]:
     return analysis_result(reply) if job.cycle is None else cycle_result(reply)
 
 
-def wait(job: str, timeout: float) -> Steps[AnalysisResult]:
+def wait(
+    job: str, timeout: float, labels: Labels | None = None
+) -> Steps[AnalysisResult]:
     """Ask until the job has ended, more and more rarely, then for its result.
 
     Raises:
@@ -148,7 +160,9 @@ def wait(job: str, timeout: float) -> Steps[AnalysisResult]:
         reply = yield replace(_get(_at(job)), delay=pause)
         found = job_status(wire.read_json(reply))
         if found.ended:
-            return (yield from result(found))
+            ended = yield from result(found)
+            labels = labels or (yield from _labels(found))
+            return replace(ended, labels=labels)
         left = end - time.monotonic()
         if left <= 0:
             raise TimedOutError(
@@ -156,6 +170,13 @@ def wait(job: str, timeout: float) -> Steps[AnalysisResult]:
                 "be waited for again"
             )
         pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE, left)
+
+
+def _labels(job: JobStatus) -> Steps[Labels | None]:
+    """Those of the session whose cycle it is."""
+    if job.session is None:
+        return None
+    return Labels.of_session((yield from calls.read_session(job.session)))
 
 
 def samples(job: str) -> Steps[wire.Array]:

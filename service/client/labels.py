@@ -2,15 +2,88 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from service.client.results import SessionInfo
+from service.client.errors import UsageError
 from service.client.wire import Array
 
 if TYPE_CHECKING:
     import xarray
+
+    from service.client.results import SessionInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What is known of the axes of samples ``(n_samples, dx)``.
+
+    Attributes:
+        dims: names of the two axes.
+        states: coordinates of the state variables, by name, each ``(dx,)``.
+        attrs: where the samples are from.
+    """
+
+    dims: tuple[str, str] = ("member", "state")
+    states: Mapping[str, Any] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_session(cls, info: SessionInfo) -> Self:
+        """Names and coordinates that the session was created with."""
+        names = (info.view.get("names") or {}).get("states")
+        places = (info.view.get("coordinates") or {}).get("states")
+        states: dict[str, Any] = {"state": names} if names else {}
+        if places:
+            columns = np.asarray(places, dtype=np.float64)
+            if columns.ndim == 1:
+                states["place"] = columns
+            else:
+                axes = enumerate(columns.T)
+                states |= {f"place_{axis}": column for axis, column in axes}
+        return cls(states=states, attrs={"session": info.id})
+
+    @classmethod
+    def of_array(cls, states: Any) -> Self | None:
+        """Those of forecast states that are an ``xarray.DataArray`` themselves."""
+        dims = tuple(getattr(states, "dims", ()))
+        if len(dims) != 2 or not hasattr(states, "coords"):
+            return None
+        found = {
+            str(name): coordinate.values
+            for name, coordinate in states.coords.items()
+            if coordinate.dims == dims[1:]
+        }
+        return cls((str(dims[0]), str(dims[1])), found)
+
+    def array(self, samples: Array, first: int | None = None) -> xarray.DataArray:
+        """Samples with these labels, and members numbered from ``first`` if given.
+
+        Raises:
+            UsageError: without xarray.
+        """
+        try:
+            import xarray
+        except ImportError:
+            raise UsageError(
+                "xarray is not installed: pip install 'ccdm[netcdf]'"
+            ) from None
+        member, state = self.dims
+        coordinates: dict[str, Any] = {
+            name: (state, values) for name, values in self.states.items()
+        }
+        if first is not None:
+            coordinates[member] = np.arange(first, first + len(samples))
+        return xarray.DataArray(
+            samples,
+            dims=self.dims,
+            coords=coordinates,
+            name="analysis_samples",
+            attrs=dict(self.attrs),
+        )
 
 
 def labelled(samples: Array, info: SessionInfo) -> xarray.DataArray:
@@ -23,24 +96,4 @@ def labelled(samples: Array, info: SessionInfo) -> xarray.DataArray:
         samples: ``(N, dx)``, from ``Session.cycle`` or ``Session.analysis``.
         info: of the session they came from, as in ``Session.info``.
     """
-    import xarray
-
-    names = (info.view.get("names") or {}).get("states")
-    places = (info.view.get("coordinates") or {}).get("states")
-    coordinates: dict[str, Any] = {}
-    if names:
-        coordinates["state"] = names
-    if places:
-        columns = np.asarray(places, dtype=np.float64)
-        if columns.ndim == 1:
-            coordinates["place"] = ("state", columns)
-        else:
-            for axis, column in enumerate(columns.T):
-                coordinates[f"place_{axis}"] = ("state", column)
-    return xarray.DataArray(
-        samples,
-        dims=("member", "state"),
-        coords=coordinates,
-        name="analysis_samples",
-        attrs={"session": info.id},
-    )
+    return Labels.of_session(info).array(samples)

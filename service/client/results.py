@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from service.client.errors import UnexpectedReplyError
+from service.client.labels import Labels
 from service.client.messages import Reply
 from service.client.wire import Array, read_json, read_timing
+
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,23 @@ class AnalysisResult:
         diagnostics: the engine's facts about them.
         timing: seconds the service spent by stage (queue, decode, compute, ...).
         request_id: of the request, as in the service's log.
+        labels: names and coordinates of the state variables: of the session, or of
+            forecast states that were sent as an ``xarray.DataArray``.
     """
 
     samples: Array
     diagnostics: dict[str, Any]
     timing: dict[str, float] = field(default_factory=dict)
     request_id: str | None = None
+    labels: Labels | None = field(default=None, repr=False, compare=False)
+
+    def to_xarray(self) -> xarray.DataArray:
+        """The samples with names and coordinates (needs xarray).
+
+        Raises:
+            UsageError: without xarray.
+        """
+        return (self.labels or Labels()).array(self.samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,15 @@ class CycleResult(AnalysisResult):
 
     cycle: int = 0
     replayed: bool = False
+
+    def to_xarray(self) -> xarray.DataArray:
+        """The samples with names and coordinates (needs xarray); ``cycle`` is one.
+
+        Raises:
+            UsageError: without xarray.
+        """
+        samples = (self.labels or Labels()).array(self.samples)
+        return samples.assign_coords(cycle=self.cycle)
 
 
 @dataclass(frozen=True, slots=True)

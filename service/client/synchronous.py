@@ -176,18 +176,8 @@ class Session(CycleJobs):
     """
 
     def __init__(self, client: Client, info: SessionInfo) -> None:
+        super().__init__(info)
         self._client = self._runs = client
-        self.info = info
-        self.current_cycle = info.cycle
-
-    def __repr__(self) -> str:
-        """Show id and cycle."""
-        return f"<Session {self.id} at cycle {self.current_cycle}>"
-
-    @property
-    def id(self) -> str:
-        """Id, with which any process can take the session up again."""
-        return self.info.id
 
     def cycle(
         self,
@@ -214,7 +204,7 @@ class Session(CycleJobs):
             CycleConflictError: when the session is at another cycle; nothing changed.
                 ``refresh()``, then forecast from ``analysis()``.
         """
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         result = self._client.run(
             calls.cycle(
                 self.id,
@@ -225,8 +215,7 @@ class Session(CycleJobs):
                 options,
             )
         )
-        self.current_cycle = max(self.current_cycle, result.cycle)
-        return result
+        return self._took(result, forecast_states)
 
     def analysis(
         self,
@@ -291,7 +280,7 @@ class Session(CycleJobs):
             MemberConflictError: when it is there and was another one.
             MemberLateError: when its cycle is finished without it.
         """
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         return self._client.run(
             coupling_calls.put_member(
                 self.id, wanted, member, forecast_state, simulated_measurement
@@ -300,12 +289,12 @@ class Session(CycleJobs):
 
     def members(self, number: int | None = None) -> MemberList:
         """Who has arrived for the next cycle, or is in a finished one."""
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         return self._client.run(coupling_calls.members(self.id, wanted))
 
     def take_back(self, member: int, *, number: int | None = None) -> None:
         """Take a member back, to send another one in its place."""
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         self._client.run(coupling_calls.take_back(self.id, wanted, member))
 
     def gather(
@@ -330,14 +319,13 @@ class Session(CycleJobs):
         Raises:
             MembersMissingError: when too few have arrived by then; nothing changed.
         """
-        wanted = self.current_cycle + 1 if number is None else number
+        wanted = self._next(number)
         result = self._client.run(
             coupling_calls.gather(
                 self.id, wanted, observation, options, coupling, timeout
             )
         )
-        self.current_cycle = max(self.current_cycle, result.cycle)
-        return result
+        return self._took(result)
 
     def wait_for_analysis(
         self, cycle: int | None = None, *, timeout: float = 600.0
@@ -351,7 +339,7 @@ class Session(CycleJobs):
         Raises:
             CycleNotFoundError: when it is not there in time.
         """
-        wanted = self.current_cycle + 1 if cycle is None else cycle
+        wanted = self._next(cycle)
         samples = self._client.run(
             coupling_calls.wait_for_analysis(self.id, wanted, timeout)
         )

@@ -7,17 +7,21 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.client import (
     AsyncClient,
+    AsyncJob,
     AsyncSession,
     Client,
     CycleConflictError,
+    Job,
     RetryPolicy,
     Session,
     UnavailableError,
 )
+from service.media.npy import encode_npy
 from tests.client.pairs import DIMS, FIXED, pairs
 from tests.support.client_servers import Recorder, answer, normal, running
 from tests.support.servers import Server
@@ -27,6 +31,7 @@ VIEW = (
     b' "members": 12, "seed": 1}'
 )
 RESULT = b'{"cycle": 4, "analysis_samples": [[1.0, 2.0]], "diagnostics": {}}'
+SAMPLES = encode_npy(np.ones((1, 2)))
 RECORD = b'{"cycle": 4, "diagnostics": {}}'
 HISTORY = b'{"current_cycle": 4, "cycles": [{"cycle": 4, "diagnostics": {}}]}'
 SESSIONS = b'{"sessions": [' + VIEW + b'], "next": null}'
@@ -49,6 +54,17 @@ CALLS: dict[str, tuple[list[bytes], Callable[[Any, Any], Any]]] = {
     "diagnostics": ([RECORD], lambda c, s: s.diagnostics()),
     "history": ([HISTORY], lambda c, s: s.history()),
     "refresh": ([VIEW], lambda c, s: s.refresh()),
+    "drive": (
+        [RESULT, SAMPLES],
+        lambda c, s: s.drive([0.1], measurement_model="gauge", forecast_model="tank"),
+    ),
+    "submit drive": (
+        [RESULT],
+        lambda c, s: s.submit_drive(
+            [0.1], measurement_model="gauge", forecast_states=pairs()[0]
+        ),
+    ),
+    "submit cycle": ([RESULT], lambda c, s: s.submit(*pairs())),
     "update": ([VIEW], lambda c, s: s.update(ttl_seconds=9, expected_version=1)),
     "delete": ([b"{}"], lambda c, s: s.delete()),
 }
@@ -78,23 +94,51 @@ def test_both_clients_send_the_same_bytes(name: str) -> None:
         asyncio.run(go())
 
     sent = exchanged(answers, waiting)
-    assert len(sent) == 2
+    assert len(sent) == 1 + len(answers)
     assert b"authorization: bearer k" in sent[1].lower()
     assert exchanged(answers, awaiting) == sent
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [(Client, AsyncClient), (Session, AsyncSession)]
-)
-def test_both_clients_have_the_same_methods(one: type, other: type) -> None:
-    def methods(kind: type) -> dict[str, list[str]]:
-        return {
-            name: list(inspect.signature(value).parameters)
-            for name, value in vars(kind).items()
-            if inspect.isfunction(value) and not name.startswith("_")
-        }
+def promised(kind: type) -> dict[str, Any]:
+    """Public methods and properties with their parameters, inherited ones too."""
+    return {
+        name: [
+            (each.name, each.kind, each.default, plain(each.annotation))
+            for each in inspect.signature(value).parameters.values()
+        ]
+        if inspect.isfunction(value)
+        else type(value)
+        for name, value in inspect.getmembers(kind)
+        if not name.startswith("_")
+    }
 
-    assert methods(one) == methods(other)
+
+def plain(annotation: Any) -> str:
+    """An annotation without the words in which the clients have to differ."""
+    return str(annotation).replace("Async", "").replace("Later", "")
+
+
+def awaited(kind: type, name: str) -> tuple[str, str]:
+    """What a method comes to, and whether that has to be awaited."""
+    value = getattr(kind, name)
+    comes_to = plain(inspect.signature(value).return_annotation)
+    how = "awaited" if inspect.iscoroutinefunction(value) else "at once"
+    return comes_to, how
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(Client, AsyncClient), (Session, AsyncSession), (Job, AsyncJob)]
+)
+def test_both_clients_promise_the_same(one: type, other: type) -> None:
+    assert promised(one) == promised(other)
+    methods = [name for name in promised(one) if callable(getattr(one, name))]
+    assert len(methods) > 2
+    for name in methods:
+        assert awaited(one, name)[0] == awaited(other, name)[0], name
+        # Nothing but an iterator, and what asks nobody, comes without being awaited.
+        comes_to, how = awaited(other, name)
+        free = comes_to.startswith("Iterator") or name == "labelled"
+        assert how == ("at once" if free else "awaited"), name
 
 
 async def test_a_session_runs_on_an_event_loop(server: Server) -> None:

@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.client import Client, CycleResult, InvalidInputError, Job
 from service.operators import Operators, RegisteredModel
 from service.settings import Settings
 from tests.support.servers import ROOT, in_process, serving
@@ -269,6 +270,23 @@ async def test_a_worker_that_does_not_know_a_model_says_so() -> None:
     operators = Operators({}, at_once=1, seconds=1.0, most_bytes=1000)
     outputs, reasons = await operators.evaluate("tank", start()[:2], 3, 1)
     assert np.isnan(outputs).all() and "CCDM_UMBRIDGE_MODELS" in reasons[0]
+
+
+def test_the_client_drives_models_too(http: httpx.Client) -> None:
+    models = {"forecast_model": "decay", "measurement_model": "first"}
+    with Client(str(http.base_url)) as client:
+        session = client.session(begin(http, start().tolist()).rpartition("/")[2])
+        result = session.drive([0.2], **models)
+        assert result.cycle == session.current_cycle == 1
+        assert result.diagnostics["models"]["forecast"] == "decay"
+        assert session.analysis().tobytes() == result.samples.tobytes()
+        job = session.submit_drive([0.2], **models)
+        assert isinstance(job, Job) and job.wait(60).samples.shape == (MEMBERS, 3)
+        assert session.refresh().cycle == 2
+        again = session.submit_drive([0.2], **models, number=2)
+        assert isinstance(again, CycleResult) and again.replayed
+        with pytest.raises(InvalidInputError, match="wanted a model that"):
+            session.drive([0.2], measurement_model="sextant", forecast_states=start())
 
 
 REASON = {

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from ccdm_engine.errors import OptionsError
@@ -243,10 +244,12 @@ class AnalysisOptions:
         known = {field.name for field in fields(cls)}
         for name in values:
             if name not in known:
+                near = get_close_matches(str(name), sorted(known), 1)
                 raise OptionsError(
                     name,
                     got="an unknown option",
                     wanted="one of " + ", ".join(sorted(known)),
+                    remedy=f"Perhaps {near[0]} was meant." if near else "",
                 )
         return cls(**values)
 

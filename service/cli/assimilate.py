@@ -21,7 +21,7 @@ from service.cli.files import (
     read_triple,
     write_samples,
 )
-from service.cli.output import FAILED, USAGE, CommandError, console
+from service.cli.output import FAILED, USAGE, CommandError, console, working
 from service.client import (
     Client,
     ClientError,
@@ -61,11 +61,20 @@ def assimilate_files(job: Job) -> None:
         raise CommandError(f"{job.diagnostics}: there is no such folder", USAGE)
     arrays = read_triple(job.files)
     options = _options(job)
-    done = _by_service(job, arrays, options) if job.url else _here(job, arrays, options)
+    analyse = _by_service if job.url else _here
+    with working(_work(job, arrays)):
+        done = analyse(job, arrays, options)
     write_samples(job.output, done.samples, done.diagnostics, job.files[0])
     if job.diagnostics is not None:
         _write_diagnostics(job.diagnostics, done)
     _show(job, done)
+
+
+def _work(job: Job, arrays: dict[str, Array]) -> str:
+    """What is to be done, and where, in a few words."""
+    states, simulated, _ = (arrays[name].shape for name in NAMES)
+    sizes = f"{states[0]} members, {states[-1]} states, {simulated[-1]} measurements"
+    return f"analysing {sizes}{f', by {job.url}' if job.url else ''}"
 
 
 def _write_diagnostics(file: Path, done: Done) -> None:
@@ -97,9 +106,20 @@ def _here(job: Job, arrays: dict[str, Array], options: dict[str, Any]) -> Done:
             seed=job.seed,
         )
     except CcdmError as error:
-        raise CommandError(str(error), USAGE) from error
+        raise CommandError(_told(job, error), USAGE) from error
     seconds = time.perf_counter() - started
     return Done(analysis.samples, analysis.diagnostics.to_dict(), seconds)
+
+
+def _told(job: Job, error: CcdmError) -> str:
+    """What is wrong, and in which of three files."""
+    if error.argument not in NAMES or len(job.files) != len(NAMES):
+        return str(error)
+    file = job.files[NAMES.index(error.argument)]
+    return (
+        f"{file}, as {error} The order is: forecast states, simulated measurements, "
+        "observation."
+    )
 
 
 def _by_service(job: Job, arrays: dict[str, Array], options: dict[str, Any]) -> Done:
@@ -160,7 +180,7 @@ def _model(model: dict[str, Any]) -> str:
         f"preconditioner {model['preconditioner']}, scaling {model['scaling']}, "
         f"h_x {_number(model['state_bandwidth'])}, "
         f"h_y {_number(model['measurement_bandwidth'])}"
-        f"{', shrunk' if model['shrink'] else ''}"
+        f"{', members shrunk' if model['shrink'] else ''}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -60,15 +61,17 @@ def write_samples(
 ) -> None:
     """Write samples ``(n_samples, dx)``; npz and NetCDF hold the diagnostics too.
 
-    ``like`` is the file of the states, whose dimensions and coordinates NetCDF keeps.
+    ``like`` is the file of the states: names in its header stay with the variables,
+    and NetCDF keeps dimensions and coordinates.
     """
     # A file that is there is whole: written beside, then put in its place.
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         if file.suffix == SUFFIX:
-            write_netcdf(beside, samples, diagnostics, like)
+            write_netcdf(beside, samples, diagnostics, like, column_names(like))
         else:
-            _write_plain(beside, file.suffix, samples, diagnostics)
+            names = column_names(like) if file.suffix == ".csv" else None
+            _write_plain(beside, file.suffix, samples, diagnostics, names)
         beside.replace(file)
     except OSError as error:
         beside.unlink(missing_ok=True)
@@ -76,7 +79,11 @@ def write_samples(
 
 
 def _write_plain(
-    file: Path, kind: str, samples: Array, diagnostics: Mapping[str, Any]
+    file: Path,
+    kind: str,
+    samples: Array,
+    diagnostics: Mapping[str, Any],
+    names: list[str] | None,
 ) -> None:
     with file.open("wb") as stream:
         if kind == ".npy":
@@ -85,9 +92,19 @@ def _write_plain(
             facts = json.dumps(dict(diagnostics))
             np.savez(stream, analysis_samples=samples, diagnostics=facts)
         else:
-            header = ",".join(f"x{i}" for i in range(samples.shape[1]))
+            header = io.StringIO()
+            names = names or [f"x{i}" for i in range(samples.shape[1])]
+            csv.writer(header, lineterminator="").writerow(names)
             rows = (",".join(map(repr, row)) for row in samples.tolist())
-            stream.write("\n".join([header, *rows, ""]).encode())
+            stream.write("\n".join([header.getvalue(), *rows, ""]).encode())
+
+
+def column_names(file: Path) -> list[str] | None:
+    """The header of a table, if it has one."""
+    lines = _lines(file) if file.suffix in SEPARATORS else []
+    if not lines or not _is_header(lines[0]):
+        return None
+    return [cell.strip() for cell in lines[0]]
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
@@ -152,7 +169,6 @@ def _numbers(array: npt.NDArray[Any], file: Path) -> Array:
 
 def _from_table(file: Path) -> Array:
     lines = _lines(file)
-    # A header says nothing that is needed here.
     first = 2 if lines and _is_header(lines[0]) else 1
     rows = [
         _row(cells, file, line) for line, cells in enumerate(lines[first - 1 :], first)

@@ -49,7 +49,11 @@ def read_netcdf(file: Path, name: str, *, alone: bool) -> Array:
 
 
 def write_netcdf(
-    file: Path, samples: Array, diagnostics: Mapping[str, Any], like: Path
+    file: Path,
+    samples: Array,
+    diagnostics: Mapping[str, Any],
+    like: Path,
+    names: list[str] | None = None,
 ) -> None:
     """Samples on the dimensions and coordinates of the forecast states.
 
@@ -58,11 +62,12 @@ def write_netcdf(
         samples: ``(n_samples, dx)``.
         diagnostics: kept as JSON among the attributes.
         like: the file that the states came from, of any kind.
+        names: of the state variables, where that file has some in a header.
     """
     xarray = _xarray()
     dims: tuple[Any, ...] = ("member", "state")
     sizes: tuple[int, ...] = samples.shape[1:]
-    coordinates: dict[Any, Any] = {}
+    coordinates: dict[Any, Any] = {"state": names} if names else {}
     attributes: dict[Any, Any] = {}
     if like.suffix == SUFFIX:
         with _opened(like) as held:

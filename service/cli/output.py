@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 FAILED = 1
 USAGE = 2
@@ -27,6 +30,18 @@ class CommandError(Exception):
 def console() -> Console:
     """Standard output. Soft wrapping keeps paths and addresses in one piece."""
     return Console(soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def working(message: str) -> Iterator[None]:
+    """Show on a terminal that work is under way, and for how long; else nothing."""
+    shown = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=shown, transient=True, disable=not shown.is_terminal
+    ) as progress:
+        progress.add_task(escape(message), total=None)
+        yield
 
 
 def leave(error: CommandError) -> NoReturn:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +21,7 @@ from service.cli.app import run
 from service.cli.files import read_triple
 from service.cli.output import CommandError
 from tests.cli.conftest import Ccdm
-from tests.support.servers import Server, serving
+from tests.support.servers import ROOT, Server, serving
 
 Array = npt.NDArray[np.float64]
 OPTIONS: dict[str, Any] = {"sampler": "exact", "state_bandwidth": 0.4}
@@ -158,8 +161,9 @@ def test_mistakes_are_told_in_a_sentence(
         (
             (states, tmp_path / "short.npy", observation),
             2,
-            "simulated_measurements: got",
+            "short.npy, as simulated_measurements: got",
         ),
+        ((states, observation, simulated), 2, "The order is: forecast states"),
         ((*good, "-o", "out.xlsx"), 2, "output is .npy, .npz, .csv or .nc"),
         ((*good, "-o", "no/where.npy"), 2, "there is no folder"),
         ((*good, "--option", "sampler"), 2, "wanted NAME=VALUE"),
@@ -169,6 +173,7 @@ def test_mistakes_are_told_in_a_sentence(
             "sampler: got 'magic', wanted one of",
         ),
         ((*good, "--option", "magic=1"), 2, "magic: got an unknown option"),
+        ((*good, "--option", "sampelr=ode"), 2, "Perhaps sampler was meant"),
         ((*good, "--options", "no.json"), 2, "no.json: No such file"),
         (("all.npz", "--url", "nowhere"), 2, "wanted something like http://"),
         (("all.npz", "--url", server.url, "--option", "magic=1"), 2, "/options/magic"),
@@ -225,3 +230,34 @@ def test_files_that_could_run_code_are_refused(tmp_path: Path) -> None:
     for wrong in ([file] * 3, [archive] * 3):
         with pytest.raises(CommandError, match="cannot be read"):
             read_triple(wrong)
+
+
+def test_names_in_a_header_stay(tmp_path: Path, arrays: dict[str, Array]) -> None:
+    files = write(tmp_path, arrays, ".csv")
+    rows = files[0].read_text().splitlines()[-len(arrays["forecast_states"]) :]
+    files[0].write_text("\n".join(['depth,"flow, m3/s"', *rows, ""]))
+    written = tmp_path / "analysis.csv"
+    words = ["ccdm", "assimilate", *map(str, files), "-o", str(written)]
+    done = subprocess.run([sys.executable, "-m", "service.cli", *words[1:]], cwd=ROOT)
+    assert done.returncode == 0
+    assert written.read_text().splitlines()[0] == 'depth,"flow, m3/s"'
+    assert read_triple([written, *files[1:]])["forecast_states"].shape[1] == 2
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(
+    tmp_path: Path, arrays: dict[str, Array]
+) -> None:
+    files = map(str, write(tmp_path, arrays, ".npy"))
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "service.cli", "assimilate", *files]
+    command += ["-o", str(tmp_path / "analysis.npy")]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    with os.fdopen(here, "rb", buffering=0) as terminal:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=there
+        )
+        os.close(there)
+        shown = terminal.read(4096)
+    assert done.returncode == 0 and b"analysing 10 members, 2 states" in shown
+    quiet = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
+    assert quiet.returncode == 0 and quiet.stderr == b""

@@ -29,7 +29,8 @@ TYPES = {
             "The body is not JSON",
             "The body, or the part `params` of a multipart body, is not a JSON object "
             "as RFC 8259 has it. NaN, Infinity and numbers beyond doubles are no JSON.",
-            "Send null for an observation that is missing, or send npy with NaN.",
+            "Send one JSON object with the arrays in it, as the examples at /docs do; "
+            "null, not NaN, where a number is missing.",
         ),
         ProblemType(
             "invalid-multipart",

@@ -167,6 +167,9 @@ def _rows(job: Job, done: Done) -> list[tuple[str, str]]:
     rows.append(("effective sample size", _number(facts["effective_sample_size"])))
     if model := facts.get("model"):
         rows.append(("model", _model(model)))
+    if lobes := facts.get("lobes"):
+        shares = " and ".join(f"{100 * share:.3g} %" for share in lobes)
+        rows.append(("separate clouds", f"{len(lobes)}, with {shares} of the samples"))
     before, after = facts["prior_spread"], facts["posterior_spread"]
     rows.append(("spread", f"{_number(before)} before, {_number(after)} after"))
     rows.append(("innovation", _innovation(facts["innovation"])))

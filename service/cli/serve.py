@@ -205,7 +205,8 @@ def _announce(settings: Settings, listener: socket.socket, new_key: str | None) 
     out = console()
     out.print(f"Listening on  http://{escape(shown)}:{port}", style="bold")
     out.print(f"Sessions in   {escape(without_password(settings.store_url))}")
-    out.print(f"Try it        http://{escape(reachable)}:{port}/docs")
+    out.print(f"Dashboard     http://{escape(reachable)}:{port}/dashboard")
+    out.print(f"All requests  http://{escape(reachable)}:{port}/docs")
     stop = "Ctrl+C" if out.is_terminal else f"kill {os.getpid()}"
     out.print(f"Stop          {stop}")
     if new_key is not None:

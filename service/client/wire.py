@@ -123,7 +123,8 @@ def numbers(name: str, values: Observation) -> npt.NDArray[Any]:
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name}: not an array of numbers ({error})") from error
     if array.dtype.kind not in "fiu":
-        raise UsageError(f"{name}: got {array.dtype} values, wanted real numbers")
+        kind = "text" if array.dtype.kind in "US" else f"{array.dtype} values"
+        raise UsageError(f"{name}: got {kind}, wanted real numbers")
     return array
 
 

@@ -115,7 +115,7 @@ def decode_object(body: Buffer, pointer: str = "") -> dict[str, Any]:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         hint = _json_hint(bytes(body), error.pos)
-        place = FieldError(pointer, "json", f"{error}{hint}")
+        place = FieldError(pointer, "json", f"{error}{hint and '.'}{hint}")
         raise InvalidJsonError(f"This is not JSON: {error}.{hint}", place) from None
     if type(value) is not dict:
         message = "wanted an object"

@@ -44,9 +44,10 @@ def array_from_json(value: Any, pointer: str) -> Array:
         InvalidArrayError: for anything that is not a rectangle of numbers.
     """
     if type(value) is not list:
-        raise invalid_array(
-            pointer, "type", f"got {_WORDS[type(value)]}, wanted an array of numbers"
-        )
+        # The vector of one measurement is what is mistaken for a number.
+        such = ", as in [1.5]" if type(value) in (int, float) else ""
+        message = f"got {_WORDS[type(value)]}, wanted an array of numbers{such}"
+        raise invalid_array(pointer, "type", message)
     if not value or type(value[0]) is not list:
         return _vector(value, pointer)
     width = len(value[0])

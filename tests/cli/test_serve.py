@@ -70,6 +70,7 @@ def test_it_says_where_it_is_and_answers_there(tmp_path: Path) -> None:
     with served(tmp_path, "--store", store) as running:
         assert store in running.said
         assert f"{running.url}/docs" in running.said
+        assert f"{running.url}/dashboard" in running.said
         assert "API key" not in running.said
         assert httpx.get(f"{running.url}/docs", timeout=PATIENCE).status_code == 200
         ready = httpx.get(f"{running.url}/readyz", timeout=PATIENCE).json()

@@ -132,6 +132,7 @@ def test_an_unknown_session_is_explained(watch: Watch) -> None:
         page = found.open("#/sessions/unknown")
         alert = page.get_by_role("alert")
         expect(alert.get_by_role("heading")).to_be_visible()
+        expect(alert).to_contain_text("What to do:")
         link = alert.get_by_role("link", name="About this problem")
         expect(link).to_have_attribute("href", "problems/session-not-found")
 

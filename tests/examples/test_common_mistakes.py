@@ -120,6 +120,13 @@ MISTAKES = {
         "Mark what was not observed with NaN (null in JSON)",
         "/observation",
     ),
+    "a number for the observation": Mistake(
+        analysis(observation=1.5),
+        *(422, "invalid-input"),
+        "observation: got a number, wanted an array of numbers, as in [1.5]",
+        MEND,
+        "/observation",
+    ),
     "NaN in JSON": Mistake(
         text_body(NAN, "application/json"),
         *(400, "invalid-json"),

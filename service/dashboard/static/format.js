@@ -23,6 +23,10 @@ const superscript = (power) =>
 
 export const percent = (share) => `${plain.format(100 * share)} %`;
 
+/** Shares of the samples in clouds that were apart; null where there was one. */
+export const clouds = (shares) =>
+  (shares?.length > 1 ? `${shares.length}, with ${shares.map((s) => percent(Number(s.toPrecision(3)))).join(" and ")} of the samples` : null);
+
 export function duration(seconds) {
   if (seconds < 1e-3) return `${number(seconds * 1e6)} µs`;
   if (seconds < 1) return `${number(seconds * 1e3)} ms`;

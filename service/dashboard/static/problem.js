@@ -4,6 +4,8 @@ import { h } from "./dom.js";
 
 export function problemBox(error, { retry, heading = "h1" } = {}) {
   const id = error.body?.request_id;
+  // Where the places are listed below, that these want mending goes without saying.
+  const advice = error.errors?.length ? null : error.body?.remedy;
   return h("section", { class: "card problem", role: "alert" },
     h(heading, {}, error.title ?? "Something went wrong"),
     h("p", {}, error.message),
@@ -11,6 +13,7 @@ export function problemBox(error, { retry, heading = "h1" } = {}) {
       ? h("ul", {}, error.errors.map((item) => h("li", {},
         item.pointer ? h("code", {}, item.pointer) : null, item.pointer ? ": " : "", item.message)))
       : null,
+    advice && !error.message.includes(advice) ? h("p", {}, h("strong", {}, "What to do: "), advice) : null,
     h("p", { class: "row" },
       retry ? h("button", { type: "button", class: "primary", onclick: () => retry() }, "Try again") : null,
       error.kind ? h("a", { href: `problems/${error.kind}` }, "About this problem") : null),

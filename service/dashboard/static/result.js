@@ -2,7 +2,7 @@
 
 import { facts, h, table } from "./dom.js";
 import { extent } from "./charts.js";
-import { number } from "./format.js";
+import { clouds, number } from "./format.js";
 import { writeCsv, writeNpy } from "./npy.js";
 import { Panel } from "./panel.js";
 import { warningItem } from "./warnings.js";
@@ -60,6 +60,7 @@ function about(found) {
     ["Status", found.reason ? `${found.status}: ${found.reason}` : found.status],
     ["Effective members", `${number(found.effective_sample_size)} of ${found.members_used.length}`],
     ["Regression", model && model.preconditioner],
+    ["Separate clouds", clouds(found.lobes)],
     ["Bandwidths", model && `h\u2093 ${number(real(model.state_bandwidth))}, h\u1d67 ${number(real(model.measurement_bandwidth))}`],
     ["Spread", `${number(found.prior_spread)} to ${number(found.posterior_spread)}`],
     ["Sampler", found.sampler],

@@ -1,7 +1,7 @@
 // One session: everything that tells how well the filter does, cycle by cycle.
 
 import { facts as list, h } from "./dom.js";
-import { count, duration, moment, number, plural, relative } from "./format.js";
+import { clouds, count, duration, moment, number, plural, relative } from "./format.js";
 import { HeatMap } from "./heatmap.js";
 import { History } from "./history.js";
 import { follow } from "./live.js";
@@ -232,6 +232,8 @@ class SessionPage {
       ["Regression", model && model.preconditioner],
       ["Scaling", model && model.scaling],
       ["Bandwidths", model && `h\u2093 ${number(model.state_bandwidth)}, h\u1d67 ${number(model.measurement_bandwidth)}`],
+      ["Measurement kernel", model && model.measurement_kernel],
+      ["Separate clouds", clouds(cycle.lobes)],
       ["Kernels shrunk", model && (model.shrink ? "yes" : "no")],
       ["Gaussian update", cycle.gaussian_preferred === null ? null : cycle.gaussian_preferred ? "would do as well" : "would do worse"],
       ["Effective members", `${number(cycle.effective_sample_size)} of ${cycle.used}`],

@@ -136,6 +136,12 @@ def test_links_between_files_lead_somewhere(page: Path) -> None:
     assert not missing, f"{page.name} links to {missing}"
 
 
+def test_the_index_lists_every_page() -> None:
+    listed = set(_LINK.findall((DOCS / "README.md").read_text()))
+    pages = {str(page.relative_to(DOCS)) for page in PAGES} - {"README.md"}
+    assert not pages - listed
+
+
 def test_a_page_that_fails_is_seen() -> None:
     text = (
         "One\n\n```python\nx = 1\n```\n\n"

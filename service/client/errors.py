@@ -214,6 +214,10 @@ def _sentence(error: ServiceError) -> str:
         if message and message not in error.detail:
             where = f"{item['pointer']}: " if item.get("pointer") else ""
             lines.append(f"  {where}{message}")
+    # Where places are told, that these want mending goes without saying.
+    remedy = "" if error.errors else error.problem.get("remedy", "")
+    if isinstance(remedy, str) and remedy and remedy not in error.detail:
+        lines.append(f"  {remedy}")
     if error.retry_after is not None:
         lines.append(f"  come back in {error.retry_after:g} s")
     if error.request_id:

@@ -90,6 +90,15 @@ def test_the_content_of_a_problem_is_kept_and_told() -> None:
     ]
 
 
+def test_what_to_do_is_told_where_no_place_tells_it() -> None:
+    advice = {"remedy": "Read the session, then go on from its last analysis."}
+    error = service_error(409, {**PROBLEM, "errors": [], **advice}, None)
+    assert advice["remedy"] in str(error)
+    assert advice["remedy"] not in str(service_error(409, {**PROBLEM, **advice}, None))
+    odd = service_error(409, {"detail": "no", "remedy": ["a list"]}, None)
+    assert str(odd) == "409: no"
+
+
 def test_errors_cross_process_boundaries() -> None:
     error = pickle.loads(pickle.dumps(service_error(409, PROBLEM, 2.0)))
     assert type(error) is CycleConflictError

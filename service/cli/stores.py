@@ -66,7 +66,10 @@ def _check_there(address: str) -> None:
     from pathlib import Path
 
     if not Path(unquote(parts.path)[1:]).exists():
-        raise CommandError(f"there is no store at {address}")
+        raise CommandError(
+            f"there is no store at {address}; `ccdm serve` makes one, and --store (or "
+            "CCDM_STORE_URL) names another"
+        )
 
 
 def check_tenant(tenant: str) -> str:

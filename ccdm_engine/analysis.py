@@ -31,7 +31,8 @@ class ChosenModel:
 
     ``measurement_kernel`` says in which units ``measurement_bandwidth`` is:
     ``"pairs"`` in those of the simulated measurements' spread (the caller's with
-    ``scaling="none"``), ``"noise"`` in those of the measurement noise.
+    ``scaling="none"``), ``"joint"`` in those of the noise-free measurements' spread,
+    ``state_bandwidth`` being that of the same kernels in the states.
     ``unbiased`` says whether the regression's residuals were divided by
     ``sqrt(1 - leverage)``. Scores are mean held-out log densities per member near the
     observation (nats); ``None`` where nothing had to be chosen.
@@ -105,6 +106,9 @@ class Diagnostics:
         warnings: what a person should know, with advice.
         predicted: what the ensemble predicted of the measurements and where ``y*``
             lies in it; ``None`` when nothing was assimilated, and from baselines.
+        lobes: shares of the samples in the clouds that the forecast had come apart
+            into, each analysed by itself; ``model`` is that of the heaviest. Empty
+            where the forecast was one cloud.
         forecast_inflation: factor on the forecast's deviations that
             ``inflation="adaptive"`` has learned, to be handed on to the next cycle.
     """
@@ -133,6 +137,7 @@ class Diagnostics:
     warnings: tuple[Advice, ...] = field(default=())
     predicted: Predicted | None = None
     forecast_inflation: float = 1.0
+    lobes: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The diagnostics as JSON values: NaN is ``None``, infinity ``"inf"``."""

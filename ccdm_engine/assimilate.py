@@ -5,9 +5,7 @@
     screen     what takes part: members that ran, measurements that were observed
     perturb    noise-free simulated measurements get the declared error
     normalize  convenient units, constants set aside
-    widen      the forecast, if inflation is adaptive
-    choose     regression, frame, bandwidths, by held-out likelihood or as fixed
-    sample     from p(x | y*) = sum_i w_i N(x; c_i, h_x^2 A A^T), or shift the members
+    condition  on the observation (:mod:`.conditioning`)
     inflate    and relax, if asked to
     describe   how it came about
 
@@ -18,27 +16,26 @@ module names.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import blockwise, diagnostics, inflation, local_noise
+from ccdm_engine import blockwise, diagnostics, inflation
 from ccdm_engine.analysis import Analysis
+from ccdm_engine.conditioning import Conditioned, Draw, condition
 from ccdm_engine.errors import (
     NonFiniteError,
     NumericalError,
     OptionsError,
     ShapeError,
 )
-from ccdm_engine.local_transform import turned
 from ccdm_engine.members import copied, places, sample_count
-from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import (
@@ -49,12 +46,10 @@ from ccdm_engine.pairs import (
     without_constants,
 )
 from ccdm_engine.parts import Crew, Through
-from ccdm_engine.sampling import ALONE, Sampled, sample
-from ccdm_engine.selection import Choice, Model, choose
-from ccdm_engine.streams import EXTRA, PERTURBATION, TURN, normal_points, stream
+from ccdm_engine.sampling import ALONE
+from ccdm_engine.streams import PERTURBATION, normal_points, stream
 
 Array = npt.NDArray[np.float64]
-Draw = Callable[[], Array]
 
 LARGEST_SEED = 2**63 - 1
 
@@ -103,13 +98,13 @@ def assimilate(
     if not isinstance(options, AnalysisOptions):
         options = AnalysisOptions.from_dict(dict(options or {}))
     seed = checked_seed(seed)
-    if latents is None and blockwise.suits(np.shape(forecast_states), options):
-        states = real_array("forecast_states", forecast_states)
+    states = real_array("forecast_states", forecast_states)
+    if latents is None and blockwise.suits(states.shape, options):
         pairs_of = states, simulated_measurements, observation
         with _crew(threads, crew) as workers:
             return _by_blocks(*pairs_of, options, seed, workers)
     screened = screen(
-        forecast_states,
+        states,
         simulated_measurements,
         observation,
         failed_members=options.failed_members,
@@ -133,20 +128,37 @@ def assimilate(
         return Analysis(samples, facts)
     with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
         with _crew(threads, crew) as workers:
-            choice, result, factors = _analyse(
+            found = _conditioned(
                 normal.pairs, options, lambda: normal.varied(draws()), seed, workers
             )
-        moved = result.sampled is None
-        rows = places(normal.pairs, n_samples, options) if moved else None
+        rows = places(normal.pairs, n_samples, options) if found.is_moved else None
         samples = normal.restore(
-            inflation.relaxed(result.samples, normal.pairs.states, options, rows)
+            inflation.relaxed(found.samples, normal.pairs.states, options, rows)
         )
     if not np.isfinite(samples).all():
         raise _breakdown("samples that are not finite")
-    choice = choice.in_units(normal.exponents)
     about = diagnostics.facts_of(pairs, samples, options)
-    facts = diagnostics.describe(pairs, choice, result.sampled, about, options, seed)
-    return Analysis(samples, diagnostics.with_inflation(facts, factors))
+    found = found.in_units(normal.exponents)
+    return Analysis(samples, diagnostics.describe(pairs, found, about, options, seed))
+
+
+def _conditioned(
+    pairs: Pairs, options: AnalysisOptions, latents: Draw, seed: int, crew: Crew
+) -> Conditioned:
+    try:
+        return condition(pairs, options, latents, seed, crew)
+    except np.linalg.LinAlgError as error:
+        raise _breakdown(str(error)) from error
+
+
+def _breakdown(what: str) -> NumericalError:
+    return NumericalError(
+        "forecast_states",
+        got=what,
+        wanted="a finite analysis",
+        remedy="Check the units: with scaling='none' keep values and bandwidths "
+        "within 1e-100 to 1e100.",
+    )
 
 
 def _by_blocks(
@@ -185,82 +197,6 @@ def _crew(threads: int, crew: Crew | None) -> Iterator[Crew]:
         return
     with ThreadPoolExecutor(threads) as pool:
         yield Through(pool, 2 * threads)
-
-
-def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.Adapted]:
-    """The forecast to go on with, and the factors by which it was widened."""
-    if not inflation.wanted(pairs, options):
-        return pairs, inflation.Adapted(1.0, 1.0)
-    parts = local_noise.apart(pairs, options.localization)
-    factors = inflation.factors(pairs, parts, options)
-    return inflation.widened(pairs, parts, factors.applied), factors
-
-
-def _analyse(
-    pairs: Pairs, options: AnalysisOptions, latents: Draw, seed: int, crew: Crew
-) -> tuple[Choice, _Result, inflation.Adapted]:
-    try:
-        forecast, factors = _widened(pairs, options)
-        choice = choose(forecast, options)
-        if forecast is not pairs:  # how far y* lies is asked of what was given
-            given = neighbourhood(pairs, options.scaling).observation_distance
-            choice = choice._replace(observation_distance=given)
-        result = _update(forecast, choice.model, options, latents, seed, crew)
-        return choice, result, factors
-    except np.linalg.LinAlgError as error:
-        raise _breakdown(str(error)) from error
-
-
-def _breakdown(what: str) -> NumericalError:
-    return NumericalError(
-        "forecast_states",
-        got=what,
-        wanted="a finite analysis",
-        remedy="Check the units: with scaling='none' keep values and bandwidths "
-        "within 1e-100 to 1e100.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    samples: Array
-    sampled: Sampled | None
-
-
-def _update(
-    pairs: Pairs,
-    model: Model,
-    options: AnalysisOptions,
-    latents: Draw,
-    seed: int,
-    crew: Crew,
-) -> _Result:
-    if not model.is_shift:
-        mixture = model.mixture()
-        sampled = sample(mixture, options, latents(), seed, crew)
-        del mixture
-        points = model.frame.out_of(sampled.points)
-        points += model.regression.target
-        return _Result(points, replace(sampled, points=points))
-    return _Result(_with_identity(pairs, model, options, latents, seed), None)
-
-
-def _with_identity(
-    pairs: Pairs, model: Model, options: AnalysisOptions, latents: Draw, seed: int
-) -> Array:
-    """Shifted members in their own places; further samples drawn around them."""
-    rows = places(pairs, sample_count(pairs, options), options)
-    members = model.regression.shifted
-    if model.regression.is_transform:
-        members = turned(members, pairs.states, stream(seed, TURN))
-    taken = rows >= 0
-    samples = members[rows]
-    if not taken.all():
-        mixture = model.mixture()
-        chosen = stream(seed, EXTRA).choice(members.shape[0], size=int((~taken).sum()))
-        around = mixture.centres[chosen] + mixture.bandwidth * latents()[~taken]
-        samples[~taken] = model.frame.out_of(around) + model.regression.target
-    return samples
 
 
 def checked_seed(seed: int | None) -> int:

@@ -10,14 +10,13 @@ import numpy.typing as npt
 
 from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
 from ccdm_engine.blocks import blocks
+from ccdm_engine.conditioning import Conditioned
 from ccdm_engine.inflation import Adapted
-from ccdm_engine.mixture import effective_sample_size
 from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.predicted import moments, predicted
 from ccdm_engine.sampling import Sampled
-from ccdm_engine.selection import Choice
 from ccdm_engine.version import __version__
 
 Array = npt.NDArray[np.float64]
@@ -71,8 +70,7 @@ def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFac
 
 def describe(
     pairs: Pairs,
-    choice: Choice,
-    sampled: Sampled | None,
+    found: Conditioned,
     about: StateFacts,
     options: AnalysisOptions,
     seed: int,
@@ -81,12 +79,12 @@ def describe(
 
     Args:
         pairs: what took part.
-        choice: the density model and what it was compared with.
-        sampled: how the samples were made; ``None`` for a shift of the members.
+        found: samples, the density model and what it was compared with.
         about: states and samples.
         options: as used.
         seed: as used.
     """
+    choice, sampled = found.choice, found.sampled
     model = choice.model
     gaussian = choice.gaussian_score
     chosen = ChosenModel(
@@ -96,7 +94,7 @@ def describe(
         measurement_bandwidth=model.candidate.bandwidth,
         measurement_kernel=model.candidate.near.kind,
         max_bandwidth=sampled.max_bandwidth if sampled else model.state_bandwidth,
-        shrink=model.shrink,
+        shrink=model.shrink or model.candidate.is_drawn_together,
         unbiased=model.regression.is_unbiased,
         score=model.score,
         gaussian_score=gaussian,
@@ -104,13 +102,16 @@ def describe(
     facts = moved(
         pairs,
         chosen,
-        effective_sample_size(model.log_weights),
+        found.effective,
         choice.observation_distance,
         about,
         options,
         seed,
     )
-    if gaussian is not None and model.score is not None:
+    facts = replace(with_inflation(facts, found.factors), lobes=found.shares)
+    if found.shares:
+        facts = replace(facts, gaussian_preferred=False)
+    elif gaussian is not None and model.score is not None:
         facts = replace(facts, gaussian_preferred=bool(gaussian >= model.score))
     if sampled is None:
         return facts

@@ -50,7 +50,7 @@ class Neighbourhood:
         held_out: indices of the members nearest to the observation, ``(J,)``.
         among: ``|y_j - y_i|^2`` for held-out j, ``(J, N)``; infinite between a member
             and itself or a copy of itself.
-        kind: ``"pairs"`` or ``"noise"``, see :mod:`.family`.
+        kind: ``"pairs"`` or ``"joint"``, see :mod:`.family`.
         spread: of a measurement in kernel coordinates; 1 unless they are the caller's.
     """
 
@@ -109,7 +109,7 @@ class Neighbourhood:
             centres, measured[self.held_out], observation
         )
         among[np.isinf(self.among)] = np.inf
-        return Neighbourhood(to_observation, self.held_out, among, "noise", 1.0)
+        return Neighbourhood(to_observation, self.held_out, among, "joint", 1.0)
 
     @property
     def observation_distance(self) -> float:

@@ -2,19 +2,15 @@
 
 Simulated measurements are ``y_i = f(x_i) + eps_i`` with ``R = cov(eps)``. Knowing the
 two parts serves twice. Covariances of ``f(x_i)`` carry less sampling error than those
-of ``y_i``, and so does the gain ``C_xf (C_ff + R)^-1``. And a kernel around ``f(x_i)``
-of covariance ``h^2 R`` is the likelihood itself for ``h = 1``, a tempered one for
-``h > 1``, where a kernel around ``y_i`` would carry the noise twice. What tempering
-leaves of the likelihood (its power ``1 - 1 / h^2``) goes through the regression of
-states on measurements: the ensemble Kalman particle filter of Frei and Kuensch (2013),
-with the likelihood learned from the pairs.
+of ``y_i``, and so does the gain ``C_xf (C_ff + R)^-1``. And kernels that move with
+``f(x_i)`` (:mod:`.joint`) do not carry the noise twice, as kernels around ``y_i`` do.
 
 Where the caller gave ``measurement_error`` the parts are known. Otherwise the pairs
 tell them, by regressing measurements on states:
 
 :func:`regressed`
     on all states, with five members per state variable or more; where a straight line
-    is not the whole story, by kernel ridge regression on top of it.
+    is not the whole story, on their squares and products too.
 :func:`sparse`
     on the few states that each measurement depends on, found one after the other.
     A state must reduce the leave-one-out error by more than the best of d unrelated
@@ -44,8 +40,6 @@ Taper = Callable[[slice], Array]
 LEAST_SHARE = 1e-6
 # A curved fit must leave less than this share of the error of a straight one.
 MARGIN = 0.9
-# Kernel ridge regression is cubic in the members it is fitted to.
-MOST_FITTED = 300
 # A measurement that depends on more states than this is left as it is.
 FEW = 8
 # Products of more states than this are not looked at for curvature.
@@ -64,8 +58,7 @@ class Noise:
     Attributes:
         fitted: ``f(x_i)``, ``(N, dy)``.
         covariance: ``R``, ``(dy, dy)``; zero for a measurement left as it is.
-        curved: whether ``f`` is seen to be nonlinear: the likelihood may then have
-            several modes.
+        curved: whether ``f`` is seen to be nonlinear.
     """
 
     fitted: Array
@@ -93,7 +86,8 @@ def known(pairs: Pairs) -> Noise | None:
     if np.any(pairs.error**2 <= LEAST_SHARE * np.var(pairs.simulated, axis=0)):
         return None
     fitted = pairs.simulated - pairs.noise
-    return Noise(fitted, np.diag(pairs.error**2), _is_curved(pairs.states, fitted))
+    curved = _is_curved(standardized(pairs.states), fitted)
+    return Noise(fitted, np.diag(pairs.error**2), curved)
 
 
 def regressed(pairs: Pairs) -> Noise | None:
@@ -108,22 +102,69 @@ def regressed(pairs: Pairs) -> Noise | None:
     members = pairs.states.shape[0]
     if not has_footing(*pairs.states.shape):
         return None
-    states = standardized(pairs.states)
-    curved = _is_curved(states, pairs.simulated)
-    if curved and members > MOST_FITTED:
+    terms = standardized(pairs.states)
+    curved = _is_curved(terms, pairs.simulated)
+    if curved:
+        terms = np.hstack([terms, _products(terms)])
+    gaps = pairs.simulated - pairs.simulated.mean(axis=0)
+    signal, left = _credible(terms, gaps)
+    variance = np.var(gaps, axis=0)
+    if np.any(left < LEAST_SHARE * variance):
         return None
-    rule = regression.kernel if curved else regression.linear
-    fit = rule(pairs.simulated, states, states[0])
-    mean = fit.residuals.mean(axis=0)
-    # Leave-one-out errors: the noise, and what the fit itself does not know.
-    errors = fit.held_out_residuals - mean
-    variance = np.mean(errors**2, axis=0)
-    if np.any(variance < LEAST_SHARE * np.var(pairs.simulated, axis=0)):
-        return None
-    fitted = pairs.simulated - fit.residuals + mean
+    errors = gaps - signal
+    fitted = pairs.simulated - errors
     if not has_footing(members, variance.size):
-        return Noise(fitted, np.diag(variance), curved)
-    return Noise(fitted, errors.T @ errors / members, curved)
+        return Noise(fitted, np.diag(left), curved)
+    covariance = errors.T @ errors
+    scale = np.sqrt(left / np.diag(covariance))
+    return Noise(fitted, covariance * np.outer(scale, scale), curved)
+
+
+def _credible(terms: Array, gaps: Array) -> tuple[Array, Array]:
+    """What the terms tell about the measurements beyond chance, and the rest.
+
+    Least squares in canonical coordinates (Hotelling 1936), where each direction of
+    the measurements has a correlation ``r`` of its own. Its share of explained
+    variance is adjusted for the number of terms (Wherry 1931), and multiplied by
+    ``1 - (o_c / o)^2``, with ``o = r^2 / (1 - r^2)`` and ``o_c`` the same at the edge
+    of what unrelated normal variables reach (Wachter 1980)::
+
+        r_c^2 = (sqrt(a (1 - b)) + sqrt(b (1 - a)))^2,   a = p / n, b = q / n
+
+    Without it an ensemble that is narrow beside the noise would be moved, and made
+    narrower, by correlations that mean nothing.
+
+    Args:
+        terms: of the regression, centred or not, ``(N, p)``.
+        gaps: measurements from their mean, ``(N, dy)``.
+
+    Returns:
+        The signal, ``(N, dy)``, and the variance of the noise, ``(dy,)``.
+    """
+    freedom = gaps.shape[0] - 1
+    u, _, _ = _orthogonal(terms - terms.mean(axis=0))
+    v, values, turn = _orthogonal(gaps)
+    a, r, b = np.linalg.svd(u.T @ v, full_matrices=False)
+    square = np.minimum(r**2, 1.0)
+    p, q = min(u.shape[1] / freedom, 1.0), min(v.shape[1] / freedom, 1.0)
+    edge = min((np.sqrt(p * (1 - q)) + np.sqrt(q * (1 - p))) ** 2, 1.0 - ROUNDING)
+    rest = (1.0 - square) / max(1.0 - p, 1.0 / freedom)
+    odds, chance = square / np.maximum(1.0 - square, 1e-300), edge / (1.0 - edge)
+    share = np.maximum(1.0 - (chance / np.maximum(odds, chance)) ** 2, 0.0)
+    share *= np.maximum(1.0 - rest, 0.0)
+    loads = (b * values) @ turn
+    signal = (u @ a * np.sqrt(share)) @ loads
+    whole = np.sum(gaps**2, axis=0) / freedom
+    return signal, np.maximum(whole - share @ loads**2 / freedom, 0.0)
+
+
+def _orthogonal(gaps: Array) -> tuple[Array, Array, Array]:
+    """Singular value decomposition without what is rounding."""
+    scale = np.sqrt(np.mean(gaps**2, axis=0))
+    scale = np.where(scale > 0, scale, 1.0)
+    u, values, turn = np.linalg.svd(gaps / scale, full_matrices=False)
+    kept = values > ROUNDING * values[0]
+    return u[:, kept], values[kept], turn[kept] * scale
 
 
 def sparse(states: Array, simulated: Array, taper: Taper | None = None) -> Noise:
@@ -294,19 +335,28 @@ def standardized(states: Array) -> Array:
 
 
 def _is_curved(states: Array, simulated: Array) -> bool:
-    """Whether a quadratic fit leaves clearly less than the linear one's errors."""
-    states = standardized(states)
+    """Whether a quadratic fit leaves clearly less than the linear one's errors.
+
+    Args:
+        states: standardized, ``(N, dx)``.
+        simulated: ``y_i``, ``(N, dy)``.
+    """
     members, dimension = states.shape
     terms = dimension * (dimension + 3) // 2
     if dimension > MOST_CURVED or not has_footing(members, terms):
         return False
-    first, second = np.triu_indices(dimension)
-    products = states[:, first] * states[:, second]
-    # The square of a variable of two values may be constant.
-    products = products[:, np.ptp(products, axis=0) > ROUNDING]
-    straight, richer = (
+    richer = np.hstack([states, _products(states)])
+    straight, curved = (
         np.var(regression.linear(simulated, given, given[0]).held_out_residuals, axis=0)
-        for given in (states, np.hstack([states, products]))
+        for given in (states, richer)
     )
     told = straight > LEAST_SHARE * np.var(simulated, axis=0)
-    return bool(np.any(told & (richer < MARGIN * straight)))
+    return bool(np.any(told & (curved < MARGIN * straight)))
+
+
+def _products(states: Array) -> Array:
+    """Squares and products of the states, but for those that are constant."""
+    first, second = np.triu_indices(states.shape[1])
+    products = states[:, first] * states[:, second]
+    # The square of a variable of two values may be.
+    return np.asarray(products[:, np.ptp(products, axis=0) > ROUNDING])

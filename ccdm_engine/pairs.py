@@ -66,6 +66,21 @@ class Pairs:
     state_exponents: Exponents | None = None
     measurement_exponents: Exponents | None = None
 
+    @property
+    def triple(self) -> tuple[Array, Array, Array]:
+        """``x_i``, ``y_i`` and ``y*``."""
+        return self.states, self.simulated, self.observation
+
+    def of(self, members: npt.NDArray[np.intp]) -> Pairs:
+        """Some of the members alone."""
+        return replace(
+            self,
+            states=self.states[members],
+            simulated=self.simulated[members],
+            used=self.used[members],
+            noise=None if self.noise is None else self.noise[members],
+        )
+
 
 def screen(
     forecast_states: npt.ArrayLike,

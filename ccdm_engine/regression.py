@@ -39,8 +39,6 @@ KERNEL_RIDGES = (0.3, 1.0, 3.0, 10.0)
 class Regression:
     """A regression of states on measurements, evaluated where it is needed.
 
-    Several at a time have one more axis in front of all arrays.
-
     Attributes:
         name: which regression this is.
         residuals: ``e_i = x_i - m(y_i)``, ``(N, dx)``, with ``m`` of mean zero.
@@ -68,42 +66,24 @@ class Regression:
         """Members moved along the regression, ``x_i + m(y*) - m(y_i)``, (N, dx)."""
         return self.residuals + self.target
 
-    def unbiased(self, weights: Array | None = None) -> Regression:
-        """The same with residuals of the variance that the noise has.
-
-        Args:
-            weights: of the members in the fit, summing to 1, ``(..., N)``; the mean of
-                the residuals under them stays as it is. Their own share in that mean
-                is part of the leverage then; 1 / N is not, where all count alike.
-        """
+    def unbiased(self) -> Regression:
+        """The same with residuals of the variance that the noise has."""
         if not self.leverage.any():
             return self
-        share = 1.0 / self.residuals.shape[-2]
-        most = 1.0 - share if weights is None else 1.0
-        if weights is None:
-            weights = np.full(self.residuals.shape[-2], share)
-        row, wide = weights[..., None, :], self.leverage.shape[-1] > 1
+        share = 1.0 / self.residuals.shape[0]
+        wide = self.leverage.shape[1] > 1
         gaps = np.empty_like(self.residuals)
-        for block in blocks(gaps.shape[-1], BLOCK):
-            part = self.residuals[..., block]
-            mean = row @ part
+        for block in blocks(gaps.shape[1], BLOCK):
+            part = self.residuals[:, block]
+            mean = part.mean(axis=0)
             part = part - mean
-            keep = most - (self.leverage[..., block] if wide else self.leverage)
+            # 1 / N is the members' own share in the mean.
+            keep = 1.0 - share - (self.leverage[:, block] if wide else self.leverage)
             part /= np.sqrt(np.maximum(keep, share) / (1.0 - share))
-            part += mean - row @ part
-            gaps[..., block] = part
+            part += mean - part.mean(axis=0)
+            gaps[:, block] = part
         own = self.residuals if self.own is None else self.own
         return replace(self, residuals=gaps, own=own, is_unbiased=True)
-
-    def at(self, place: int) -> Regression:
-        """One of several."""
-        return replace(
-            self,
-            residuals=self.residuals[place],
-            target=self.target[place],
-            leverage=self.leverage[place],
-            own=None if self.own is None else self.own[place],
-        )
 
     def settled(self) -> Regression:
         """What sampling needs: without leverage and residuals of another kind."""
@@ -154,42 +134,6 @@ def linear(states: Array, simulated: Array, observation: Array) -> Regression:
         residuals,
         ((vt @ target_gap) / values) @ loadings,
         np.sum(u**2, axis=1, keepdims=True),
-    )
-
-
-def weighted(
-    states: Array,
-    simulated: Array,
-    noisier: Array,
-    observation: Array,
-    weights: Array,
-) -> Regression:
-    """Least squares near the observation, from measurements with more noise.
-
-    Several at a time: one for each of B levels of noise.
-
-    Args:
-        states: ``x_i``, ``(N, dx)``.
-        simulated: ``y_i``, ``(N, dy)``, with the noise they have.
-        noisier: the same with the noise of weaker observations, ``(B, N, dy)``.
-        observation: ``y*``, ``(dy,)``.
-        weights: of the members, each row summing to 1, ``(B, N)``.
-    """
-    row, column = weights[:, None, :], weights[:, :, None]
-    mean, middle = row @ noisier, row @ states
-    gaps, roots = noisier - mean, np.sqrt(column)
-    u, values, vt = np.linalg.svd(roots * gaps, full_matrices=False)
-    kept = values > RANK_TOLERANCE * values[:, :1]
-    u *= kept[:, None, :]
-    inverse = np.divide(1.0, values, out=np.zeros_like(values), where=kept)
-    loadings = u.swapaxes(1, 2) @ (roots * (states - middle))
-    gain = (vt.swapaxes(1, 2) * inverse[:, None, :]) @ loadings
-    return Regression(
-        "linear",
-        states - gaps @ gain,
-        ((observation - mean) @ gain)[:, 0],
-        np.sum(u**2, axis=2, keepdims=True) + column,
-        own=states - (simulated - mean) @ gain,
     )
 
 

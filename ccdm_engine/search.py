@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ccdm_engine.bandwidth import held_out_scores, silverman
 from ccdm_engine.blocks import blocks
-from ccdm_engine.family import Candidate
+from ccdm_engine.candidate import Candidate
 from ccdm_engine.neighbourhood import AT_A_TIME
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.scaling import Frame, fit_weighted, stacked
@@ -88,10 +88,14 @@ def _batches(
 
     All share the number of state bandwidths, the shrinkages and the kind of frame.
     """
-    waiting: dict[tuple[bool, bool], list[Candidate]] = {}
-    shift = (False, False)
+    waiting: dict[tuple[bool, bool, bool], list[Candidate]] = {}
+    shift = (False, False, False)
     for candidate in family:
-        kind = (_is_refitted(candidate, options), candidate.regression.name == "none")
+        kind = (
+            _is_refitted(candidate, options),
+            candidate.regression.name == "none",
+            candidate.width is not None,
+        )
         batch = waiting.setdefault(kind, [])
         batch.append(candidate)
         size = max(
@@ -263,7 +267,8 @@ def _is_refitted(candidate: Candidate, options: AnalysisOptions) -> bool:
     bandwidth given as a number is in units of the whole ensemble's spread.
     """
     return bool(
-        isinstance(options.state_bandwidth, str)
+        candidate.width is None
+        and isinstance(options.state_bandwidth, str)
         and np.isfinite(candidate.bandwidth)
         and candidate.prior.kind != "none"
     )
@@ -287,6 +292,8 @@ def fitted_frames(batch: Sequence[Candidate], options: AnalysisOptions) -> Frame
 def state_bandwidths(candidate: Candidate, options: AnalysisOptions) -> Sequence[float]:
     """Candidates for ``h_x``, as multiples of the centres' spread in the frame."""
     wanted = options.state_bandwidth
+    if candidate.width is not None:
+        return (candidate.width,)
     if wanted == "auto":
         spread = _spread(candidate)
         return tuple(spread * width for width in STATE_BANDWIDTHS)
@@ -312,6 +319,8 @@ def _spread(candidate: Candidate) -> float:
 
 def shrinkages(candidate: Candidate, options: AnalysisOptions) -> Sequence[bool]:
     """Whether kernel centres may be drawn together."""
+    if candidate.width is not None:
+        return (False,)  # the centres stand where they belong
     if options.shrink != "auto":
         return (bool(options.shrink),)
     if options.scaling == "none":

@@ -4,30 +4,41 @@ Every candidate of the family (:mod:`.family`) is scored by its held-out likelih
 (:mod:`.bandwidth`) over the members nearest to the observation, for a range of state
 bandwidths, with and without shrinkage (:mod:`.search`).
 
-A shift keeps every member's identity and adds no sampling noise, and kernels in units
-of the noise do not count it twice. A richer tier therefore replaces a plainer one only
-when it is better by more than its sampling error (the rule of Breiman et al. 1984 for
-choosing among models of unequal complexity).
+A shift keeps every member's identity and adds no sampling noise. Kernels around the
+measurements therefore replace it only when they are better by more than the sampling
+error (the rule of Breiman et al. 1984 for choosing among models of unequal complexity).
+
+Joint kernels (:mod:`.joint`) are taken wherever there is footing for them, even where a
+Gaussian update scores as well: how likely held-out members are now says little about
+which filter still holds the truth many cycles later. Kernels around the measurements
+take their place only where they are better beyond doubt, for then measurements are not
+a function of the states with noise on it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.family import Candidate, candidates, compares_regressions
+from ccdm_engine.candidate import JOINT, PAIRS, SHIFT, Candidate
+from ccdm_engine.family import (
+    candidates,
+    compares_regressions,
+    with_joint_kernels,
+)
 from ccdm_engine.mixture import Mixture
-from ccdm_engine.neighbourhood import neighbourhood
+from ccdm_engine.neighbourhood import Neighbourhood, neighbourhood
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.regression import Regression
 from ccdm_engine.scaling import Frame
 from ccdm_engine.search import (
+    Scored,
     best_of_tiers,
     fitted_frames,
     reference_bandwidth,
@@ -37,13 +48,13 @@ from ccdm_engine.search import (
 
 Array = npt.NDArray[np.float64]
 
-# By so many standard errors a model of this tier must beat the plainer ones: shifts,
-# kernels in units of the noise, kernels around the measurements with their noise.
-STANDARD_ERRORS = (0.0, 1.0, 3.0)
-# Without kernels in units of the noise the last need less; and any need only be better
-# where the measurements leave directions open, for then modes are at stake.
-CLOSED_STANDARD_ERRORS = (0.0, 1.0, 1.0)
-OPEN_STANDARD_ERRORS = (0.0, 0.0, 0.0)
+# By so many standard errors kernels must beat a shift; where the measurements leave
+# directions open they need only be better, for then modes are at stake.
+CLOSED_STANDARD_ERRORS = 1.0
+OPEN_STANDARD_ERRORS = 0.0
+# And joint kernels by so many, and by so many nats per member.
+JOINT_STANDARD_ERRORS = 3.0
+JOINT_GAIN = 0.5
 # Nats per member below which a richer model is not worth its sampling noise.
 LEAST_GAIN = 0.01
 
@@ -114,14 +125,18 @@ class Choice(NamedTuple):
         )
 
 
-def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
+def choose(pairs: Pairs, options: AnalysisOptions, *, joint: bool) -> Choice:
     """The best-scoring model of the family that the options leave open.
 
     Args:
         pairs: at least one measurement; every state and measurement with spread.
         options: what is fixed and what is ``"auto"``.
+        joint: whether joint kernels are among what is open.
     """
     near = neighbourhood(pairs, options.scaling)
+    found = _with_joint_kernels(pairs, options, near) if joint else None
+    if found is not None:
+        return found
     family = candidates(pairs, options, near)
     waiting = [next(family)]
     if not compares_regressions(pairs, options):
@@ -130,31 +145,49 @@ def choose(pairs: Pairs, options: AnalysisOptions) -> Choice:
         if only is not None:
             return Choice(only, None, near.observation_distance)
     best = best_of_tiers(itertools.chain(_taken(waiting), family), options)
-    thresholds = _thresholds(pairs, best)
     plain = chosen = best[min(best)]
-    for tier in sorted(best)[1:]:
-        richer = best[tier]
-        gain = richer.scores - chosen.scores
-        error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
-        needed = thresholds[tier]
-        chosen = richer if gain.mean() > max(needed * error, LEAST_GAIN) else chosen
+    if PAIRS in best and plain is not best[PAIRS]:
+        is_open = pairs.columns.size < pairs.states.shape[1]
+        needed = OPEN_STANDARD_ERRORS if is_open else CLOSED_STANDARD_ERRORS
+        if _is_better(best[PAIRS], plain, needed, LEAST_GAIN):
+            chosen = best[PAIRS]
     gaussian = plain.mean if plain.candidate.is_shift else None
-    model = Model(
+    return Choice(_model(chosen), gaussian, near.observation_distance)
+
+
+def _with_joint_kernels(
+    pairs: Pairs, options: AnalysisOptions, near: Neighbourhood
+) -> Choice | None:
+    """Joint kernels, unless others are far better; ``None`` where there are none."""
+    tried = list(with_joint_kernels(pairs, options, near))
+    if not tried:
+        return None
+    best = best_of_tiers(iter(tried), options)
+    chosen = best[JOINT]
+    if best[PAIRS].mean > chosen.mean:
+        others = best_of_tiers(candidates(pairs, options, near), options).get(PAIRS)
+        if others and _is_better(others, chosen, JOINT_STANDARD_ERRORS, JOINT_GAIN):
+            chosen = others
+    return Choice(_model(chosen), best[SHIFT].mean, near.observation_distance)
+
+
+def _model(chosen: Scored) -> Model:
+    return Model(
         chosen.candidate, chosen.frame, chosen.width, chosen.shrink, chosen.mean
     )
-    return Choice(model, gaussian, near.observation_distance)
+
+
+def _is_better(richer: Scored, plainer: Scored, errors: float, least: float) -> bool:
+    """Whether held-out scores differ by so many standard errors, and so much."""
+    gain = richer.scores - plainer.scores
+    error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
+    return bool(gain.mean() > max(errors * error, least))
 
 
 def _taken(waiting: list[Candidate]) -> Iterator[Candidate]:
     """The candidates, not kept here."""
     while waiting:
         yield waiting.pop(0)
-
-
-def _thresholds(pairs: Pairs, tiers: Container[int]) -> tuple[float, ...]:
-    if pairs.columns.size < pairs.states.shape[1]:
-        return OPEN_STANDARD_ERRORS
-    return STANDARD_ERRORS if 1 in tiers else CLOSED_STANDARD_ERRORS
 
 
 def _only_model(candidate: Candidate, options: AnalysisOptions) -> Model | None:

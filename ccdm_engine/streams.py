@@ -15,7 +15,7 @@ from scipy.stats import qmc
 
 Whole = npt.NDArray[np.uint32]
 
-PERTURBATION, LATENTS, SAMPLER, EXTRA, TIES, TURN = range(6)
+PERTURBATION, LATENTS, SAMPLER, EXTRA, TIES, TURN, LOBE = range(7)
 
 # Beyond so many dimensions a net of a few hundred points is no better than chance.
 MOST_STRATIFIED = 64

@@ -10,8 +10,7 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import kstest
 
-from ccdm_engine import AnalysisOptions, assimilate, noise
-from ccdm_engine.family import candidates
+from ccdm_engine import AnalysisOptions, assimilate, joint, noise
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.pairs import Pairs, perturb, screen
 from ccdm_engine.streams import MOST_STRATIFIED, normal_points
@@ -42,22 +41,21 @@ def test_the_noise_of_straight_measurements_is_found() -> None:
 
 
 def test_the_noise_of_curved_measurements_is_found() -> None:
-    """Kernel ridge regression follows ``x^2``, spread 1.4, to a quarter of the noise
-    or so; what it does not know counts as noise. A straight line would leave 1.4."""
+    """Squares and products follow ``x^2`` exactly; a straight line would leave 1.4.
+
+    A sample variance of 300 errs by 8 % in the variance; four times is allowed.
+    """
     parts = noise.regressed(pairs(300, "curved"))
     assert parts is not None
     assert parts.curved
-    deviations = np.sqrt(np.diag(parts.covariance))
-    assert np.all((deviations > 0.27) & (deviations < 0.6))
+    assert np.max(np.abs(parts.covariance / 0.09 - np.eye(2))) < 0.33
     exact = pairs(300, "curved").states ** 2
-    assert np.sqrt(np.mean((parts.fitted - exact) ** 2)) < 0.3
+    assert np.sqrt(np.mean((parts.fitted - exact) ** 2)) < 0.1
 
 
-@pytest.mark.parametrize(
-    ("members", "kind"), [(400, "curved"), (400, "exact"), (14, "straight")]
-)
+@pytest.mark.parametrize(("members", "kind"), [(400, "exact"), (14, "straight")])
 def test_no_noise_is_told_where_it_cannot_be(members: int, kind: str) -> None:
-    """Too many members for a curved fit, no noise, too few members."""
+    """No noise, and too few members."""
     assert noise.regressed(pairs(members, kind)) is None
 
 
@@ -150,21 +148,34 @@ def test_two_valued_and_constant_states_do_no_harm(
 
 def test_measurements_in_small_units_count_as_much() -> None:
     """Whitening the noise must not take a small variance for none."""
-    given = pairs(200, "straight")
-    options = AnalysisOptions(scaling="none")
-    sizes = []
+    given, sizes = pairs(200, "straight"), []
     for unit in (1.0, 1e-6):
         scaled = replace(given, simulated=given.simulated * [1.0, unit])
-        family = candidates(scaled, options, neighbourhood(scaled, "none"))
-        sizes.append(
-            [
-                item.near.weights(item.bandwidth).effective
-                for item in family
-                if item.near.kind == "noise"
-            ]
-        )
-    assert len(sizes[0]) > 2
+        parts = noise.regressed(scaled)
+        assert parts is not None
+        near = neighbourhood(scaled, "auto")
+        item = joint.candidate(scaled, parts, near, AnalysisOptions(), 0.4)
+        sizes.append(item.near.weights(item.bandwidth).effective)
+    assert 2 < sizes[0] < 150
     assert sizes[1] == pytest.approx(sizes[0], rel=1e-6)
+
+
+def test_what_chance_tells_is_not_believed() -> None:
+    """Unrelated states: of 200 ensembles the edge lets one in ten through, or so.
+
+    Twice as many as found here would be six standard errors away.
+    """
+    rng = np.random.default_rng(8)
+    shares = []
+    for _ in range(200):
+        simulated = rng.standard_normal((60, 3))
+        given = screen(rng.standard_normal((60, 3)), simulated, np.zeros(3))
+        parts = noise.regressed(given)
+        assert parts is not None
+        shares.append(np.var(parts.fitted, axis=0).sum() / np.var(simulated, 0).sum())
+    assert np.mean(np.array(shares) > 1e-9) < 0.2
+    # Least squares would tell 3 / 59 of the variance from nothing at all.
+    assert np.mean(shares) < 0.01
 
 
 def test_a_taper_of_nothing_finds_nothing() -> None:
@@ -180,24 +191,6 @@ def test_blocks_of_columns_make_no_difference(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(noise, "BLOCK", 7)
     blocked = noise.sparse(states, simulated)
     assert np.max(np.abs(whole.fitted - blocked.fitted)) < 1e-12
-
-
-@pytest.mark.parametrize(
-    ("kind", "regressions"),
-    [
-        ("straight", {"linear"}),
-        ("open", {"none"}),
-        ("curved", {"linear", "none"}),
-    ],
-)
-def test_noise_kernels_are_in_the_family(kind: str, regressions: set[str]) -> None:
-    """With open directions they have no regression and replace the plain ones."""
-    given = pairs(200, kind)
-    family = list(candidates(given, AnalysisOptions(), neighbourhood(given, "auto")))
-    found = {item.regression.name for item in family if item.near.kind == "noise"}
-    assert found == regressions
-    plain = [item for item in family if item.tier == 2]
-    assert bool(plain) == (kind != "open")
 
 
 def test_latents_are_normal_and_leave_no_heaps() -> None:

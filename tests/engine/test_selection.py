@@ -134,19 +134,28 @@ def test_the_answer_moves_with_the_observation(make: Any) -> None:
 REPLICATES = 40
 
 
-@pytest.mark.parametrize(
-    ("members", "dx", "dy"), [(50, 2, 1), (100, 3, 2), (200, 4, 4), (60, 40, 20)]
-)
+@pytest.mark.parametrize(("members", "dx", "dy"), [(15, 3, 2), (60, 40, 20)])
 def test_gaussian_data_get_the_gaussian_update(members: int, dx: int, dy: int) -> None:
-    """By the one-standard-error rule a richer model wins by chance one time in six.
+    """Without footing for kernels members are moved, and keep their places."""
+    models = [chosen(gaussian(members, dx, dy, seed)) for seed in range(REPLICATES)]
+    assert all(np.isinf(model.measurement_bandwidth) for model in models)
 
-    Of 40 replicates at most 13 are then lost in all but 1 of 1000 cases.
+
+@pytest.mark.parametrize(
+    ("members", "dx", "dy"), [(60, 2, 1), (100, 3, 2), (200, 4, 4)]
+)
+def test_gaussian_data_are_seen_to_be_gaussian(members: int, dx: int, dy: int) -> None:
+    """With footing joint kernels are taken, and the scores tell that a Gaussian update
+    would have done: it has the higher one in 33 or more of 40 replicates here, and a
+    fair coin would say so 27 times or more in one of a hundred cases.
     """
-    count = Counter(
-        bool(np.isinf(chosen(gaussian(members, dx, dy, seed)).measurement_bandwidth))
+    told = [
+        assimilate(*gaussian(members, dx, dy, seed), seed=1).diagnostics
         for seed in range(REPLICATES)
-    )
-    assert count[True] >= REPLICATES - 13, count
+    ]
+    kernels = {facts.model and facts.model.measurement_kernel for facts in told}
+    assert kernels == {"joint"}
+    assert sum(facts.gaussian_preferred is True for facts in told) >= 27
 
 
 @pytest.mark.parametrize(("members", "share"), [(100, 0.9), (250, 0.95)])
@@ -211,9 +220,6 @@ def test_scores_tell_whether_a_gaussian_update_would_have_done() -> None:
             assert model is not None
             assert model.score is not None and model.gaussian_score is not None
             assert facts.gaussian_preferred == (model.score <= model.gaussian_score)
-            assert facts.gaussian_preferred == bool(
-                np.isinf(model.measurement_bandwidth)
-            )
             told.append(facts.gaussian_preferred)
     assert sum(told[::2]) >= 6 and sum(told[1::2]) <= 1
     fixed = AnalysisOptions(

@@ -1,0 +1,151 @@
+"""Clouds with nothing between them are told apart, and keep their shares."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from ccdm_engine import AnalysisOptions, assimilate, lobes
+from ccdm_engine.lobes import Evidence
+from tests.engine.ensembles import Triple, gaussian, two_lobes
+
+Array = npt.NDArray[np.float64]
+
+
+def clouds(members: int, distance: float, dx: int = 3, seed: int = 0) -> Array:
+    """Two normal clouds so many of their deviations apart, by turns."""
+    rng = np.random.default_rng([31, seed])
+    states = rng.standard_normal((members, dx))
+    states[::2] += distance / np.sqrt(dx)
+    return states
+
+
+def folded(members: int, seed: int = 0) -> Triple:
+    """``|x|`` observed of two narrow clouds around 1 and -1."""
+    rng = np.random.default_rng([32, seed])
+    side = np.where(np.arange(members) % 2, 1.0, -1.0)[:, None]
+    states = side + 0.1 * rng.standard_normal((members, 1))
+    simulated = np.abs(states) + 0.1 * rng.standard_normal((members, 1))
+    return Triple(states, simulated, np.array([1.1]))
+
+
+@pytest.mark.parametrize("dx", [1, 3])
+@pytest.mark.parametrize("members", [60, 200])
+def test_two_clouds_are_told_apart(dx: int, members: int) -> None:
+    for seed in range(10):
+        found = lobes.apart(clouds(members, 12.0, dx, seed))
+        assert sorted(tuple(part % 2) for part in found) == sorted(
+            [(0,) * (members // 2), (1,) * (members // 2)]
+        )
+
+
+def test_four_clouds_are_told_apart() -> None:
+    rng = np.random.default_rng(5)
+    corner = np.array([[10, 10, 0], [10, -10, 0], [-10, 10, 0], [-10, -10, 0.0]])
+    states = corner[np.arange(160) % 4] + rng.standard_normal((160, 3))
+    found = lobes.apart(states)
+    assert sorted(set(part % 4) for part in found) == [{0}, {1}, {2}, {3}]
+
+
+@pytest.mark.parametrize("shape", ["normal", "uniform", "skewed", "bent", "close"])
+def test_one_cloud_is_one(shape: str) -> None:
+    """No division in 40 ensembles: at most 7 in 100 are divided, with 95 % confidence.
+
+    ``close`` are two clouds that overlap, three deviations apart.
+    """
+    for seed in range(40):
+        rng = np.random.default_rng([33, seed])
+        z = rng.standard_normal((100, 3))
+        states = {
+            "normal": z,
+            "uniform": rng.random((100, 3)),
+            "skewed": np.exp(0.5 * z),
+            "bent": np.column_stack([z[:, 0], z[:, 0] ** 2 + 0.5 * z[:, 1], z[:, 2]]),
+            "close": clouds(100, 3.0, seed=seed),
+        }[shape]
+        assert len(lobes.apart(states)) == 1
+
+
+def test_shares_stay_where_the_evidence_may_be_chance() -> None:
+    for gap in (0.0, 0.1, 0.5):
+        told = [Evidence(30, 1.0 + gap, 0.05), Evidence(20, 1.0, 0.05)]
+        np.testing.assert_allclose(lobes.shares(told), [0.6, 0.4])
+
+
+def test_strong_evidence_counts_as_bayes_has_it() -> None:
+    told = [Evidence(30, 1.0, 1e-9), Evidence(20, 3.0, 1e-9)]
+    expected = np.array([0.6, 0.4 * np.exp(2.0)])
+    np.testing.assert_allclose(lobes.shares(told), expected / expected.sum())
+
+
+def test_samples_are_handed_out_whole() -> None:
+    parts = [np.arange(30), np.arange(30, 50)]
+    for share in np.linspace(0, 1, 23):
+        due = lobes.counts(np.array([share, 1 - share]), parts, 77)
+        assert due.sum() == 77 and abs(due[0] - 77 * share) <= 1
+    assert lobes.counts(np.array([0.6, 0.4]), parts, 50).tolist() == [30, 20]
+
+
+def test_each_cloud_is_analysed_by_itself() -> None:
+    """Exact: both clouds at +-(1 + 0.05), deviation 0.1 / sqrt 2, half of each.
+
+    A mean of 30 has the standard error 0.013, and five of them are allowed.
+    """
+    for seed in range(5):
+        states, simulated, observation = folded(60, seed)
+        analysis = assimilate(states, simulated, observation, seed=seed)
+        facts = analysis.diagnostics
+        assert facts.lobes == (0.5, 0.5)
+        x = analysis.samples[:, 0]
+        assert np.sum(x > 0) == 30
+        assert abs(x[x > 0].mean() - 1.05) < 0.065 > abs(x[x < 0].mean() + 1.05)
+        assert 0.04 < x[x > 0].std() < 0.1
+        assert facts.gaussian_preferred is False
+
+
+def test_evidence_moves_samples_to_the_likelier_cloud() -> None:
+    """The right cloud is ten deviations from what was read."""
+    states, simulated, _ = folded(60)
+    simulated = states + 0.1 * (simulated - np.abs(states))
+    facts = assimilate(states, simulated, np.array([-1.0]), seed=1).diagnostics
+    assert max(facts.lobes) > 0.99
+
+
+@pytest.mark.parametrize("make", [folded, two_lobes])
+def test_the_order_of_members_makes_no_difference(make: object) -> None:
+    states, simulated, observation = make(100)  # type: ignore[operator]
+    order = np.random.default_rng(3).permutation(100)
+    here = assimilate(states, simulated, observation, seed=1).samples
+    there = assimilate(states[order], simulated[order], observation, seed=1).samples
+    gap = np.abs(here - there) / states.std(axis=0)
+    assert np.max(gap) < 1e-4
+
+
+def test_members_that_are_moved_keep_their_places() -> None:
+    """An exact straight measurement leaves a shift within each cloud."""
+    states = clouds(100, 12.0)
+    simulated = states @ np.array([[1.0], [-1.0], [0.0]])
+    analysis = assimilate(states, simulated, np.array([0.3]), seed=1)
+    assert analysis.diagnostics.sampler == "shift"
+    assert len(analysis.diagnostics.lobes) == 2
+    moved = analysis.samples - states
+    assert np.array_equal(analysis.samples.sum(axis=1) > 6, np.arange(100) % 2 == 0)
+    assert np.max(np.abs(moved)) < 6
+
+
+def test_a_few_members_are_not_divided() -> None:
+    assert assimilate(*folded(30), seed=1).diagnostics.lobes == ()
+
+
+def test_more_or_fewer_samples_than_members() -> None:
+    states, simulated, observation = folded(60)
+    for count in (1, 7, 61, 500):
+        options = AnalysisOptions(n_samples=count)
+        analysis = assimilate(states, simulated, observation, options=options, seed=1)
+        assert analysis.samples.shape == (count, 1)
+        assert sum(analysis.diagnostics.lobes) == pytest.approx(1.0)
+
+
+def test_without_lobes_the_diagnostics_have_none() -> None:
+    assert assimilate(*gaussian(60), seed=1).diagnostics.lobes == ()

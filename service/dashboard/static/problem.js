@@ -4,13 +4,15 @@ import { h } from "./dom.js";
 
 export function problemBox(error, { retry, heading = "h1" } = {}) {
   const id = error.body?.request_id;
+  // One place alone is often told already, word for word.
+  const places = (error.errors ?? []).filter((item) => !error.message.includes(item.message));
   // Where the places are listed below, that these want mending goes without saying.
   const advice = error.errors?.length ? null : error.body?.remedy;
   return h("section", { class: "card problem", role: "alert" },
     h(heading, {}, error.title ?? "Something went wrong"),
     h("p", {}, error.message),
-    error.errors?.length
-      ? h("ul", {}, error.errors.map((item) => h("li", {},
+    places.length
+      ? h("ul", {}, places.map((item) => h("li", {},
         item.pointer ? h("code", {}, item.pointer) : null, item.pointer ? ": " : "", item.message)))
       : null,
     advice && !error.message.includes(advice) ? h("p", {}, h("strong", {}, "What to do: "), advice) : null,

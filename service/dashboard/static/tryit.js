@@ -34,6 +34,7 @@ export function tryView(page) {
     run.disabled = FILES.some(([name]) => !arrays[name]);
     const clash = run.disabled ? "" : disagreement(arrays);
     status.textContent = clash;
+    status.classList.toggle("wrong", Boolean(clash));
     if (clash) run.disabled = true;
   };
   const fields = FILES.map(([name, label, help]) => fileField(name, label, help, (array) => {

@@ -281,3 +281,22 @@ def test_names_are_text_however_long_and_whatever_they_hold(
             page.wait_for_timeout(200)
             overflow = "document.documentElement.scrollWidth - innerWidth"
             assert page.evaluate(overflow) <= 0
+
+
+def test_clouds_that_are_apart_are_told(
+    watch: Watch, server: Server, client: Client
+) -> None:
+    random = np.random.default_rng(3)
+    session = client.create_session(state_dim=2, measurement_dim=1, seed=1)
+    centres = np.repeat([-2.0, 2.0], [60, 40])[:, None]
+    states = centres + 0.4 * random.standard_normal((100, 2))
+    simulated = np.abs(states[:, :1]) + 0.2 * random.standard_normal((100, 1))
+    shares = session.cycle(states, simulated, [2.0]).diagnostics["lobes"]
+    assert len(shares) == 2
+    told = " and ".join(f"{100 * share:.3g} %" for share in shares)
+    with watch() as found:
+        page = found.open(f"#/sessions/{session.id}")
+        clouds = page.locator(
+            "div", has=page.get_by_text("Separate clouds", exact=True)
+        )
+        expect(clouds.last).to_contain_text(f"2, with {told} of the samples")

@@ -1,7 +1,7 @@
 // What each picture shows, from the history of a session.
 
 import { extent, robust } from "./charts.js";
-import { duration, number, percent } from "./format.js";
+import { clouds, duration, number, percent } from "./format.js";
 import { binsFor, histogram, ranksOf, reading } from "./ranks.js";
 
 const CYCLE = "Cycle";
@@ -219,9 +219,9 @@ export function models(history) {
     }],
     summary: `Last cycle: ${of(last)}`,
     table: () => ({
-      head: [CYCLE, "Regression", "Scaling", "Drawn by", "Score", "Gaussian score"],
+      head: [CYCLE, "Regression", "Scaling", "Drawn by", "Score", "Gaussian score", "Separate clouds"],
       rows: history.cycles.map((c) => [String(c.k), of(c), c.model?.scaling ?? "–", c.sampler,
-        number(c.model?.score), number(c.model?.gaussian_score)]),
+        number(c.model?.score), number(c.model?.gaussian_score), clouds(c.lobes) ?? "–"]),
     }),
   };
 }

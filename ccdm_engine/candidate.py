@@ -23,7 +23,8 @@ class Candidate:
         prior: frame of the residuals of all members alike.
         near: measurement kernels around the members.
         bandwidth: ``h_y``, in the units of these kernels.
-        width: ``h_x``, where frame and kernels go with it; ``None`` leaves it open.
+        width: ``h_x``, where frame and kernels go with it, or 1 for a shift that is
+            scored as one Gaussian; ``None`` leaves it open.
         is_drawn_together: whether the centres were shrunk already.
     """
 

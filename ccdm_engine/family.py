@@ -90,7 +90,8 @@ def with_joint_kernels(
         return
     straight = preconditioning.filtered(*pairs.triple, parts)
     straight = straight.unbiased() if options.unbiases else straight
-    yield Candidate(straight, _prior(straight, pairs, options), near, np.inf)
+    prior = _prior(straight, pairs, options)
+    yield Candidate(straight, prior, near, np.inf, width=1.0)
     for h in joint.bandwidths(pairs, options):
         yield joint.candidate(pairs, parts, near, options, h)
     plain = none(*pairs.triple)

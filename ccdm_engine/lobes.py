@@ -39,6 +39,8 @@ IN_DOUBT = 1e-3
 STANDARD_ERRORS = 3.0
 STEPS = 20
 SETTLED = 1e-3
+# So many in doubt after so many steps will not be lobes in the end.
+MANY_IN_DOUBT, EARLY = 0.05, 3
 # Variance of a component along each axis, in units of the whole ensemble's.
 LEAST_VARIANCE = 1e-6
 
@@ -143,10 +145,14 @@ def _first_of_two(states: Array, least: int) -> npt.NDArray[np.bool_] | None:
     alone = -0.5 * members * dimension * (np.log(2 * np.pi) + (members - 1) / members)
     parameters = 1 + dimension + dimension * (dimension + 1) // 2
     preferred = 2 * (likelihood - alone) > parameters * np.log(members)
-    in_doubt = float(np.mean(np.minimum(share, 1.0 - share)))
     chosen = share > 0.5
     large = least <= int(chosen.sum()) <= members - least
-    return chosen if preferred and in_doubt < IN_DOUBT and large else None
+    return chosen if preferred and _in_doubt(share) < IN_DOUBT and large else None
+
+
+def _in_doubt(share: Array) -> float:
+    """Share of the members that may belong to either."""
+    return float(np.mean(np.minimum(share, 1.0 - share)))
 
 
 def _begin(z: Array, least: int) -> npt.NDArray[np.bool_]:
@@ -173,16 +179,21 @@ def _mixed(z: Array, first: Array, least: int) -> tuple[Array, float] | None:
     Args:
         z: members in whitened coordinates, ``(N, d)``.
         first: shares to begin with, ``(N,)``.
-        least: members in each component; ``None`` is returned where there are fewer.
+        least: members in each component.
+
+    Returns:
+        ``None`` where a component has fewer, or too many members remain in doubt.
     """
     share, likelihood = first, -np.inf
-    for _ in range(STEPS):
+    for step in range(STEPS):
         if not least <= float(share.sum()) <= share.size - least:
             return None
         one, other = (_component(z, part) for part in (share, 1.0 - share))
         both = np.logaddexp(one, other)
         before, share = share, np.exp(one - both)
         likelihood = float(both.sum())
+        if step == EARLY and _in_doubt(share) > MANY_IN_DOUBT:
+            return None
         if float(np.max(np.abs(share - before))) < SETTLED:
             break
     return share, likelihood

@@ -73,9 +73,15 @@ class Noise:
 
 
 def apart(pairs: Pairs, taper: Taper | None = None) -> Noise:
-    """The parts by whatever tells them: the caller, all states, or a few."""
+    """The parts by whatever tells them: the caller, all states, or a few.
+
+    As they are needed to widen the ensemble: ``f`` has the slopes of least squares,
+    for with smaller ones the gain would overshoot in the widened ensemble.
+    """
     return (
-        known(pairs) or regressed(pairs) or sparse(pairs.states, pairs.simulated, taper)
+        known(pairs)
+        or regressed(pairs, credible=False)
+        or sparse(pairs.states, pairs.simulated, taper)
     )
 
 
@@ -90,7 +96,7 @@ def known(pairs: Pairs) -> Noise | None:
     return Noise(fitted, np.diag(pairs.error**2), curved)
 
 
-def regressed(pairs: Pairs) -> Noise | None:
+def regressed(pairs: Pairs, *, credible: bool = True) -> Noise | None:
     """The parts as a regression on all states tells them.
 
     ``None`` with fewer than five members per state variable and where the simulated
@@ -98,6 +104,7 @@ def regressed(pairs: Pairs) -> Noise | None:
 
     Args:
         pairs: with noisy simulated measurements.
+        credible: take off ``f`` what chance alone would tell.
     """
     members = pairs.states.shape[0]
     if not has_footing(*pairs.states.shape):
@@ -107,7 +114,7 @@ def regressed(pairs: Pairs) -> Noise | None:
     if curved:
         terms = np.hstack([terms, _products(terms)])
     gaps = pairs.simulated - pairs.simulated.mean(axis=0)
-    signal, left = _credible(terms, gaps)
+    signal, left = _told(terms, gaps, credible=credible)
     variance = np.var(gaps, axis=0)
     if np.any(left < LEAST_SHARE * variance):
         return None
@@ -120,8 +127,8 @@ def regressed(pairs: Pairs) -> Noise | None:
     return Noise(fitted, covariance * np.outer(scale, scale), curved)
 
 
-def _credible(terms: Array, gaps: Array) -> tuple[Array, Array]:
-    """What the terms tell about the measurements beyond chance, and the rest.
+def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array]:
+    """What the terms tell about the measurements, beyond chance, and the rest.
 
     Least squares in canonical coordinates (Hotelling 1936), where each direction of
     the measurements has a correlation ``r`` of its own. Its share of explained
@@ -137,6 +144,7 @@ def _credible(terms: Array, gaps: Array) -> tuple[Array, Array]:
     Args:
         terms: of the regression, centred or not, ``(N, p)``.
         gaps: measurements from their mean, ``(N, dy)``.
+        credible: or with all that least squares tells as the signal.
 
     Returns:
         The signal, ``(N, dy)``, and the variance of the noise, ``(dy,)``.
@@ -151,9 +159,10 @@ def _credible(terms: Array, gaps: Array) -> tuple[Array, Array]:
     rest = (1.0 - square) / max(1.0 - p, 1.0 / freedom)
     odds, chance = square / np.maximum(1.0 - square, 1e-300), edge / (1.0 - edge)
     share = np.maximum(1.0 - (chance / np.maximum(odds, chance)) ** 2, 0.0)
-    share *= np.maximum(1.0 - rest, 0.0)
+    adjusted = np.maximum(1.0 - rest, 0.0)
+    share = share * adjusted if credible else adjusted
     loads = (b * values) @ turn
-    signal = (u @ a * np.sqrt(share)) @ loads
+    signal = (u @ a * (np.sqrt(share) if credible else r)) @ loads
     whole = np.sum(gaps**2, axis=0) / freedom
     return signal, np.maximum(whole - share @ loads**2 / freedom, 0.0)
 

@@ -88,13 +88,13 @@ def _batches(
 
     All share the number of state bandwidths, the shrinkages and the kind of frame.
     """
-    waiting: dict[tuple[bool, bool, bool], list[Candidate]] = {}
-    shift = (False, False, False)
+    waiting: dict[tuple[bool, bool, int | None], list[Candidate]] = {}
+    shift = (False, False, None)
     for candidate in family:
         kind = (
             _is_refitted(candidate, options),
             candidate.regression.name == "none",
-            candidate.width is not None,
+            None if candidate.width is None else candidate.tier,
         )
         batch = waiting.setdefault(kind, [])
         batch.append(candidate)
@@ -320,7 +320,8 @@ def _spread(candidate: Candidate) -> float:
 def shrinkages(candidate: Candidate, options: AnalysisOptions) -> Sequence[bool]:
     """Whether kernel centres may be drawn together."""
     if candidate.width is not None:
-        return (False,)  # the centres stand where they belong
+        # All centres as one, or where they stand already.
+        return (candidate.is_shift,)
     if options.shrink != "auto":
         return (bool(options.shrink),)
     if options.scaling == "none":

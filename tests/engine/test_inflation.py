@@ -218,3 +218,18 @@ def collapsed() -> Any:
         return analysis
 
     return analyse
+
+
+def test_the_ensemble_is_widened_along_the_slopes_of_least_squares() -> None:
+    """Narrow beside the noise: with the smaller slopes that chance does not reach, the
+    gain of the widened ensemble would overshoot the observation by as much."""
+    rng = np.random.default_rng(12)
+    states = 0.4 * rng.standard_normal((100, 1))
+    simulated = states + rng.standard_normal((100, 1))
+    pairs = screen(states, simulated, [0.0])
+    slope = np.polyfit(states[:, 0], simulated[:, 0], 1)[0]
+    found = np.polyfit(states[:, 0], noise.apart(pairs).fitted[:, 0], 1)[0]
+    assert found == pytest.approx(slope, rel=1e-9)
+    cautious = noise.regressed(pairs)
+    assert cautious is not None
+    assert np.polyfit(states[:, 0], cautious.fitted[:, 0], 1)[0] < 0.95 * slope

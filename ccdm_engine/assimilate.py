@@ -6,7 +6,6 @@
     perturb    noise-free simulated measurements get the declared error
     normalize  convenient units, constants set aside
     condition  on the observation (:mod:`.conditioning`)
-    inflate    and relax, if asked to
     describe   how it came about
 
 Binder, Dasgupta and Oberai (2026), arXiv 2603.21291, with the extensions that each
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import blockwise, diagnostics, inflation
+from ccdm_engine import blockwise, diagnostics
 from ccdm_engine.analysis import Analysis
 from ccdm_engine.conditioning import Conditioned, Draw, condition
 from ccdm_engine.errors import (
@@ -35,7 +34,7 @@ from ccdm_engine.errors import (
     OptionsError,
     ShapeError,
 )
-from ccdm_engine.members import copied, places, sample_count
+from ccdm_engine.members import copied, sample_count
 from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import (
@@ -131,10 +130,7 @@ def assimilate(
             found = _conditioned(
                 normal.pairs, options, lambda: normal.varied(draws()), seed, workers
             )
-        rows = places(normal.pairs, n_samples, options) if found.is_moved else None
-        samples = normal.restore(
-            inflation.relaxed(found.samples, normal.pairs.states, options, rows)
-        )
+        samples = normal.restore(found.samples)
     if not np.isfinite(samples).all():
         raise _breakdown("samples that are not finite")
     about = diagnostics.facts_of(pairs, samples, options)

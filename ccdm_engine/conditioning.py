@@ -2,19 +2,19 @@
 
 ::
 
-    widen      the forecast, if inflation is adaptive or the ensemble has lost the truth
     divide     an ensemble that has come apart into lobes (:mod:`.lobes`)
-    choose     regression, frame and bandwidths, for each lobe (:mod:`.selection`)
+    widen      the forecast, if inflation is adaptive or the ensemble has lost the truth
+    choose     regression, frame and bandwidths (:mod:`.selection`)
     sample     from p(x | y*) = sum_i w_i N(x; c_i, h_x^2 A A^T), or shift the members
+    inflate    and relax, if asked to
 
-Everything here is in units near 1, and every state and measurement has spread.
+all but the first for each lobe by itself. Everything here is in units near 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +25,12 @@ from ccdm_engine.local_transform import turned
 from ccdm_engine.members import places, sample_count
 from ccdm_engine.mixture import effective_sample_size
 from ccdm_engine.neighbourhood import neighbourhood
+from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
-from ccdm_engine.pairs import Pairs
+from ccdm_engine.pairs import Pairs, without_constants
 from ccdm_engine.parts import Crew
 from ccdm_engine.sampling import Sampled, sample
+from ccdm_engine.scaling import has_footing
 from ccdm_engine.selection import Choice, Model, choose
 from ccdm_engine.streams import EXTRA, LOBE, TURN, stream
 
@@ -59,11 +61,6 @@ class Conditioned:
     factors: inflation.Adapted = NEUTRAL
     shares: tuple[float, ...] = ()
 
-    @property
-    def is_moved(self) -> bool:
-        """Whether each sample is a member that was moved."""
-        return self.sampled is None
-
     def in_units(self, exponents: npt.NDArray[np.int32]) -> Conditioned:
         """The same with scores as densities per unit of ``2^exponent`` times ours."""
         return replace(self, choice=self.choice.in_units(exponents))
@@ -81,22 +78,12 @@ def condition(
         seed: of the analysis.
         crew: who does the parts of a large analysis.
     """
-    forecast, factors = _widened(pairs, options)
-    divided = [np.arange(pairs.used.size)]
     joint = has_joint_kernels(options, *pairs.states.shape)
-    if joint:
-        divided = lobes.apart(forecast.states)
+    divided = lobes.apart(pairs.states) if joint else []
+    rows = places(pairs, sample_count(pairs, options), options)
     if len(divided) > 1:
-        found = _by_lobes(forecast, divided, options, latents(), seed, crew)
-    else:
-        rows = places(pairs, sample_count(pairs, options), options)
-        found = _as_one(forecast, options, latents, rows, seed, crew, joint)
-    if forecast is not pairs or len(divided) > 1:
-        # How far y* lies is asked of all that was given.
-        distance = neighbourhood(pairs, options.scaling).observation_distance
-        choice = found.choice._replace(observation_distance=distance)
-        found = replace(found, choice=choice)
-    return replace(found, factors=factors)
+        return _by_lobes(pairs, divided, options, latents(), rows, seed, crew)
+    return _as_one(pairs, options, latents, rows, seed, crew, joint)
 
 
 def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.Adapted]:
@@ -113,49 +100,115 @@ def _by_lobes(
     divided: Sequence[Indices],
     options: AnalysisOptions,
     latents: Array,
+    rows: Indices,
     seed: int,
     crew: Crew,
 ) -> Conditioned:
-    """Each lobe by itself, with the samples that it is due.
-
-    A lobe takes latents that follow each other: these are as even as all together.
-    """
+    """Each lobe by itself, with the samples that it is due."""
     evidence = lobes.evidence(pairs.simulated, pairs.observation, divided)
     # In an order that does not depend on that of the members.
     order = np.argsort([-told.log for told in evidence], kind="stable")
     divided = [divided[place] for place in order]
     after = lobes.shares([evidence[place] for place in order])
     due = lobes.counts(after, divided, latents.shape[0])
-    found, ends = [], np.cumsum(due)
+    ends = np.cumsum(due)
+    parts, found, kept = [], [], []
     for place, members in enumerate(divided):
-        own = latents[ends[place] - due[place] : ends[place]]
-        if own.shape[0] == 0:
+        if not due[place]:
             continue
         key = int(stream(seed, LOBE, place).integers(2**63))
-        rows = np.arange(own.shape[0])
-        rows[members.size :] = -1
-        draw = partial(np.asarray, own)
-        found.append(_as_one(pairs.of(members), options, draw, rows, key, crew, True))
-    samples = np.concatenate([lobe.samples for lobe in found])
-    shares = due[due > 0] / latents.shape[0]
-    heaviest = found[int(np.argmax(shares))]
-    effective = 1.0 / float(
-        np.sum(shares**2 / np.array([lobe.effective for lobe in found]))
-    )
-    kept = [members.size for members in divided] == due.tolist()
+        own = latents[ends[place] - due[place] : ends[place]]
+        lobe = _one_lobe(pairs.of(members), options, own, key, crew)
+        if lobe is None:  # nothing to be learned: as they are
+            parts.append(pairs.states[members[np.arange(due[place]) % members.size]])
+            continue
+        parts.append(lobe.samples)
+        found.append(lobe)
+        kept.append(due[place] / latents.shape[0])
+    if not found:  # told for the diagnostics, of all members together
+        choice = choose(pairs, options, joint=False)
+        factors = inflation.Adapted(options.learned_inflation, 1.0)
+        samples, size = np.concatenate(parts), float(pairs.used.size)
+        return Conditioned(samples, choice, None, size, factors)
+    weights, shares = np.array(kept), due[due > 0] / latents.shape[0]
+    heaviest = found[int(np.argmax(weights))]
+    samples = np.concatenate(parts)
     sampled = [lobe.sampled for lobe in found if lobe.sampled is not None]
-    if kept and not sampled:  # every member is still there: to its own place
-        samples[np.concatenate(divided)] = samples.copy()
-    elif not sampled:
-        width = heaviest.choice.model.state_bandwidth
-        sampled = [Sampled(samples, 0, width, 0.0)]
+    if not sampled and all(due >= [members.size for members in divided]):
+        samples = _in_places(samples, divided, due, rows)
+    # How far y* lies is asked of all that was given.
+    distance = neighbourhood(pairs, options.scaling).observation_distance
     return Conditioned(
         samples,
-        heaviest.choice,
+        heaviest.choice._replace(observation_distance=distance),
         heaviest.sampled or (sampled[0] if sampled else None),
-        effective,
-        shares=tuple(shares.tolist()),
+        1.0 / float(np.sum(weights**2 / [lobe.effective for lobe in found])),
+        _together([lobe.factors for lobe in found], weights / weights.sum()),
+        tuple(shares.tolist()),
     )
+
+
+def _one_lobe(
+    lobe: Pairs, options: AnalysisOptions, latents: Array, seed: int, crew: Crew
+) -> Conditioned | None:
+    """One lobe, its members first where they are moved.
+
+    What differs over all members may not differ here: that is set aside. ``None``
+    where no measurement is left that tells anything, or no state to be told of.
+    """
+    rows = np.arange(latents.shape[0])
+    rows[lobe.used.size :] = -1
+    told = without_constants(lobe)
+    normal = normalize(told, options.scaling)
+    if told.columns.size == 0 or normal.is_constant:
+        return None
+    inner = normal.pairs
+    found = _as_one(
+        inner,
+        options,
+        lambda: normal.varied(latents),
+        rows,
+        seed,
+        crew,
+        has_footing(*inner.states.shape),
+    )
+    found = found.in_units(normal.exponents)
+    return replace(found, samples=normal.restore(found.samples))
+
+
+def _together(factors: Sequence[inflation.Adapted], shares: Array) -> inflation.Adapted:
+    """One factor to hand on, and the largest that was applied."""
+    learned = float(np.sum(shares * [each.learned for each in factors]))
+    return inflation.Adapted(learned, max(each.applied for each in factors))
+
+
+def _in_places(
+    samples: Array, divided: Sequence[Indices], due: Indices, rows: Indices
+) -> Array:
+    """Moved members in the rows that are theirs, further samples in the others.
+
+    Args:
+        samples: of one lobe after the other, its members first, ``(n, dx)``.
+        divided: members of each.
+        due: samples of each.
+        rows: which member stands in which row, -1 for none, ``(n,)``.
+    """
+    begins = np.cumsum(due) - due
+    member = np.concatenate(divided)
+    source = np.concatenate(
+        [
+            begin + np.arange(part.size)
+            for begin, part in zip(begins, divided, strict=True)
+        ]
+    )
+    taken = rows >= 0
+    at = np.empty(member.size, dtype=np.intp)
+    at[member] = source
+    placed = np.empty_like(samples)
+    placed[taken] = samples[at[rows[taken]]]
+    others = np.setdiff1d(np.arange(samples.shape[0]), at[rows[taken]])
+    placed[~taken] = samples[others]
+    return placed
 
 
 def _as_one(
@@ -178,18 +231,25 @@ def _as_one(
         crew: who does the parts.
         joint: whether there is footing for joint kernels.
     """
-    choice = choose(pairs, options, joint=joint)
+    forecast, factors = _widened(pairs, options)
+    choice = choose(forecast, options, joint=joint)
+    if forecast is not pairs:  # how far y* lies is asked of what was given
+        distance = neighbourhood(pairs, options.scaling).observation_distance
+        choice = choice._replace(observation_distance=distance)
     model = choice.model
     effective = effective_sample_size(model.log_weights)
     if model.is_shift:
-        samples = _shifted(pairs, model, latents, rows, seed)
-        return Conditioned(samples, choice, None, effective)
+        samples = _shifted(forecast, model, latents, rows, seed)
+        samples = inflation.relaxed(samples, pairs.states, options, rows)
+        return Conditioned(samples, choice, None, effective, factors)
     mixture = model.mixture()
     sampled = sample(mixture, options, latents(), seed, crew)
     del mixture
     points = model.frame.out_of(sampled.points)
     points += model.regression.target
-    return Conditioned(points, choice, replace(sampled, points=points), effective)
+    points = inflation.relaxed(points, pairs.states, options, None)
+    sampled = replace(sampled, points=points)
+    return Conditioned(points, choice, sampled, effective, factors)
 
 
 def _shifted(

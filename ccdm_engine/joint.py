@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from ccdm_engine.bandwidth import silverman
 from ccdm_engine.candidate import Candidate
-from ccdm_engine.neighbourhood import Neighbourhood
+from ccdm_engine.neighbourhood import FARTHEST, Neighbourhood
 from ccdm_engine.noise import Noise
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
@@ -138,7 +138,8 @@ def _near(z: Array, parts: Noise, observation: Array) -> tuple[Array, Array]:
     gaps = parts.fitted - parts.fitted.mean(axis=0)
     freedom = members - 1
     root = _inverse_root(gaps.T @ gaps / freedom + parts.covariance)
-    square = np.sum(((parts.fitted - observation) @ root) ** 2, axis=1)
+    far = np.clip((parts.fitted - observation) @ root, -FARTHEST, FARTHEST)
+    square = np.sum(far**2, axis=1)
     weights = np.exp(-0.5 * (square - square.min()))
     weights /= weights.sum()
     effective = 1.0 / float(np.sum(weights**2))

@@ -13,7 +13,7 @@ member is in doubt; then each is looked at again.
 :func:`shares` tells how many samples each lobe is due. By Bayes' rule its share is
 multiplied by its evidence ``p(y* | lobe)``, known here from few members. Multiplying by
 what chance says, cycle after cycle, makes shares wander until all but one are gone. So
-``g``, the logarithm of the evidence over the mean one, is multiplied by::
+``g``, the logarithm of the evidence over that of the best lobe, is multiplied by::
 
     1 - (3 se(g) / g)^2,     0 where negative
 
@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, fit_frame
+from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, deviations, fit_frame
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -43,6 +43,8 @@ SETTLED = 1e-3
 MANY_IN_DOUBT, EARLY = 0.05, 3
 # Variance of a component along each axis, in units of the whole ensemble's.
 LEAST_VARIANCE = 1e-6
+# Deviations beyond which all distances are alike, and their squares overflow.
+FARTHEST = 1e100
 
 
 def apart(states: Array) -> list[Indices]:
@@ -85,25 +87,31 @@ class Evidence(NamedTuple):
 def evidence(
     simulated: Array, observation: Array, lobes: Sequence[Indices]
 ) -> list[Evidence]:
-    """For each lobe, under a normal density of its simulated measurements.
+    """For each lobe, from its simulated measurements.
 
     Args:
         simulated: ``y_i``, ``(N, dy)``.
         observation: ``y*``, ``(dy,)``.
         lobes: members of each.
     """
-    return [_evidence(simulated[members], observation) for members in lobes]
+    floor = deviations(simulated)
+    return [_evidence(simulated[part], observation, floor) for part in lobes]
 
 
 def shares(evidence: Sequence[Evidence]) -> Array:
-    """Share of each lobe given the observation, ``(L,)``, summing to 1."""
+    """Share of each lobe given the observation, ``(L,)``, summing to 1.
+
+    ``g`` is taken to the lobe of the most evidence, so that a hopeless lobe beside them
+    does not decide between two others.
+    """
     members, told, variance = np.array(evidence).T
     before = members / members.sum()
-    gap = told - before @ told
-    doubt = variance * (1 - 2 * before) + before**2 @ variance
+    best = int(np.argmax(told))
+    gap = told - told[best]
+    doubt = variance + variance[best]
     size = np.maximum(gap**2, 1e-300)
     gap *= np.maximum(1.0 - STANDARD_ERRORS**2 * doubt / size, 0.0)
-    after = before * np.exp(gap - gap.max())
+    after = before * np.exp(gap)
     return np.asarray(after / after.sum())
 
 
@@ -119,15 +127,26 @@ def counts(after: Array, lobes: Sequence[Indices], n_samples: int) -> Indices:
     return whole
 
 
-def _evidence(simulated: Array, observation: Array) -> Evidence:
+def _evidence(simulated: Array, observation: Array, floor: Array) -> Evidence:
+    """Student's t, which a normal density of unknown covariance predicts by.
+
+    Its tails make the sampling error of the logarithm bounded, however far y* lies::
+
+        log p = -(n + k - 1) / 2  log(1 + q / (n - 1)) + const,   q = |y* - mean|^2
+
+    to first order in the relative error of q, ``2 / n + 4 / (n q)``.
+    """
     members, count = simulated.shape
-    frame = fit_frame(simulated, "whiten")
-    square = float(np.sum(frame.into(observation) ** 2))
-    # To first order in the errors of mean and covariance; the latter's share is that
-    # of a chi-square of so many degrees of freedom.
-    variance = square + max(square**2 - 2.0 * square + count, 0.0) / 2.0
-    log = float(frame.log_volume) - square / 2.0
-    return Evidence(members, log, variance / members)
+    frame = fit_frame(simulated, "whiten", floor=floor)
+    gap = np.clip(frame.into(observation), -FARTHEST, FARTHEST)
+    square, freedom = float(np.sum(gap**2)), members - 1.0
+    power = 0.5 * (freedom + count)
+    log = float(frame.log_volume) - power * float(np.log1p(square / freedom))
+    slope = power * square / (freedom + square)
+    relative = 2.0 / members + 4.0 / (members * max(square, 1e-300))
+    # And of the volume: half the logarithm of a chi-square in each direction.
+    variance = slope**2 * relative + 0.5 * count / members
+    return Evidence(members, log, variance)
 
 
 def _first_of_two(states: Array, least: int) -> npt.NDArray[np.bool_] | None:

@@ -99,8 +99,9 @@ def known(pairs: Pairs) -> Noise | None:
 def regressed(pairs: Pairs, *, credible: bool = True) -> Noise | None:
     """The parts as a regression on all states tells them.
 
-    ``None`` with fewer than five members per state variable and where the simulated
-    measurements are exact functions of the states.
+    ``None`` with fewer than five members per state variable, or per measurement where
+    chance is to be taken off, and where the simulated measurements are exact functions
+    of the states.
 
     Args:
         pairs: with noisy simulated measurements.
@@ -109,6 +110,8 @@ def regressed(pairs: Pairs, *, credible: bool = True) -> Noise | None:
     members = pairs.states.shape[0]
     if not has_footing(*pairs.states.shape):
         return None
+    if credible and not has_footing(*pairs.simulated.shape):
+        return None  # with as many measurements as members chance explains everything
     terms = standardized(pairs.states)
     curved = _is_curved(terms, pairs.simulated)
     if curved:

@@ -162,3 +162,23 @@ def test_the_spread_that_a_fit_takes_is_given_back() -> None:
     told = np.trace(signal @ np.linalg.inv(signal + ERROR**2 * np.eye(2)))
     assert 1 < told < 2
     np.testing.assert_allclose(wider[2], plain[2] / (1 - told / 59), rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("count", "least"), [(1, 0.9), (10, 0.9), (30, 0.7), (60, 0.5), (100, 0.5)]
+)
+def test_many_measurements_of_nothing_tell_little(count: int, least: float) -> None:
+    """States and measurements unrelated: the variance should stay.
+
+    Up to a fifth of the members it does (the mean over five ensembles errs by 0.05 or
+    so). With more measurements shrunk correlations lose a third; least squares would
+    explain all of any state by as many measurements as members.
+    """
+    ratios = []
+    for seed in range(5):
+        rng = np.random.default_rng([23, seed])
+        states = rng.standard_normal((60, 2))
+        simulated = rng.standard_normal((60, count))
+        samples = assimilate(states, simulated, np.zeros(count), seed=1).samples
+        ratios.append(np.var(samples) / np.var(states))
+    assert np.mean(ratios) > least

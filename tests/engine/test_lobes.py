@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -149,3 +151,79 @@ def test_more_or_fewer_samples_than_members() -> None:
 
 def test_without_lobes_the_diagnostics_have_none() -> None:
     assert assimilate(*gaussian(60), seed=1).diagnostics.lobes == ()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"inflation": "adaptive", "learned_inflation": 1.3}, {"inflation": 1.2}],
+)
+def test_widening_does_not_push_the_clouds_apart(fields: dict[str, Any]) -> None:
+    """Each is widened around its own mean; around that of all it would be near 1.3."""
+    states, simulated, _ = folded(100)
+    samples = assimilate(states, simulated, [1.05], options=fields, seed=1).samples
+    assert np.mean(np.abs(samples)) == pytest.approx(1.03, abs=0.03)
+
+
+def test_a_far_reading_is_followed_within_each_cloud() -> None:
+    """What was read, and no further: |x| of 2 from clouds at 1."""
+    states, simulated, _ = folded(100)
+    samples = assimilate(states, simulated, [2.0], seed=1).samples
+    assert 1.2 < np.mean(np.abs(samples)) < 2.1
+
+
+def test_what_is_constant_in_a_cloud_is_set_aside() -> None:
+    """A flag that tells the clouds apart, as a state and as a measurement."""
+    rng = np.random.default_rng(4)
+    flag = np.arange(200) % 2
+    states = np.column_stack([flag, rng.standard_normal(200) + 12 * flag])
+    simulated = np.column_stack([states[:, 1] + 0.3 * rng.standard_normal(200), flag])
+    analysis = assimilate(states, simulated, [12.0, 1.0], seed=1)
+    assert np.array_equal(analysis.samples[:, 0], np.ones(200))
+    assert abs(analysis.samples[:, 1].mean() - 12.0) < 0.1
+
+
+def test_dry_members_stay_dry() -> None:
+    """Half the members have no rain at all, and some was measured."""
+    rng = np.random.default_rng(5)
+    rain = np.where(np.arange(200) % 2, 5 + 0.5 * rng.standard_normal(200), 0.0)
+    simulated = (rain * (1 + 0.1 * rng.standard_normal(200)))[:, None]
+    wet = assimilate(rain[:, None], simulated, [5.0], seed=1).samples
+    assert np.all(wet > 3)
+    dry = assimilate(rain[:, None], simulated, [0.0], seed=1).samples
+    assert np.array_equal(dry, np.zeros((200, 1)))
+
+
+@pytest.mark.parametrize("fewer", [6, 10, 16, 30])
+def test_a_hopeless_cloud_is_ruled_out_however_small(fewer: int) -> None:
+    """Seventy deviations away."""
+    rng = np.random.default_rng(6)
+    states = np.where(np.arange(100) < fewer, -1.0, 1.0)[:, None]
+    states = states + 0.02 * rng.standard_normal((100, 1))
+    simulated = states + 0.02 * rng.standard_normal((100, 1))
+    samples = assimilate(states, simulated, [1.0], seed=1).samples
+    assert np.all(samples > 0)
+
+
+def test_a_hopeless_cloud_does_not_decide_between_two_others() -> None:
+    told = [Evidence(30, 0.0, 1.0), Evidence(30, -0.5, 1.0), Evidence(30, -1e4, 1e6)]
+    np.testing.assert_allclose(lobes.shares(told), [0.5, 0.5, 0.0], atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e80, 1e120])
+def test_readings_without_measure_are_no_crash(size: float) -> None:
+    states = clouds(120, 40.0)
+    rng = np.random.default_rng(7)
+    simulated = states[:, :1] + 0.3 * rng.standard_normal((120, 1))
+    analysis = assimilate(states, simulated, [size], seed=1)
+    assert np.isfinite(analysis.samples).all()
+
+
+def test_refilled_members_keep_their_places() -> None:
+    states = clouds(100, 12.0)
+    simulated = states @ np.array([[1.0], [-1.0], [0.0]])
+    states[[3, 8]] = np.nan
+    options = AnalysisOptions(failed_members="refill")
+    analysis = assimilate(states, simulated, [0.3], options=options, seed=1)
+    assert analysis.diagnostics.sampler == "shift"
+    kept = np.delete(np.arange(100), [3, 8])
+    assert np.array_equal(analysis.samples[kept].sum(axis=1) > 6, kept % 2 == 0)

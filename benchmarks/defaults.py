@@ -17,6 +17,7 @@ import numpy.typing as npt
 from benchmarks.measure import peak_bytes, side_by_side
 from benchmarks.problems import problem
 from ccdm_engine import AnalysisOptions, assimilate
+from ccdm_engine.family import has_joint_kernels
 from ccdm_engine.normalization import normalize
 from ccdm_engine.pairs import screen
 from ccdm_engine.sampling import sample
@@ -91,9 +92,10 @@ def row(of: Forecast, rounds: int) -> list[Any]:
     calls: dict[str, Callable[[], Any]] = {"whole": of.assimilated}
     options = AnalysisOptions()
     pairs = normalize(screen(of.states, of.simulated, of.observation), "auto").pairs
-    calls["choice"] = lambda: choose(pairs, options)
+    joint = has_joint_kernels(options, *pairs.states.shape)
+    calls["choice"] = lambda: choose(pairs, options, joint=joint)
     if not is_moved:
-        chosen = choose(pairs, options).model
+        chosen = choose(pairs, options, joint=joint).model
         shape = of.states.shape
         calls["sampling"] = lambda: sample(
             chosen.mixture(), options, normal_points(SEED, *shape), SEED

@@ -17,6 +17,7 @@ from benchmarks.law import Yardstick
 from benchmarks.measure import peak_bytes, side_by_side, wall_seconds
 from benchmarks.problems import Problem, problem
 from ccdm_engine import Analysis, AnalysisOptions, assimilate
+from ccdm_engine.family import has_joint_kernels
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.pairs import screen
 from ccdm_engine.parts import Through
@@ -167,10 +168,11 @@ def second_core(members: int, dimension: int, rounds: int) -> dict[str, float]:
 def choosing(members: int, dimension: int, rounds: int) -> dict[str, float]:
     """Automatic choice of the model beside the sampling of the benchmark's model."""
     of = problem(members, dimension)
-    pairs = screen(of.states, of.simulated, of.observation)
+    pairs, options = screen(of.states, of.simulated, of.observation), AnalysisOptions()
+    joint = has_joint_kernels(options, members, dimension)
     return side_by_side(
         {
-            "choice": lambda: choose(pairs, AnalysisOptions()),
+            "choice": lambda: choose(pairs, options, joint=joint),
             "sampling": _sampling(of, of_problem(of), "ode"),
             "whole call, all automatic": lambda: assimilate(
                 of.states, of.simulated, of.observation, seed=SEED

@@ -53,9 +53,11 @@ class AnalysisOptions:
         preconditioner: regression of states on measurements that is taken out before
             the kernels are applied: ``"linear"`` plain least squares (the Kalman
             gain), ``"shrunk"`` with shrunk correlations, ``"kernel"`` kernel ridge
-            on top of the linear one (cubic cost in the members), ``"auto"`` none,
-            linear or shrunk, chosen by held-out likelihood.
-        state_bandwidth: ``h_x > 0``, ``"auto"`` or ``"silverman"``.
+            on top of the linear one (cubic cost in the members), ``"auto"`` joint
+            kernels with 20 members per state variable or more (:mod:`.joint`), else
+            none, linear or shrunk, chosen by held-out likelihood.
+        state_bandwidth: ``h_x > 0``, ``"auto"`` or ``"silverman"``; of joint kernels
+            at most 1.
         measurement_bandwidth: ``h_y > 0``, ``"auto"``; ``inf`` gives every member
             the same weight, which with a preconditioner is the stochastic EnKF.
         max_bandwidth: ``h_max > h_x``, or ``"auto"``.

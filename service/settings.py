@@ -96,8 +96,9 @@ class Settings(BaseSettings):
     locations: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Comma-separated `name=/folder`, or `name+write=/folder` for "
-        "results: where `POST /v1/stored-analyses` may read and write files. Workers "
-        "of a Dask scheduler have to see the same folders.",
+        "results: where `POST /v1/stored-analyses` may read and write files. They know "
+        "no tenants: every key that may write reaches every file in them. Workers of a "
+        "Dask scheduler have to see the same folders.",
     )
     max_queued: int = Field(64, ge=0, description="Analyses that wait for their turn.")
     deadline_seconds: float = Field(

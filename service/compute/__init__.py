@@ -42,6 +42,7 @@ from service.errors import DeadlineExceededError, TooBusyError
 from service.estimates import estimated_bytes, estimated_seconds
 from service.places import place_of
 from service.progress import report
+from service.stored.targets import clear
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -209,9 +210,14 @@ class Compute:
             TooLargeError, TooBusyError, DeadlineExceededError: as above.
             ClusterUnavailableError: when the Dask scheduler or its workers are away.
         """
-        with self.in_time():
-            async with self._turn():
-                found = await self._large(run_stored, job)
+        try:
+            with self.in_time():
+                async with self._turn():
+                    found = await self._large(run_stored, job)
+        finally:
+            # A worker that was killed leaves this to whoever waited for it.
+            with anyio.CancelScope(shield=True):
+                await self.in_thread(clear, job.side)
         if self._finished is not None:
             self._finished(found.diagnostics)
         return found

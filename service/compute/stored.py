@@ -33,7 +33,9 @@ class StoredJob:
         options: as the engine takes them, without the localization.
         seed: ``None`` draws one.
         result: the file.
+        side: what it is called until it is whole.
         variable: its name there.
+        overwrite: whether a file that is there is replaced.
     """
 
     states: Source
@@ -43,7 +45,9 @@ class StoredJob:
     options: Mapping[str, Any]
     seed: int | None
     result: Path
+    side: Path
     variable: str | None = None
+    overwrite: bool = False
 
 
 class StoredOutcome(NamedTuple):
@@ -83,7 +87,11 @@ def run_stored(
         options = loaded.AnalysisOptions.from_dict(
             {**job.options, "localization": loaded.Localization(**job.localization)}
         )
-        target = Target(job.result, job.states.shape[1], job.variable)
+        target = Target(
+            *(job.result, job.side, job.states.shape[1]),
+            variable=job.variable,
+            overwrite=job.overwrite,
+        )
         with crew(place, tell) as doing, target:
             facts = assimilate_blocks(
                 job.states,  # type: ignore[arg-type]

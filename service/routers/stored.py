@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,9 @@ from service.schemas.stored import (
 )
 from service.settings import Settings
 from service.stored.locations import Location, file_in, parse
-from service.stored.sources import Source, open_source
+from service.stored.sources import Source, h5py_module, open_source
+from service.stored.targets import beside, check_variable
+from service.stored.troubles import already_there, writing
 
 router = APIRouter(prefix="/v1", tags=["analyses"])
 Array = npt.NDArray[np.float64]
@@ -107,9 +110,7 @@ def _job(params: StoredAnalysisRequest, settings: Settings) -> StoredJob:
         raise _wrong(
             "/options/localization", "got one here, wanted it beside the options"
         )
-    result = file_in(
-        locations, params.result.location, params.result.path, "/result", write=True
-    )
+    result = _result(params, locations)
     return StoredJob(
         states=states,
         simulated=simulated,
@@ -118,8 +119,23 @@ def _job(params: StoredAnalysisRequest, settings: Settings) -> StoredJob:
         options=options,
         seed=params.seed,
         result=result,
+        side=beside(result),
         variable=params.result.variable,
+        overwrite=params.overwrite,
     )
+
+
+def _result(params: StoredAnalysisRequest, locations: Locations) -> Path:
+    """Where the result goes, before any time is spent on it."""
+    given = params.result
+    file = file_in(locations, given.location, given.path, "/result", write=True)
+    if file.exists() and not params.overwrite:
+        raise already_there()
+    if file.suffix != ".npy":
+        with writing():
+            h5py_module()
+        check_variable(given.variable)
+    return file
 
 
 def _localization(given: StoredLocalization, locations: Locations) -> dict[str, Any]:

@@ -50,6 +50,9 @@ class StoredAnalysisRequest(Incoming):
     observation: Numbers
     localization: StoredLocalization
     result: Reference
+    overwrite: bool = Field(
+        False, description="Whether a file that is there may be replaced."
+    )
     options: Options | None = None
     seed: Seed | None = None
 

@@ -18,6 +18,7 @@ from service.media.errors import FieldError
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SUFFIXES = (".npy", ".nc", ".h5", ".hdf5")
 LONGEST_PATH = 1024
+LONGEST_STEP = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +90,42 @@ def file_in(
         or plain.is_absolute()
         or "\\" in path
         or not path.isprintable()
-        or any(step in ("..", ".") or step.startswith(".") for step in steps)
+        or any(step.startswith(".") for step in steps)
+        or any(len(step.encode()) > LONGEST_STEP for step in steps)
         or plain.suffix not in SUFFIXES
     ):
         wanted = "a path within the location, to a file ending in "
         wanted += ", ".join(SUFFIXES)
         raise _wrong(pointer + "/path", "path", f"got {path[:80]!r}, wanted {wanted}")
-    root = location.folder.resolve()
-    file = (root / plain).resolve()
-    # Links are followed first, so that none leads out.
-    if not file.is_relative_to(root) or not (file.parent if write else file).exists():
+    found = _followed(location.folder, plain, write)
+    if found is None:
         raise _wrong(
             pointer + "/path", "not-found", f"there is no {path[:80]!r} in {name!r}"
         )
-    if not write and not file.is_file():
+    file, is_file = found
+    if not is_file:
         raise _wrong(pointer + "/path", "not-found", f"{path[:80]!r} is not a file")
     return file
+
+
+def _followed(
+    folder: Path, plain: PurePosixPath, write: bool
+) -> tuple[Path, bool] | None:
+    """Where a path leads, if within the folder, and whether a file is or can be there.
+
+    Links are followed first, so that none leads out; one that leads to itself, or into
+    what the service may not see, leads nowhere.
+    """
+    try:
+        root = folder.resolve()
+        file = (root / plain).resolve()
+        if not file.is_relative_to(root):
+            return None
+        if not (file.parent.is_dir() if write else file.exists()):
+            return None
+        return file, file.is_file() or (write and not file.exists())
+    except (OSError, RuntimeError, ValueError):
+        return None
 
 
 def _wrong(pointer: str, code: str, message: str) -> InvalidParametersError:

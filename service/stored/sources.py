@@ -6,6 +6,7 @@ and opens the file there. Bytes are read where they are needed and not kept.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.media.errors import FieldError, InvalidArrayError
+from service.stored.troubles import reading
 
 Array = npt.NDArray[np.float64]
 KINDS = "fiu"
+LONGEST_HEAD = 2**16
+LARGEST_SIDE = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class NpySource:
         dtype: of its numbers, as NumPy spells it.
         fortran: whether columns are contiguous.
         offset: of the first number.
+        pointer: of the reference in the request.
     """
 
     file: Path
@@ -37,9 +41,23 @@ class NpySource:
     dtype: str
     fortran: bool
     offset: int
+    pointer: str
 
     def read(self, columns: slice) -> Array:
-        """The block ``(N, b)`` as float64."""
+        """The block ``(N, b)`` as float64.
+
+        Raises:
+            InvalidArrayError: when it cannot be read any more.
+        """
+        with reading(self.pointer, self.file.name):
+            return self._block(columns)
+
+    def whole(self) -> Array:
+        """All of it; likewise."""
+        with reading(self.pointer, self.file.name):
+            return self._whole()
+
+    def _block(self, columns: slice) -> Array:
         rows, width = self.shape
         count, size = columns.stop - columns.start, np.dtype(self.dtype).itemsize
         shape = (count, rows) if self.fortran else (rows, count)
@@ -54,8 +72,7 @@ class NpySource:
                     _fill(file, found[row])
         return np.ascontiguousarray(found.T if self.fortran else found, np.float64)
 
-    def whole(self) -> Array:
-        """All of it."""
+    def _whole(self) -> Array:
         found = np.empty(self.shape[::-1] if self.fortran else self.shape, self.dtype)
         with self.file.open("rb", buffering=0) as file:
             file.seek(self.offset)
@@ -68,7 +85,7 @@ def _fill(file: Any, array: npt.NDArray[Any]) -> None:
     while len(left):
         count = file.readinto(left)
         if not count:
-            raise InvalidArrayError("The file ends before its array does.")
+            raise ValueError("it ends before its array does")
         left = left[count:]
 
 
@@ -80,28 +97,47 @@ class Hdf5Source:
         file: where it is.
         variable: its name, groups before it.
         shape: of the array.
+        pointer: of the reference in the request.
     """
 
     file: Path
     variable: str
     shape: tuple[int, ...]
+    pointer: str
 
     def read(self, columns: slice) -> Array:
-        """The block ``(N, b)`` as float64, NaN where the file says missing."""
+        """The block ``(N, b)`` as float64, NaN where the file says missing.
+
+        Raises:
+            InvalidArrayError: when it cannot be read any more.
+        """
         return self._values((slice(None), columns))
 
     def whole(self) -> Array:
-        """All of it."""
+        """All of it; likewise."""
         return self._values(())
 
     def _values(self, where: Any) -> Array:
-        with h5py_module().File(self.file, "r") as opened:
+        with (
+            reading(self.pointer, self.file.name),
+            h5py_module().File(self.file, "r") as opened,
+        ):
             dataset = opened[self.variable]
             found = np.ascontiguousarray(dataset[where], dtype=np.float64)
-            missing = dataset.attrs.get("_FillValue")
-        if missing is not None:
-            found[found == np.float64(np.asarray(missing).reshape(-1)[0])] = np.nan
+            missing = _missing(dataset)
+            if missing is not None:
+                found[found == missing] = np.nan
         return found
+
+
+def _missing(dataset: Any) -> np.float64 | None:
+    """The number that stands for none."""
+    told = dataset.attrs.get("_FillValue")
+    if told is None:
+        return None
+    if np.size(told) != 1 or np.asarray(told).dtype.kind not in KINDS:
+        raise ValueError("its _FillValue is not a number")
+    return np.float64(np.asarray(told).reshape(-1)[0])
 
 
 Source = NpySource | Hdf5Source
@@ -119,39 +155,53 @@ def open_source(file: Path, variable: str | None, pointer: str) -> Source:
         InvalidArrayError: for a file that is not what it seems, an array that is none
             of numbers, or one that points to other files.
     """
-    try:
+    with reading(pointer, file.name):
         if file.suffix == ".npy":
-            return _npy(file)
-        return _hdf5(file, variable or "")
-    except (OSError, ValueError, KeyError) as error:
-        said = "cannot be read" if isinstance(error, OSError) else str(error)
-        raise InvalidArrayError(
-            f"{pointer}: {file.name}: {said}.", FieldError(pointer, "file", said)
-        ) from None
+            return _npy(file, pointer)
+        return _hdf5(file, variable or "", pointer)
 
 
-def _npy(file: Path) -> NpySource:
+def _npy(file: Path, pointer: str) -> NpySource:
     head = np.lib.format
     with file.open("rb") as opened:
         version = head.read_magic(opened)
         read = {(1, 0): head.read_array_header_1_0, (2, 0): head.read_array_header_2_0}
         if version not in read:
             raise ValueError(f"npy version {version}, wanted 1.0 or 2.0")
+        _require_short_head(opened, version)
         shape, fortran, dtype = read[version](opened)
         offset = opened.tell()
     _require_numbers(dtype)
-    needed = offset + dtype.itemsize * int(np.prod(shape, dtype=object))
+    _require_sides(shape)
+    needed = offset + dtype.itemsize * math.prod(shape)
     if file.stat().st_size < needed:
         raise ValueError("it is shorter than its head says")
-    return NpySource(file, shape, dtype.str, fortran and len(shape) > 1, offset)
+    fortran = fortran and len(shape) > 1
+    return NpySource(file, shape, dtype.str, fortran, offset, pointer)
 
 
-def _hdf5(file: Path, variable: str) -> Hdf5Source:
+def _require_short_head(opened: Any, version: tuple[int, int]) -> None:
+    """NumPy reads a head of up to 4 GiB before it looks at its length."""
+    start = opened.tell()
+    length = int.from_bytes(opened.read(2 if version == (1, 0) else 4), "little")
+    if length > LONGEST_HEAD:
+        raise ValueError(f"got a head of {length} bytes, wanted at most {LONGEST_HEAD}")
+    opened.seek(start)
+
+
+def _require_sides(shape: tuple[Any, ...]) -> None:
+    # True is an int, and NumPy takes what is negative for what is left over.
+    if any(type(side) is not int or not 0 <= side < LARGEST_SIDE for side in shape):
+        raise ValueError("got a shape that no array has, wanted whole numbers from 0")
+
+
+def _hdf5(file: Path, variable: str, pointer: str) -> Hdf5Source:
     h5py = h5py_module()
     with h5py.File(file, "r") as opened:
         here = opened
         for step in filter(None, variable.split("/")):
-            link = here.get(step, getlink=True) if isinstance(here, h5py.Group) else 0
+            steps_in = isinstance(here, h5py.Group) and step not in (".", "..")
+            link = here.get(step, getlink=True) if steps_in else None
             if not isinstance(link, h5py.HardLink):
                 raise ValueError(f"there is no variable {variable!r} of its own in it")
             here = here[step]
@@ -162,7 +212,10 @@ def _hdf5(file: Path, variable: str) -> Hdf5Source:
         if {"scale_factor", "add_offset"} & set(here.attrs):
             raise ValueError("its values are packed; write them as they are")
         _require_numbers(here.dtype)
-        return Hdf5Source(file, variable, tuple(here.shape))
+        if here.shape is None:
+            raise ValueError("variable has no values at all")
+        _missing(here)
+        return Hdf5Source(file, variable, tuple(here.shape), pointer)
 
 
 def _require_numbers(dtype: np.dtype[Any]) -> None:

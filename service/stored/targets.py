@@ -1,7 +1,9 @@
 """The result, written by the block beside its place and moved there when it is whole.
 
 Whoever reads the file sees the whole result or none: an analysis that is killed in the
-middle, or repeated, leaves one file or the one before.
+middle, or repeated, leaves one file or the one before. What lies beside has a name that
+no other analysis has; whoever waits for the analysis chooses it, and takes it away when
+the process that wrote it was killed.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,9 +21,43 @@ import numpy as np
 import numpy.typing as npt
 
 from service.stored.sources import h5py_module
+from service.stored.troubles import TROUBLES, already_there, result_error, writing
 
 Array = npt.NDArray[np.float64]
 VARIABLE = "analysis_samples"
+AXES = ("sample", "state")
+LONGEST_NAME = 255
+
+
+def beside(file: Path) -> Path:
+    """A name in the same folder: short, hidden, and nobody else's."""
+    return file.with_name(f".ccdm-{secrets.token_hex(8)}.part")
+
+
+def clear(side: Path) -> None:
+    """Take away what an analysis that did not end left beside its place."""
+    with suppress(OSError):
+        side.unlink()
+
+
+def check_variable(name: str | None) -> None:
+    """Refuse what cannot be the result's name in NetCDF and HDF5.
+
+    Raises:
+        InvalidParametersError: for it.
+    """
+    steps = (VARIABLE if name is None else name).split("/")
+    if (
+        steps[0] in AXES
+        or any(step in ("", ".", "..") or not step.isprintable() for step in steps)
+        or any(len(step.encode()) > LONGEST_NAME for step in steps)
+    ):
+        raise result_error(
+            "/result/variable",
+            "name",
+            f"got {(name or '')[:80]!r}, wanted a name such as {VARIABLE}, with groups "
+            f"before it if any, and not {' or '.join(AXES)}: those are the axes",
+        )
 
 
 class Target:
@@ -27,13 +65,27 @@ class Target:
 
     Args:
         file: what it will be.
+        side: what it is until then, see :func:`beside`.
         dimension: dx; n comes with the first block.
         variable: its name in NetCDF and HDF5.
+        overwrite: whether a file that is there is replaced.
+
+    Raises:
+        InvalidParametersError: from all methods, for what cannot be written.
     """
 
-    def __init__(self, file: Path, dimension: int, variable: str | None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        side: Path,
+        dimension: int,
+        *,
+        variable: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
         self._file = file
-        self._beside = file.with_name(f".{file.name}.{os.getpid()}.part")
+        self._beside = side
+        self._overwrite = overwrite
         self._dimension = dimension
         self._variable = variable or VARIABLE
         self._array: Any = None
@@ -48,9 +100,10 @@ class Target:
 
     def put(self, columns: slice, samples: Array) -> None:
         """Write one block, ``(n, b)``; blocks come in order."""
-        if self._array is None:
-            self._begin(samples.shape[0])
-        self._write(columns, samples)
+        with writing():
+            if self._array is None:
+                self._begin(samples.shape[0])
+            self._write(columns, samples)
         self._digest.update(np.ascontiguousarray(samples, "<f8").data.cast("B"))
 
     @property
@@ -60,20 +113,22 @@ class Target:
 
     def _begin(self, rows: int) -> None:
         self.shape = (rows, self._dimension)
+        # Of a process that was killed, after which this one does the same again.
+        self._beside.unlink(missing_ok=True)
         if self._file.suffix == ".npy":
             head = io.BytesIO()
             facts = {"descr": "<f8", "fortran_order": False, "shape": self.shape}
             np.lib.format.write_array_header_1_0(head, facts)
             self._offset = head.tell()
-            self._array = self._beside.open("wb", buffering=0)
+            self._array = self._beside.open("xb", buffering=0)
             self._array.write(head.getvalue())
             return
         h5py = h5py_module()
-        self._opened = h5py.File(self._beside, "w")
+        self._opened = h5py.File(self._beside, "x")
         self._array = self._opened.create_dataset(
             self._variable, shape=self.shape, dtype="<f8"
         )
-        for axis, name in enumerate(("sample", "state")):
+        for axis, name in enumerate(AXES):
             scale = self._opened.create_dataset(name, data=np.arange(self.shape[axis]))
             scale.make_scale(name)
             self._array.dims[axis].attach_scale(scale)
@@ -97,13 +152,36 @@ class Target:
         trace: TracebackType | None,
     ) -> None:
         """Give it its name, or take it away."""
-        if self._opened is not None:
-            self._opened.close()
-        elif self._array is not None:
-            os.fsync(self._array.fileno())
-            self._array.close()
+        try:
+            if kind is None:
+                with writing():
+                    self._close()
+                    self._name()
+            else:
+                with suppress(*TROUBLES):
+                    self._close()
+        finally:
+            clear(self._beside)
+
+    def _close(self) -> None:
+        opened, array = self._opened, self._array
         self._array = self._opened = None
-        if kind is None and self._beside.exists():
-            os.replace(self._beside, self._file)
-        else:
-            self._beside.unlink(missing_ok=True)
+        if opened is not None:
+            opened.close()
+        elif array is not None:
+            with array:
+                os.fsync(array.fileno())
+
+    def _name(self) -> None:
+        if not self._overwrite:
+            try:
+                # A link, unlike a move, never replaces.
+                os.link(self._beside, self._file)
+            except FileExistsError:
+                raise already_there() from None
+            except OSError:  # there are file systems without links
+                if self._file.exists():
+                    raise already_there() from None
+            else:
+                return
+        os.replace(self._beside, self._file)

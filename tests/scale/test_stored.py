@@ -82,6 +82,7 @@ def request(**changes: Any) -> dict[str, Any]:
         },
         "result": reference("out.npy", "results"),
         "seed": 3,
+        "overwrite": True,
     } | changes
 
 

@@ -1,0 +1,242 @@
+"""Files of stored analyses: whatever is wrong with them is told, and none is harmed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from ccdm_engine import blockwise
+from service.errors import InvalidParametersError
+from service.media.errors import InvalidArrayError
+from service.stored.sources import open_source
+from service.stored.targets import Target, beside
+from tests.support.servers import in_process
+
+MEMBERS, DIMENSION, MEASURED = 12, 300, 4
+JSON = dict[str, Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    rng = np.random.default_rng(4)
+    states = rng.standard_normal((MEMBERS, DIMENSION)).cumsum(axis=1)
+    np.save(folder / "states.npy", states)
+    np.save(folder / "simulated.npy", states[:, ::75] + 0.1)
+    np.save(folder / "places.npy", np.arange(float(DIMENSION)))
+    return folder
+
+
+def reference(path: str, **more: str) -> JSON:
+    return {"location": "runs", "path": path, **more}
+
+
+def request(**changes: Any) -> JSON:
+    return {
+        "forecast_states": reference("states.npy"),
+        "simulated_measurements": reference("simulated.npy"),
+        "observation": [0.0] * MEASURED,
+        "localization": {
+            "state_coordinates": reference("places.npy"),
+            "measurement_coordinates": [0.0, 75.0, 150.0, 225.0],
+            "radius": 20.0,
+        },
+        "result": reference("out.npy"),
+        "seed": 3,
+    } | changes
+
+
+async def ask(folder: Path, body: JSON, **settings: Any) -> httpx.Response:
+    locations = (f"runs+write={folder}",)
+    async with in_process(folder.parent, locations=locations, **settings) as client:
+        return await client.post("/v1/stored-analyses", json=body)
+
+
+def refused(answer: httpx.Response, pointer: str, words: str) -> None:
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert error["pointer"] == pointer, answer.text
+    assert words in error["message"], answer.text
+
+
+def left(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir() if file.suffix == ".part"]
+
+
+def target(file: Path, *, overwrite: bool = True) -> Target:
+    return Target(file, beside(file), 2, overwrite=overwrite)
+
+
+def test_two_analyses_to_one_path_leave_the_result_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "out.npy"
+    with target(file) as first:
+        first.put(slice(0, 1), np.full((3, 1), 1.0))
+        with target(file) as second:
+            second.put(slice(0, 2), np.full((3, 2), 2.0))
+        assert np.array_equal(np.load(file), np.full((3, 2), 2.0))
+        first.put(slice(1, 2), np.full((3, 1), 1.0))
+    assert np.array_equal(np.load(file), np.full((3, 2), 1.0))
+    assert os.listdir(tmp_path) == ["out.npy"]
+
+
+def test_a_result_that_has_gone_is_no_success(tmp_path: Path) -> None:
+    file = tmp_path / "out.npy"
+    side = beside(file)
+    with (
+        pytest.raises(InvalidParametersError, match="No such file"),
+        Target(file, side, 2) as lost,
+    ):
+        lost.put(slice(0, 2), np.zeros((3, 2)))
+        side.unlink()
+
+
+def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "out.npy"
+    with (
+        pytest.raises(InvalidParametersError, match="overwrite"),
+        target(file, overwrite=False) as late,
+    ):
+        late.put(slice(0, 2), np.zeros((3, 2)))
+        file.write_bytes(b"of another")
+    assert file.read_bytes() == b"of another"
+    assert os.listdir(tmp_path) == ["out.npy"]
+
+
+def test_a_folder_in_the_place_of_the_result_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "out.npy"
+    with (
+        pytest.raises(InvalidParametersError, match="wanted a place"),
+        target(file) as wrong,
+    ):
+        wrong.put(slice(0, 2), np.zeros((3, 2)))
+        file.mkdir()
+    assert os.listdir(tmp_path) == ["out.npy"]
+
+
+@pytest.mark.parametrize("variable", [None, "heat", "ocean/heat"])
+async def test_an_existing_result_is_replaced_only_on_request(
+    variable: str | None, folder: Path
+) -> None:
+    if variable:
+        pytest.importorskip("h5py")
+    result = reference("out.nc", variable=variable) if variable else None
+    changes = {"result": result} if result else {}
+    assert (await ask(folder, request(**changes))).status_code == 200
+    refused(await ask(folder, request(**changes)), "/result/path", "overwrite")
+    again = await ask(folder, request(overwrite=True, **changes))
+    assert again.status_code == 200
+    assert left(folder) == []
+
+
+async def test_a_worker_that_is_killed_leaves_nothing_beside(folder: Path) -> None:
+    dimension = 20 * blockwise.PART
+    rng = np.random.default_rng(5)
+    np.save(folder / "states.npy", rng.standard_normal((MEMBERS, dimension)))
+    np.save(folder / "places.npy", np.arange(float(dimension)))
+    asked = asyncio.create_task(ask(folder, request()))
+    while not left(folder):
+        assert not asked.done()
+        await asyncio.sleep(0.005)
+    asked.cancel()
+    with suppress(asyncio.CancelledError):
+        await asked
+    assert asked.cancelled()
+    assert left(folder) == []
+    assert not (folder / "out.npy").exists()
+
+
+@pytest.mark.parametrize(
+    "path", ["y" * 252 + ".npy", "loop.npy", "loop/out.npy", "folder.npy"]
+)
+async def test_a_result_that_cannot_be_is_told_before_the_work(
+    path: str, folder: Path
+) -> None:
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "loop.npy").symlink_to(folder / "loop.npy")
+    (folder / "folder.npy").mkdir()
+    answer = await ask(folder, request(result=reference(path)))
+    refused(answer, "/result/path", "")
+    read = await ask(folder, request(forecast_states=reference(path)))
+    refused(read, "/forecast_states/path", "")
+
+
+@pytest.mark.parametrize(
+    "name", ["sample", "state", "sample/x", "/", ".", "..", "a/../b", "a\0", "", "a//b"]
+)
+async def test_names_that_hdf5_does_not_take_are_refused(
+    name: str, folder: Path
+) -> None:
+    pytest.importorskip("h5py")
+    answer = await ask(folder, request(result=reference("out.nc", variable=name)))
+    refused(answer, "/result/variable", "analysis_samples")
+
+
+@pytest.mark.parametrize("name", ["/", ".", "..", "a\0", "", "x/.", "x" * 3000])
+async def test_variables_that_are_not_there_are_refused(
+    name: str, folder: Path
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(folder / "run.h5", "w") as file:
+        file["x"] = np.zeros((MEMBERS, DIMENSION))
+    given = reference("run.h5", variable=name)
+    answer = await ask(folder, request(forecast_states=given))
+    refused(answer, "/forecast_states", "variable" if name.isprintable() else "")
+
+
+@pytest.mark.parametrize("kind", ["text fill", "no space"])
+def test_variables_without_numbers_are_refused(kind: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        if kind == "text fill":
+            file["x"] = np.zeros((2, 3))
+            file["x"].attrs["_FillValue"] = "none"
+        else:
+            file["x"] = h5py.Empty("f8")
+    with pytest.raises(InvalidArrayError, match=r"_FillValue|no values"):
+        open_source(tmp_path / "run.h5", "x", "/forecast_states")
+
+
+def head(shape: str) -> bytes:
+    words = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    return b"\x93NUMPY\x01\0" + len(words).to_bytes(2, "little") + words
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        head("(-10, 200)"),
+        head("(True, 200)"),
+        head("(0, 1" + "0" * 30 + ")"),
+        head("(" * 500 + ")" * 500),
+        head("[" * 150 + "]" * 150),
+        b"\x93NUMPY\x02\0" + (2**31).to_bytes(4, "little") + b"{}",
+        b"\x93NUMPY\x01\0",
+        b"",
+    ],
+    ids=["negative", "bool", "huge", "deep", "nested", "long head", "cut", "empty"],
+)
+def test_heads_that_no_array_has_are_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.npy").write_bytes(content + bytes(2**14))
+    with pytest.raises(InvalidArrayError) as caught:
+        open_source(tmp_path / "x.npy", None, "/forecast_states")
+    (error,) = caught.value.errors
+    assert error.pointer == "/forecast_states"
+    assert "wanted" in error.message
+    assert str(tmp_path) not in error.message
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    wrong = Target(tmp_path / "out.npy", tmp_path / "away" / "out.part", 2)
+    with (
+        pytest.raises(InvalidParametersError, match="ccdm check"),
+        wrong,
+    ):
+        wrong.put(slice(0, 2), np.zeros((3, 2)))

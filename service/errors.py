@@ -78,6 +78,10 @@ class TooBusyError(_LaterError):
     """More work than may wait."""
 
 
+class WorkersEndedError(TooBusyError):
+    """The processes that did the work were killed, each time it was tried."""
+
+
 class ClusterUnavailableError(_LaterError):
     """The cluster that does the work is away, or has nobody to do it."""
 

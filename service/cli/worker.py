@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 
 from rich.markup import escape
 
@@ -13,6 +14,7 @@ from service.app import build_parts
 from service.cli.output import USAGE, CommandError, console
 from service.cli.serve import read_settings, try_store, without_password
 from service.jobs.equipment import equip
+from service.jobs.models import Job
 from service.observability import forward_logs
 from service.settings import check_names
 
@@ -35,9 +37,15 @@ def work_forever(*, store: str | None, slots: int) -> None:
     asyncio.run(_work(slots))
 
 
+def _say(what: str, job: Job) -> None:
+    """One line per job that is begun or has ended."""
+    now = time.strftime("%H:%M:%S")
+    print(f"{now}  {what:<11} {job.id}  {job.kind} of {job.tenant}", flush=True)
+
+
 async def _work(slots: int) -> None:
     state = build_parts(read_settings())
-    equip(state, slots)
+    equip(state, slots, _say)
     forward_logs(state.logger)
     await state.store.open()
     work = asyncio.create_task(state.workers.work())

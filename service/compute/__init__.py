@@ -38,7 +38,7 @@ from service.compute.work import (
     warm_up,
     worker_job,
 )
-from service.errors import DeadlineExceededError, TooBusyError
+from service.errors import DeadlineExceededError, TooBusyError, WorkersEndedError
 from service.estimates import estimated_bytes, estimated_seconds
 from service.places import place_of
 from service.progress import report
@@ -299,7 +299,7 @@ class Compute:
         is replaced once: the work has no side effects.
 
         Raises:
-            TooBusyError: when the second died too; nothing has been stored.
+            WorkersEndedError: when the second died too; nothing has been stored.
         """
         job = (worker_job, self._settings.max_memory_bytes, function, *args)
         for _ in range(WORKER_ATTEMPTS):
@@ -308,7 +308,7 @@ class Compute:
                 return await anyio.to_process.run_sync(
                     *job, cancellable=cancellable, limiter=limiter
                 )
-        raise TooBusyError("The worker processes were ended from outside.", 1)
+        raise WorkersEndedError("The worker processes were ended from outside.", 1)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from service.jobs.book import Book, Limits
+from service.jobs.models import Job
 from service.jobs.running import Runner
 from service.jobs.workers import Queue, Workers
 from service.problems import described
@@ -12,13 +14,16 @@ from service.settings import Settings
 from service.stores.protocol import Quota
 
 
-def equip(state: Any, slots: int) -> None:
+def equip(
+    state: Any, slots: int, heard: Callable[[str, Job], None] | None = None
+) -> None:
     """Add ``book`` and ``workers`` to the state of an application.
 
     Args:
         state: has ``settings``, ``store``, ``compute``, ``sessions``,
             ``operators``, ``bodies``, ``metrics`` and ``stopping``.
         slots: jobs that run at the same time in this process.
+        heard: told of each job that is begun here, and how it ended.
     """
     settings: Settings = state.settings
     limits = Limits(
@@ -45,4 +50,5 @@ def equip(state: Any, slots: int) -> None:
         attempts=settings.job_attempts,
         seen=seen,
         finished=state.metrics.job_finished,
+        heard=heard,
     )

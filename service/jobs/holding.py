@@ -86,7 +86,8 @@ class Holding:
         begun = replace(
             self.job,
             status="running",
-            message="running",
+            # Of one that was put off, what it waits for.
+            message=self.job.message if self._ticket.later else "running",
             progress=0,
             started=self.job.started or now,
             attempt=self._ticket.attempt,
@@ -204,14 +205,32 @@ class Holding:
             saved = found
         self.job = saved
 
-    async def release(self) -> None:
-        """Let go of it, so that another worker can take it at once.
+    async def postpone(self, seconds: float, message: str, *, spent: bool) -> None:
+        """Let go of it for a while: what it needs is not there yet.
+
+        Args:
+            seconds: until it may be taken again.
+            message: what it waits for.
+            spent: whether this counts as an attempt.
+
+        Raises:
+            LeaseLost: when it is not ours any more.
+        """
+        await self.tell(0, message[:500])
+        await self.release(later=self._book.now() + seconds, spent=spent)
+
+    async def release(self, *, later: float = 0.0, spent: bool = False) -> None:
+        """Let go of it, so that another worker can take it, at once unless told.
 
         That this one was stopped in order does not count as an attempt.
+
+        Raises:
+            LeaseLost: when it is not ours any more.
         """
         async with self._turn:
             await self._seen()
-            free = replace(self._ticket, worker=None, attempt=self._ticket.attempt - 1)
+            attempt = self._ticket.attempt - (not spent)
+            free = replace(self._ticket, worker=None, attempt=attempt, later=later)
             await self._book.tickets.mark(free)
 
 

@@ -86,6 +86,7 @@ class Ticket:
         created: when it was accepted, seconds since 1970.
         worker: who holds it; ``None`` while it waits.
         attempt: how many have held it.
+        later: when it may be taken again, seconds since 1970; 0 for at once.
         version: goes up with every beat of the holder.
         expires_at: as of the job.
     """
@@ -95,6 +96,7 @@ class Ticket:
     created: float
     worker: str | None = None
     attempt: int = 0
+    later: float = 0.0
     version: int = 0
     expires_at: float = 0.0
 
@@ -120,7 +122,7 @@ _JOB = (
     *("kind", "asked", "status", "progress", "message", "created", "updated"),
     *("started", "finished", "attempt", "problem"),
 )
-_TICKET = ("tenant", "created", "worker", "attempt")
+_TICKET = ("tenant", "created", "worker", "attempt", "later")
 
 
 def pack_job(job: Job) -> bytes:
@@ -154,7 +156,8 @@ def unpack_ticket(job_id: str, loaded: Loaded) -> Ticket:
         id=job_id,
         version=loaded.version,
         expires_at=loaded.expires_at,
-        **{name: document[name] for name in _TICKET},
+        # One that an earlier version wrote has no ``later``.
+        **{name: document[name] for name in _TICKET if name in document},
     )
 
 

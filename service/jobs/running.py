@@ -2,10 +2,14 @@
 
 So a cycle that runs as a job is put through the state machine of its session: one
 result per number, whoever comes first, and the kept one for whoever comes again.
+
+A job that waits for members of others does so in the queue, not in a slot: it is put
+off, and looked at again. So is one whose processes were killed, a few times.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -17,13 +21,14 @@ from service.errors import (
     ClusterUnavailableError,
     DeadlineExceededError,
     TooBusyError,
+    WorkersEndedError,
 )
 from service.jobs.book import Book
 from service.jobs.errors import LeaseLost
 from service.jobs.holding import Holding, patiently
 from service.jobs.models import SAMPLES, Array, Document, Job
 from service.progress import listening, report
-from service.sessions import CycleResult, Sessions
+from service.sessions import CycleResult, MembersMissing, Sessions
 from service.sessions.driving import Driven, Evaluates
 from service.sessions.gathering import Observed
 from service.stores.codec import pack_array
@@ -36,6 +41,21 @@ _STOP_SECONDS = 5.0
 # What a client would be told to come back after.
 _LATER = (TooBusyError, ClusterUnavailableError, StoreBusy, StoreUnavailable)
 _MOST_PERCENT = 99
+# Problems that the operator has to hear of.
+_DEFECTS = ("internal", "store-corrupt")
+POSTPONED = "postponed"
+# Of the time that a job has waited; so many that wait are few looks.
+_PAUSE_SHARE = 0.1
+_LEAST_PAUSE_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+class _Postponed(Exception):
+    """The job cannot be done now, and needs no slot meanwhile."""
+
+    def __init__(self, seconds: float, message: str, *, spent: bool = False) -> None:
+        super().__init__(message)
+        self.seconds, self.message, self.spent = seconds, message, spent
 
 
 class Analysing(Protocol):
@@ -100,7 +120,8 @@ class Runner:
         """Do a job and write down how it ended.
 
         Returns:
-            The status it ended with, or ``"lost"`` when it was not ours any more.
+            The status it ended with, ``POSTPONED`` when it is to be taken again
+            later, or ``"lost"`` when it was not ours any more.
         """
         ended = "lost"
         try:
@@ -127,8 +148,11 @@ class Runner:
                 facts, samples = await self._patient(holding.job)
         except LeaseLost:
             raise
+        except _Postponed as put:
+            await holding.postpone(put.seconds, put.message, spent=put.spent)
+            return POSTPONED
         except Exception as error:
-            await holding.fail(self._describe(error))
+            await holding.fail(self._problem(holding.job, error))
             return "failed"
         blobs = {}
         if samples is not None:
@@ -140,9 +164,18 @@ class Runner:
             raise
         except Exception as error:
             # No room for the result, say; a word about that takes little.
-            await holding.fail(self._describe(error))
+            await holding.fail(self._problem(holding.job, error))
             return "failed"
         return "successful"
+
+    def _problem(self, job: Job, error: Exception) -> Document:
+        """What is kept of an exception; of a defect, the log has the rest."""
+        problem = self._describe(error)
+        if problem["slug"] not in _DEFECTS:
+            return problem
+        _log.error("job %s failed of a defect", job.id, exc_info=error)
+        remedy = f"Give the operator the name of the job, {job.id}: the log has it."
+        return {**problem, "members": {**problem.get("members", {}), "remedy": remedy}}
 
     async def _patient(self, job: Job) -> tuple[Document, Array | None]:
         """Do it; wait where a client would be told to come back later."""
@@ -152,8 +185,13 @@ class Runner:
             try:
                 with self._compute.patience(max(left, 0.001), self._deadline):
                     return await self._done(job)
+            except WorkersEndedError as error:
+                # Perhaps of the memory that it needs: not for ever, then.
+                _log.warning("job %s: %s", job.id, error.detail)
+                pause = float(error.retry_after)
+                raise _Postponed(pause, error.detail, spent=True) from error
             except _LATER as error:
-                report(0.0, f"waiting: {error}")
+                report(0.0, f"waiting: {getattr(error, 'detail', '') or error}")
                 if left < 0:
                     raise DeadlineExceededError(
                         f"The job did not end within {self._deadline:g} seconds."
@@ -187,9 +225,17 @@ class Runner:
                 observation=arrays[_ARRAYS[2]],
                 options=asked["options"],
                 coupling=asked["coupling"],
-                wait=asked["wait"],
+                wait=0.0,
             )
-            return await self._sessions.gathering.put(observed)
+            try:
+                return await self._sessions.gathering.put(observed)
+            except MembersMissing as missing:
+                waited = self._book.now() - (job.started or job.created)
+                left = asked["wait"] - waited
+                if left <= 0:
+                    raise
+                pause = max(_PAUSE_SHARE * waited, _LEAST_PAUSE_SECONDS)
+                raise _Postponed(min(pause, left), f"waiting: {missing}") from missing
         return await self._sessions.put_cycle(
             *(job.tenant, asked["session"], asked["cycle"]),
             *(arrays[name] for name in _ARRAYS),

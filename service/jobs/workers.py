@@ -1,16 +1,21 @@
 """Workers: they look for open jobs, take one after the other, and run them.
 
+Tenants take turns: next is the one with the fewest running jobs, of these the one that
+was not served for the longest time, and of its jobs the one that is due first.
+
 A job that nobody holds is taken at once. One that is held is taken when its ticket has
 stood still for longer than a lease: its worker was killed, or its machine is gone.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import secrets
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,11 +24,13 @@ import anyio.abc
 
 from service.jobs.book import Book
 from service.jobs.holding import Holding
-from service.jobs.models import Ticket
-from service.jobs.running import Runner
+from service.jobs.models import Job, Ticket
+from service.jobs.running import POSTPONED, Runner
 from service.stores.errors import StoreError, StoreUnavailable
 
 LOOK_SECONDS = 1.0
+# No job is put off for longer; what says so was written by a clock that is ahead.
+MOST_LATER_SECONDS = 3600.0
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +60,7 @@ class Workers:
         attempts: how many workers may die of one job.
         seen: told how the queue is, after every look.
         finished: told how a job ended.
+        heard: told what happens to a job, ``"running"`` or how it ended.
     """
 
     def __init__(
@@ -65,6 +73,7 @@ class Workers:
         attempts: int,
         seen: Callable[[Queue], None],
         finished: Callable[[str], None],
+        heard: Callable[[str, Job], None] | None = None,
     ) -> None:
         self._book = book
         self._runner = runner
@@ -73,6 +82,9 @@ class Workers:
         self._attempts = attempts
         self._seen = seen
         self._finished = finished
+        self._heard = heard or (lambda what, job: None)
+        self._served: dict[str, int] = {}
+        self._turns = itertools.count(1)
         self._mine: set[str] = set()
         self._still: dict[str, tuple[int, float]] = {}
         self._told = ""
@@ -110,11 +122,24 @@ class Workers:
             raise
         self._seen(_queue(tickets, self._book.now()))
         self._remember(tickets)
-        for ticket in tickets:
-            if len(self._mine) >= self._slots or self._book.stopping:
-                return
-            if self._free(ticket):
-                await self._take(ticket, group)
+        free = [ticket for ticket in tickets if self._free(ticket)]
+        running = Counter(t.tenant for t in tickets if t.worker)
+        # Those whose worker is gone do not run.
+        running.subtract(t.tenant for t in free if t.worker)
+        there = {ticket.tenant for ticket in tickets}
+        self._served = {t: turn for t, turn in self._served.items() if t in there}
+        while free and len(self._mine) < self._slots and not self._book.stopping:
+            ticket = min(free, key=lambda each: self._rank(each, running))
+            free.remove(ticket)
+            if await self._take(ticket, group):
+                running[ticket.tenant] += 1
+                self._served[ticket.tenant] = next(self._turns)
+
+    def _rank(self, ticket: Ticket, running: Counter[str]) -> tuple[int, int, float]:
+        """Who is next: the least."""
+        name = ticket.tenant
+        due = max(ticket.created, ticket.later)
+        return running[name], self._served.get(name, 0), due
 
     def _remember(self, tickets: list[Ticket]) -> None:
         now = time.monotonic()
@@ -128,10 +153,12 @@ class Workers:
     def _free(self, ticket: Ticket) -> bool:
         if ticket.id in self._mine:
             return False
+        if ticket.worker is None:
+            return not 0 < ticket.later - self._book.now() < MOST_LATER_SECONDS
         _, since = self._still[ticket.id]
-        return ticket.worker is None or time.monotonic() - since > self._lease
+        return time.monotonic() - since > self._lease
 
-    async def _take(self, ticket: Ticket, group: anyio.abc.TaskGroup) -> None:
+    async def _take(self, ticket: Ticket, group: anyio.abc.TaskGroup) -> bool:
         self._mine.add(ticket.id)
         try:
             holding = await Holding.take(self._book, ticket, self.name, self._attempts)
@@ -140,15 +167,21 @@ class Workers:
             raise
         if holding is None:
             self._mine.discard(ticket.id)
-            return
+            return False
+        if not ticket.later:
+            self._heard("running", holding.job)
         group.start_soon(self._run, holding)
+        return True
 
     async def _run(self, holding: Holding) -> None:
         try:
-            self._finished(await self._runner.run(holding))
+            ended = await self._runner.run(holding)
+            if ended != POSTPONED:
+                self._finished(ended)
+                self._heard(ended, holding.job)
         except Exception as error:
             # A defect in one job must not end the service, nor the other jobs.
-            self._tell(error)
+            _log.error("job %s could not be run", holding.job.id, exc_info=error)
         finally:
             self._mine.discard(holding.job.id)
             # There is room for the next one.

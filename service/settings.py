@@ -12,7 +12,7 @@ from platformdirs import user_data_path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.operators.registry import RegisteredModel
+from service.operators.registry import ModelName, RegisteredModel
 from service.places import checked
 from service.stored.locations import parse
 from service.stores.opening import default_store_url
@@ -267,7 +267,7 @@ class Settings(BaseSettings):
     umbridge: bool = Field(
         False, description="Answer UM-Bridge clients under `/umbridge`, too."
     )
-    umbridge_models: dict[str, RegisteredModel] = Field(
+    umbridge_models: dict[ModelName, RegisteredModel] = Field(
         {},
         description="UM-Bridge models that cycles may name as `forecast_model` and "
         '`measurement_model`, in JSON: `{"tank": {"url": "http://10.0.0.5:4242", '

@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import re
 import resource
 import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.markup import escape
 from uvicorn.supervisors import Multiprocess
 
@@ -122,11 +125,21 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = "; ".join(
-            f"CCDM_{str(item['loc'][0]).upper()}: {item['msg']}"
-            for item in error.errors(include_url=False)
-        )
+        wrong = "; ".join(map(_said, error.errors(include_url=False)))
         raise CommandError(wrong, USAGE) from error
+    except SettingsError as error:
+        # Raised before anything is validated; it names the field in its text alone.
+        named = re.search(r'field "(\w+)"', str(error))
+        name = f"CCDM_{named[1].upper()}" if named else "CCDM_*"
+        reason = f": {error.__cause__}" if error.__cause__ else ""
+        raise CommandError(f"{name}: wanted JSON, got none{reason}", USAGE) from error
+
+
+def _said(item: Mapping[str, Any]) -> str:
+    """One thing that is wrong, and where."""
+    name, *place = (str(part) for part in item["loc"])
+    inside = ", ".join(repr(part) for part in place if part != "[key]")
+    return f"CCDM_{name.upper()}: {inside + ': ' if inside else ''}{item['msg']}"
 
 
 def try_store(url: str) -> None:

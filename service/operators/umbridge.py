@@ -168,7 +168,8 @@ def read_output(text: bytes, size: int) -> Array:
     if not isinstance(content, dict):
         raise _Failed("answered no JSON object")
     if "error" in content:
-        raise _Failed(f"answered an error{_excerpt(orjson.dumps(content['error']))}")
+        # Not orjson: half a surrogate pair, or a number beyond 64 bits, is not for it.
+        raise _Failed(f"answered an error{_excerpt(_written(content['error']))}")
     output = content.get("output")
     if not isinstance(output, list) or len(output) != 1:
         raise _Failed("answered something else than one output vector")
@@ -194,6 +195,13 @@ def _parsed(text: bytes) -> Any:
         return json.loads(_NUMBERS.sub(lambda m: _SPELLED[m[1].lower()], text))
     except (ValueError, RecursionError):
         raise _Failed(f"answered what is no JSON{_excerpt(text)}") from None
+
+
+def _written(content: Any) -> bytes:
+    try:
+        return json.dumps(content, separators=(",", ":")).encode(errors="replace")
+    except (ValueError, RecursionError):
+        return b"one that cannot be written down"
 
 
 def _excerpt(text: bytes) -> str:

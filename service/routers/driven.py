@@ -13,7 +13,7 @@ from service.routers.analyses import check_ensemble
 from service.routers.parameters import bad_parameter, check_options_limits
 from service.schemas.analyses import ARRAYS
 from service.schemas.cycles import CycleParams
-from service.sessions import CycleResult
+from service.sessions import CycleResult, SessionInputError
 from service.sessions.driving import Driven
 
 
@@ -34,6 +34,11 @@ def read_driven(
     (observation,) = body.require(observation_name)
     states = body.arrays.get(states_name)
     if states is not None:
+        if states.ndim != 2:
+            got = f"shape {states.shape}"
+            raise SessionInputError(
+                states_name, got=got, wanted="shape (N, state_dim)", code="shape"
+            )
         check_ensemble(state.settings, states, states[:, :0])
     return Driven(
         *(tenant, session_id, k, observation.reshape(-1), options),

@@ -18,6 +18,7 @@ from service.routers.views import timestamp
 from service.schemas.analyses import ARRAYS
 from service.sessions import Session
 from service.sessions.driving import Driven
+from service.sessions.reading import check_kept
 from service.sessions.requests import (
     as_vector,
     check_arrays,
@@ -107,8 +108,11 @@ def driven_job(request: Request, session: Session, driven: Driven) -> Submission
 
     Raises:
         SessionInputError: when the arrays do not fit the session.
+        CycleNotFound, AnalysisNotKept: when there is no ensemble to go on from.
     """
     driven.check(session)
+    if driven.forecast_model is not None:
+        check_kept(session, session.cycle)
     request.app.state.compute.check_options(session.options | driven.options)
     asked = {"session": session.id, "cycle": driven.cycle, "options": driven.options}
     asked["models"] = driven.models

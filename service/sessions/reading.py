@@ -71,16 +71,21 @@ class Reading:
 
     async def analysis(self, tenant: str, session: Session, cycle: int) -> Array:
         """Samples of one cycle of a session just read, ``(N, dx)``, read-only."""
-        _check_kept(session, cycle)
+        check_kept(session, cycle)
         payload = await self._store.blob(tenant, session.id, analysis_blob(cycle))
         if payload is None:
             # Later cycles may have pushed it out since the session was read.
-            _check_kept(await self.session(tenant, session.id), cycle)
+            check_kept(await self.session(tenant, session.id), cycle)
             raise StoreCorrupt(f"session {session.id} has lost analysis {cycle}")
         return unpack_array(payload)
 
 
-def _check_kept(session: Session, cycle: int) -> None:
+def check_kept(session: Session, cycle: int) -> None:
+    """Whether there is an analysis of a cycle, as far as the session says.
+
+    Raises:
+        CycleNotFound, AnalysisNotKept: when there is none.
+    """
     initial_missing = cycle == 0 and session.initial_members is None
     if initial_missing or not 0 <= cycle <= session.cycle:
         raise CycleNotFound(cycle, session.cycle)

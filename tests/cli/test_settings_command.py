@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from service.cli.settings import reference
 from tests.cli.conftest import Ccdm
 
@@ -21,3 +23,20 @@ def test_the_command_shows_what_holds_and_no_secrets(ccdm: Ccdm) -> None:
     assert ccdm("settings", "--markdown").stdout == reference()
     wrong = ccdm("settings", code=2, CCDM_MAX_QUEUED="many")
     assert "CCDM_MAX_QUEUED" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("{bad", r"wanted JSON"),
+        ('{"a b": {"url": "http://127.0.0.1:1"}}', r"'a b': String should match"),
+        ('{"tank": {"url": "tank"}}', r"'tank', 'url': .*wanted http://"),
+    ],
+)
+def test_models_that_cannot_be_are_told_in_one_line(
+    ccdm: Ccdm, given: str, told: str
+) -> None:
+    for command in ("settings", "serve"):
+        wrong = ccdm(command, code=2, CCDM_UMBRIDGE_MODELS=given).stderr
+        assert "CCDM_UMBRIDGE_MODELS" in wrong and "Traceback" not in wrong
+        assert re.search(told, " ".join(wrong.split())), wrong

@@ -20,6 +20,7 @@ import pytest
 
 from service.client import Client, CycleResult, InvalidInputError, Job
 from service.operators import Operators, RegisteredModel
+from service.operators.umbridge import read_output
 from service.settings import Settings
 from tests.support.servers import ROOT, in_process, serving
 
@@ -317,6 +318,45 @@ async def test_bad_models_fail_in_time_and_in_words(
     assert np.isnan(outputs).all() and sorted(reasons) == [0, 1, 2, 3]
     assert all(REASON[name] in reason for reason in reasons.values())
     assert Nasty.redirected == 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        rb'{"error": "\ud800"}',
+        b'{"error": [123456789012345678901234567890, NaN]}',
+        b'{"error": ' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+)
+def test_an_error_that_is_hard_to_write_down_is_the_members(answer: bytes) -> None:
+    with pytest.raises(Exception, match="answered an error") as caught:
+        read_output(answer, 3)
+    assert type(caught.value).__name__ == "_Failed"
+
+
+@pytest.mark.parametrize("states", [[1.0, 2.0], [], 1.0, [[]], [[[1.0]]]])
+def test_forecasts_that_are_no_ensemble_are_refused(
+    http: httpx.Client, states: Any
+) -> None:
+    place = f"{begin(http, start().tolist())}/cycles/1"
+    body = {
+        "forecast_states": states,
+        "measurement_model": "first",
+        "observation": [0.2],
+    }
+    for headers in ({}, {"Prefer": "respond-async"}):
+        answer = http.put(place, json=body, headers=headers)
+        assert answer.status_code == 422, answer.text
+        assert "forecast_states" in answer.text
+
+
+def test_without_an_ensemble_there_is_nothing_to_take_on(http: httpx.Client) -> None:
+    made = http.post("/v1/sessions", json={"state_dim": 3, "measurement_dim": 1})
+    place = f"{made.headers['Location']}/cycles/1"
+    for headers in ({}, {"Prefer": "respond-async"}):
+        answer = http.put(place, json=BOTH, headers=headers)
+        assert answer.status_code == 404, answer.text
+        assert answer.json()["type"] == "/problems/cycle-not-found"
 
 
 def test_a_model_that_is_not_there_is_told(http: httpx.Client) -> None:

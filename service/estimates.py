@@ -36,6 +36,9 @@ _SEARCH = 4e-7
 _LOCAL_CANDIDATES = 50
 _LOCAL_HELD_OUT = 100
 _CORRELATED = 2000
+# Variables of a part of a stored analysis, as in the engine; parts alive at a time.
+PART = 8192
+_PARTS_ALIVE = 4
 # States at which it is counted how many measurements are near.
 _COUNTED = 32
 
@@ -154,6 +157,29 @@ def estimated_bytes(states: Array, simulated: Array, options: Mapping[str, Any])
             # Six slopes, and the responsibility of every member for every sample.
             numbers += 10 * plan.samples * inside + plan.samples * members * 5 // 4
     return 8 * numbers
+
+
+def estimated_stored_bytes(
+    shape: tuple[int, ...], simulated: Array, options: Mapping[str, Any]
+) -> int:
+    """The same of an analysis of files.
+
+    One part is worked on and a few wait; of all variables there are the coordinates
+    and a few facts, and of those near the measurements the values.
+
+    Args:
+        shape: of the states, ``(N, dx)``.
+        simulated: ``(N, dy)``.
+        options: with a localization.
+    """
+    members, dx = shape
+    dy = int(simulated.shape[1])
+    part = np.broadcast_to(np.float64(0.0), (members, min(dx, PART)))
+    samples = int(options.get("n_samples") or members)
+    numbers = _PARTS_ALIVE * (members + samples) * min(dx, PART)
+    numbers += 2 * members * min(dx, _LOCAL_CANDIDATES * dy)
+    numbers += 4 * (_axes(options.get("localization")) + 1) * dx
+    return estimated_bytes(part, simulated, options) + 8 * numbers
 
 
 def _regression_seconds(plan: _Plan) -> float:

@@ -22,6 +22,7 @@ from ccdm_engine.version import __version__
 from service.cli.output import CommandError, console
 from service.cli.serve import read_settings, without_password
 from service.client import Client, ClientError, RetryPolicy
+from service.stored.locations import parse
 
 Status = Literal["ok", "warning", "failed"]
 MARKS = {
@@ -46,6 +47,7 @@ def run_checks(*, store: str | None, url: str | None, api_key: str | None) -> in
     findings = list(_installation())
     findings += _guarded("analysis", _analysis)
     findings += _guarded("store", lambda: _store(store))
+    findings += _guarded("locations", _locations)
     if url is not None:
         findings += _guarded("service", lambda: _service(url, api_key))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -151,6 +153,21 @@ async def _health(url: str) -> Any:
         return await store.health()
     finally:
         await store.close()
+
+
+def _locations() -> Iterator[Finding]:
+    """Folders of stored analyses, as this user sees them."""
+    for name, place in parse(read_settings().locations).items():
+        rights = os.R_OK | os.X_OK | (os.W_OK if place.writable else 0)
+        good, wanted = place.folder.is_dir(), "is not a folder; make it, or mend"
+        if good and not os.access(place.folder, rights):
+            right = "write" if place.writable else "read"
+            good, wanted = False, f"gives no right to {right}; give it, or mend"
+        use = "read and write" if place.writable else "read"
+        told = use if good else f"{wanted} CCDM_LOCATIONS"
+        yield Finding(
+            "ok" if good else "failed", f"location {name}", f"{place.folder}: {told}"
+        )
 
 
 def _service(url: str, api_key: str | None) -> Iterator[Finding]:

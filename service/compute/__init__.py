@@ -39,7 +39,11 @@ from service.compute.work import (
     worker_job,
 )
 from service.errors import DeadlineExceededError, TooBusyError, WorkersEndedError
-from service.estimates import estimated_bytes, estimated_seconds
+from service.estimates import (
+    estimated_bytes,
+    estimated_seconds,
+    estimated_stored_bytes,
+)
 from service.places import place_of
 from service.progress import report
 from service.stored.targets import clear
@@ -210,6 +214,10 @@ class Compute:
             TooLargeError, TooBusyError, DeadlineExceededError: as above.
             ClusterUnavailableError: when the Dask scheduler or its workers are away.
         """
+        options = {**job.options, "localization": job.localization}
+        needed = estimated_stored_bytes(job.states.shape, job.simulated, options)
+        if needed > self._settings.max_memory_bytes:
+            raise too_much_memory(needed, self._settings.max_memory_bytes)
         try:
             with self.in_time():
                 async with self._turn():

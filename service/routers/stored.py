@@ -15,7 +15,7 @@ from service.compute import StoredJob
 from service.errors import InvalidParametersError
 from service.limits import while_connected
 from service.media.answers import encode_json
-from service.media.errors import FieldError, TooLargeError
+from service.media.errors import FieldError
 from service.media.numbers import array_from_json
 from service.media.types import JSON, negotiate
 from service.observability import record
@@ -28,13 +28,16 @@ from service.routers.dependencies import (
     json_body,
 )
 from service.routers.parameters import check_options_limits, validated
-from service.schemas.stored import (
-    Reference,
-    StoredAnalysisRequest,
-    StoredLocalization,
-)
+from service.schemas.stored import Reference, StoredAnalysisRequest
 from service.settings import Settings
 from service.stored.locations import Location, file_in, parse
+from service.stored.sizes import (
+    MEASURED_AT,
+    OBSERVATION,
+    SIMULATED,
+    STATES_AT,
+    check_shapes,
+)
 from service.stored.sources import Source, h5py_module, open_source
 from service.stored.targets import beside, check_variable
 from service.stored.troubles import already_there, writing
@@ -99,11 +102,16 @@ def _job(params: StoredAnalysisRequest, settings: Settings) -> StoredJob:
     """What is asked for, held against locations and limits."""
     locations = parse(settings.locations)
     states = _source(params.forecast_states, "/forecast_states", locations)
-    simulated = _numbers(
-        params.simulated_measurements, "/simulated_measurements", locations
-    )
-    observation = _numbers(params.observation, "/observation", locations)
-    _check_sizes(states, simulated, settings)
+    arrays = {
+        pointer: _opened(given, pointer, locations)
+        for pointer, given in (
+            (SIMULATED, params.simulated_measurements),
+            (OBSERVATION, params.observation),
+            (STATES_AT, params.localization.state_coordinates),
+            (MEASURED_AT, params.localization.measurement_coordinates),
+        )
+    }
+    check_shapes(states, arrays, settings)
     options = params.options.chosen() if params.options else {}
     check_options_limits(options, settings)
     if "localization" in options:
@@ -111,11 +119,19 @@ def _job(params: StoredAnalysisRequest, settings: Settings) -> StoredJob:
             "/options/localization", "got one here, wanted it beside the options"
         )
     result = _result(params, locations)
+    # Nothing is read before all is known to fit.
+    read = {pointer: _read(array) for pointer, array in arrays.items()}
+    given = params.localization
     return StoredJob(
         states=states,
-        simulated=simulated,
-        observation=observation.reshape(-1),
-        localization=_localization(params.localization, locations),
+        simulated=read[SIMULATED],
+        observation=read[OBSERVATION].reshape(-1),
+        localization={
+            "state_coordinates": read[STATES_AT],
+            "measurement_coordinates": read[MEASURED_AT],
+            "radius": given.radius,
+            "period": given.period,
+        },
         options=options,
         seed=params.seed,
         result=result,
@@ -138,39 +154,19 @@ def _result(params: StoredAnalysisRequest, locations: Locations) -> Path:
     return file
 
 
-def _localization(given: StoredLocalization, locations: Locations) -> dict[str, Any]:
-    places = {
-        name: _numbers(getattr(given, name), f"/localization/{name}", locations)
-        for name in ("state_coordinates", "measurement_coordinates")
-    }
-    return {**places, "radius": given.radius, "period": given.period}
-
-
 def _source(given: Reference, pointer: str, locations: Locations) -> Source:
     file = file_in(locations, given.location, given.path, pointer)
     return open_source(file, given.variable, pointer)
 
 
-def _numbers(given: Any, pointer: str, locations: Locations) -> Array:
+def _opened(given: Any, pointer: str, locations: Locations) -> Source | Array:
     if isinstance(given, Reference):
-        return _source(given, pointer, locations).whole()
+        return _source(given, pointer, locations)
     return array_from_json(given, pointer)
 
 
-def _check_sizes(states: Source, simulated: Array, settings: Settings) -> None:
-    if len(states.shape) != 2 or simulated.ndim != 2:
-        raise _wrong(
-            "/forecast_states" if len(states.shape) != 2 else "/simulated_measurements",
-            "got other axes, wanted two: members by variables",
-        )
-    members, measurements = simulated.shape
-    for what, size, name in (
-        ("members", max(members, states.shape[0]), "max_members"),
-        ("measurements", measurements, "max_measurement_dim"),
-    ):
-        limit = getattr(settings, name)
-        if size > limit:
-            raise TooLargeError(f"{size} {what}; at most {limit} here.", name, limit)
+def _read(array: Source | Array) -> Array:
+    return array if isinstance(array, np.ndarray) else array.whole()
 
 
 def _wrong(pointer: str, message: str) -> InvalidParametersError:

@@ -27,6 +27,16 @@ def test_a_store_out_of_reach_fails(ccdm: Ccdm) -> None:
     assert re.search(r"^failed\s+store\s", done.stdout, re.MULTILINE)
 
 
+def test_folders_of_stored_analyses_are_looked_at(ccdm: Ccdm, tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/s.sqlite"
+    (tmp_path / "file").touch()
+    wrong = f"a={tmp_path},b+write={tmp_path}/missing,c={tmp_path}/file"
+    done = ccdm("check", "--store", store, code=1, CCDM_LOCATIONS=wrong)
+    for status, name in (("ok", "a"), ("failed", "b"), ("failed", "c")):
+        found = re.search(rf"^{status}\s+location {name}\s", done.stdout, re.MULTILINE)
+        assert found, done.stdout
+
+
 def test_several_blas_threads_are_a_warning(ccdm: Ccdm, tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/s.sqlite"
     done = ccdm("check", "--store", store, OPENBLAS_NUM_THREADS="2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from ccdm_engine import blockwise
+from service import estimates
 from service.errors import InvalidParametersError
 from service.media.errors import InvalidArrayError
 from service.stored.sources import open_source
@@ -240,3 +242,63 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         wrong,
     ):
         wrong.put(slice(0, 2), np.zeros((3, 2)))
+
+
+def sparse(file: Path, shape: tuple[int, ...]) -> None:
+    """An npy file that promises much and takes no room."""
+    file.write_bytes(head(str(shape)))
+    os.truncate(file, file.stat().st_size + 8 * math.prod(shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "limit"),
+    [
+        ("simulated_measurements", (MEMBERS, 10**10), "max_measurement_dim"),
+        ("simulated_measurements", (10**10, MEASURED), "max_members"),
+        ("state_coordinates", (DIMENSION, 10**8), "max_memory_bytes"),
+        ("measurement_coordinates", (MEASURED, 10**9), "max_memory_bytes"),
+        ("observation", (10**11,), None),
+        ("state_coordinates", (10**11,), None),
+        ("measurement_coordinates", (10**11, 2), None),
+    ],
+)
+async def test_what_is_too_large_is_not_read(
+    name: str, shape: tuple[int, ...], limit: str | None, folder: Path
+) -> None:
+    sparse(folder / "large.npy", shape)
+    body = request()
+    inside = body["localization"] if name.endswith("coordinates") else body
+    inside[name] = reference("large.npy")
+    answer = await ask(folder, body)
+    if limit is None:
+        pointer = f"/localization/{name}" if inside is not body else f"/{name}"
+        refused(answer, pointer, f"got shape {shape}")
+    else:
+        assert answer.status_code == 413, answer.text
+        assert answer.json()["limit_name"] == limit
+
+
+async def test_an_analysis_that_needs_too_much_memory_is_not_begun(
+    folder: Path,
+) -> None:
+    answer = await ask(folder, request(), max_memory_bytes=64 * 2**20)
+    assert answer.status_code == 413, answer.text
+    assert answer.json()["limit_name"] == "max_memory_bytes"
+    assert not (folder / "out.npy").exists()
+
+
+def test_memory_is_that_of_a_few_parts() -> None:
+    assert estimates.PART == blockwise.PART
+    simulated = np.zeros((100, 1000))
+
+    def needed(dimension: int) -> int:
+        places = np.broadcast_to(0.0, (dimension,))
+        local = {"state_coordinates": places, "radius": 1.0}
+        local["measurement_coordinates"] = np.arange(1000.0)
+        return estimates.estimated_stored_bytes(
+            (100, dimension), simulated, {"localization": local}
+        )
+
+    # A hundred members of ten million variables would be 8 GB.
+    assert needed(10**7) < 2**31
+    assert needed(10**9) > 2**33

@@ -114,6 +114,7 @@ RULES = (
     Rule(errors.TooManyStreamsError, "too-many-streams", headers=_retry_after),
     Rule(errors.TooManyRequestsError, "too-many-requests", headers=_retry_after),
     Rule(errors.TooBusyError, "too-busy", headers=_retry_after),
+    Rule(errors.WorkersEndedError, "too-busy", headers=_retry_after),
     Rule(errors.ClusterUnavailableError, "cluster-unavailable", headers=_retry_after),
     Rule(errors.DeadlineExceededError, "deadline-exceeded"),
     Rule(

@@ -114,7 +114,8 @@ _REPLAYED = {
         202: accepted_answer(),
         **problems(
             *_SESSION,
-            *("cycle-conflict", "analysis-not-kept", "store-full", "quota-exceeded"),
+            *("cycle-conflict", "cycle-not-found", "analysis-not-kept"),
+            *("store-full", "quota-exceeded"),
             *("too-many-jobs", "members-missing", "models-failed", "too-many-streams"),
             *("invalid-json", "invalid-multipart", "invalid-input", "invalid-options"),
             *("invalid-parameters", "numerical-breakdown", "too-large"),

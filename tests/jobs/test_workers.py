@@ -74,7 +74,9 @@ def test_a_worker_killed_in_the_middle(start: Start, work: Work) -> None:
         assert http.get(f"/v1/jobs/{job}/results").content == waited
 
 
-def test_a_worker_that_is_told_to_stop_hands_over(start: Start, work: Work) -> None:
+def test_a_worker_that_is_told_to_stop_hands_over(
+    start: Start, work: Work, tmp_path: Path
+) -> None:
     server = start(JOB_WORKERS="0", JOB_LEASE_SECONDS="600")
     with client(server) as http:
         job, waited = submitted_cycle(http)
@@ -86,6 +88,12 @@ def test_a_worker_that_is_told_to_stop_hands_over(start: Start, work: Work) -> N
         done = ended(http, job)
         assert (done["status"], done["attempt"]) == ("successful", 1)
         assert http.get(f"/v1/jobs/{job}/results").content == waited
+        log, end = tmp_path / "worker.log", time.monotonic() + PATIENCE
+        while f"successful  {job}" not in log.read_text():
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        # Taken by both, ended by one; each in a line.
+        assert log.read_text().count(f"running     {job}  cycle of default") == 2
 
 
 def test_redis_restarted_in_the_middle(

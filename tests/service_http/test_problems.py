@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from service import problems
-from service.errors import ServiceError
+from service.errors import ServiceError, TooBusyError
 from service.jobs.errors import JobError, LeaseLost
 from service.media.errors import MediaError
 from service.problem_types import TYPES
@@ -37,8 +37,8 @@ def test_every_exception_drawn_has_its_row() -> None:
     drawn -= {SessionInputError}
     # Between workers: no request hears of it.
     drawn -= {LeaseLost}
-    # Raised as it is, though one kind of it has a row of its own.
-    drawn |= {StoreUnavailable}
+    # Raised as they are, though one kind of each has a row of its own.
+    drawn |= {StoreUnavailable, TooBusyError}
     assert drawn == {rule.exception for rule in problems.RULES}
 
 

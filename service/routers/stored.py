@@ -79,7 +79,8 @@ async def create_stored_analysis(
 
     Arrays are read from files, and the result is written to one, in folders that the
     operator has named. States are read by the block; each variable hears of the
-    measurements within two radii. The file is there when it is whole.
+    measurements within two radii. The file is there when it is whole, and so is the
+    answer: `Prefer: respond-async` is not for this.
     """
     negotiate(request.headers.get("accept"), (JSON,))
     params = validated(StoredAnalysisRequest, await json_body(request))

@@ -83,6 +83,8 @@ def _said(error: BaseException) -> str:
     if isinstance(error, OSError):
         # Its text may have the whole path.
         return f"cannot be used ({os.strerror(error.errno or 5)})"
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
     if isinstance(error, ValueError) and str(error).isprintable():
         return str(error)[:LONGEST_WORDS]
     return f"cannot be used ({type(error).__name__})"

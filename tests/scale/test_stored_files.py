@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import resource
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,30 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         wrong,
     ):
         wrong.put(slice(0, 2), np.zeros((3, 2)))
+
+
+def test_a_long_head_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "x.npy"
+    file.write_bytes(b"\x93NUMPY\x02\0" + (2**31).to_bytes(4, "little"))
+    os.truncate(file, 2**32)
+    with pytest.raises(InvalidArrayError, match="wanted at most 65536"):
+        open_source(file, None, "/forecast_states")
+
+
+def test_a_full_place_is_told_and_left_clean(tmp_path: Path) -> None:
+    file = tmp_path / "out.npy"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with (
+            pytest.raises(InvalidParametersError, match="has room"),
+            Target(file, beside(file), 2**12) as full,
+        ):
+            # What the system says of a file that may not grow any more.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2**12, hard))
+            full.put(slice(0, 2**12), np.zeros((8, 2**12)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == []
 
 
 def sparse(file: Path, shape: tuple[int, ...]) -> None:

@@ -89,7 +89,6 @@ class Target:
         self._dimension = dimension
         self._variable = variable or VARIABLE
         self._array: Any = None
-        self._opened: Any = None
         self._offset = 0
         self._digest = hashlib.sha256()
         self.shape = (0, dimension)
@@ -123,20 +122,29 @@ class Target:
             self._array = self._beside.open("xb", buffering=0)
             self._array.write(head.getvalue())
             return
+        self._offset = self._begin_hdf5()
+        self._array = self._beside.open("r+b", buffering=0)
+
+    def _begin_hdf5(self) -> int:
+        """All but the numbers; where those go.
+
+        They are written as those of npy are: HDF5 may not survive a full disk.
+        """
         h5py = h5py_module()
-        self._opened = h5py.File(self._beside, "x")
-        self._array = self._opened.create_dataset(
-            self._variable, shape=self.shape, dtype="<f8"
-        )
-        for axis, name in enumerate(AXES):
-            scale = self._opened.create_dataset(name, data=np.arange(self.shape[axis]))
-            scale.make_scale(name)
-            self._array.dims[axis].attach_scale(scale)
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        with h5py.File(self._beside, "x") as opened:
+            array = opened.create_dataset(
+                self._variable, shape=self.shape, dtype="<f8", dcpl=plan
+            )
+            for axis, name in enumerate(AXES):
+                scale = opened.create_dataset(name, data=np.arange(self.shape[axis]))
+                scale.make_scale(name)
+                array.dims[axis].attach_scale(scale)
+            return int(array.id.get_offset())
 
     def _write(self, columns: slice, samples: Array) -> None:
-        if self._opened is not None:
-            self._array[:, columns] = samples
-            return
         handle = self._array.fileno()
         for row, values in enumerate(np.ascontiguousarray(samples, "<f8")):
             place = self._offset + 8 * (row * self._dimension + columns.start)
@@ -164,11 +172,8 @@ class Target:
             clear(self._beside)
 
     def _close(self) -> None:
-        opened, array = self._opened, self._array
-        self._array = self._opened = None
-        if opened is not None:
-            opened.close()
-        elif array is not None:
+        array, self._array = self._array, None
+        if array is not None:
             with array:
                 os.fsync(array.fileno())
 

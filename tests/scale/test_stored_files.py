@@ -253,17 +253,21 @@ def test_a_long_head_is_not_read(tmp_path: Path) -> None:
         open_source(file, None, "/forecast_states")
 
 
-def test_a_full_place_is_told_and_left_clean(tmp_path: Path) -> None:
-    file = tmp_path / "out.npy"
+@pytest.mark.parametrize("name", ["out.npy", "out.h5"])
+def test_a_full_place_is_told_and_left_clean(name: str, tmp_path: Path) -> None:
+    if name.endswith("h5"):
+        pytest.importorskip("h5py")
+    file = tmp_path / name
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         with (
             pytest.raises(InvalidParametersError, match="has room"),
             Target(file, beside(file), 2**12) as full,
         ):
-            # What the system says of a file that may not grow any more.
+            full.put(slice(0, 2**11), np.zeros((8, 2**11)))
+            # What the system says of a file that may not be written any further.
             resource.setrlimit(resource.RLIMIT_FSIZE, (2**12, hard))
-            full.put(slice(0, 2**12), np.zeros((8, 2**12)))
+            full.put(slice(2**11, 2**12), np.zeros((8, 2**11)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert os.listdir(tmp_path) == []

@@ -33,13 +33,14 @@ Array = npt.NDArray[np.float64]
 Denoiser = Callable[[npt.NDArray[Any], float], npt.NDArray[Any]]
 
 # Sums of exponentials beyond these have lost digits to the ends of single precision.
-SMALLEST_SUM, LARGEST_SUM = 2.0**-90, 2.0**90
+SMALLEST_SUM, LARGEST_SUM = 2.0**-60, 2.0**90
 
 
 # Numbers worked on at a time where a whole copy of the ensemble is not needed.
 AT_A_TIME = 2**16
-# Logits above this are far from where single precision loses digits.
-SAFE_LOGIT = -80.0
+# Subnormal numbers cost twenty times as much as others: exponentials, and what they are
+# multiplied by in the product, are kept so far above them.
+NORMAL = 26.0 * math.log(2.0)
 
 
 def _has_wide_exp2() -> bool:
@@ -188,19 +189,14 @@ class Mixture:
         keys[dimension + 1] = self.log_weights
         values = np.ones((members, dimension + 1), dtype=dtype)
         values[:, :dimension] = centres
-        lightest, radius = float(np.min(self.log_weights)), self.radius
+        exponential, base = (np.exp2, LOG2_E) if WIDE_EXP2 else (np.exp, 1.0)
+        least = base * (np.log(np.finfo(dtype).tiny) + NORMAL)
         # Logits are the only large array: written to the same places again and again.
         spare: list[npt.NDArray[Any]] = []
 
         def denoise(x: npt.NDArray[Any], s: float) -> npt.NDArray[Any]:
             gaps = x - origin
             squares = np.einsum("ij,ij->i", gaps, gaps) / s**2
-            reach = float(np.sqrt(np.max(squares))) + radius / s
-            lowest = lightest + 0.5 * (dimension - reach**2)
-            exponential: np.ufunc = np.exp
-            base = 1.0
-            if WIDE_EXP2 and lowest > SAFE_LOGIT:
-                exponential, base = np.exp2, LOG2_E
             queries = np.empty((x.shape[0], dimension + 3), dtype=dtype)
             np.multiply(gaps, base / s**2, out=queries[:, :dimension])
             queries[:, dimension] = base / s**2
@@ -208,12 +204,14 @@ class Mixture:
             queries[:, dimension + 2] = (0.5 * base) * (dimension - squares)
             logits = _place(spare, x.shape[0], members, keys.dtype)
             np.matmul(queries, keys, out=logits)
+            np.maximum(logits, least, out=logits)
             sums = exponential(logits, out=logits) @ values
             total = sums[:, dimension]
             if not (total.min() > SMALLEST_SUM and total.max() < LARGEST_SUM):
                 np.matmul(queries, keys, out=logits)
                 logits -= logits.max(axis=1, keepdims=True)
-                sums = np.exp(logits, out=logits) @ values
+                np.maximum(logits, least, out=logits)
+                sums = exponential(logits, out=logits) @ values
             spare.append(logits)
             mean = sums[:, :dimension] / sums[:, dimension:]
             return np.asarray(mean + origin, dtype=x.dtype)

@@ -25,6 +25,7 @@ from service.compute import Compute, StoredJob
 from service.progress import listening
 from service.settings import Settings
 from service.stored.sources import open_source
+from service.stored.targets import beside
 from tests.scale.cluster import Cluster, running
 
 GIB = 2**30
@@ -96,6 +97,8 @@ def _stored(folder: Path, dimension: int) -> Callable[[Compute], Any]:
         options={"measurement_error": ERROR},
         seed=1,
         result=folder / "result.npy",
+        side=beside(folder / "result.npy"),
+        overwrite=True,
     )
 
     async def call(compute: Compute) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from service.cli.jobs_commands import jobs
 from service.cli.output import CommandError, leave
 from service.cli.sessions_commands import Json, Tenant, sessions
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 
 app.add_typer(sessions, name="sessions")
+app.add_typer(jobs, name="jobs")
 
 Url = Annotated[
     str | None, typer.Option(help="A running service, e.g. http://127.0.0.1:8000.")

@@ -144,6 +144,10 @@ def test_the_profile_has_two_services_that_share_everything(compose: Compose) ->
         }
     )
     assert settings.job_workers == 0
+    # What the build copies is not left out of what it is given.
+    lock = first["build"]["args"]["REQUIREMENTS"]
+    assert (ROOT / lock).exists()
+    assert f"!{lock}" in (ROOT / ".dockerignore").read_text().splitlines()
     proxy = (ROOT / "deploy" / "proxy" / "nginx.conf").read_text()
     port = first["environment"]["CCDM_PORT"]
     for name in ("replica-1", "replica-2"):

@@ -112,7 +112,7 @@ def _by_lobes(
     after = lobes.shares([evidence[place] for place in order])
     due = lobes.counts(after, divided, latents.shape[0])
     ends = np.cumsum(due)
-    parts, found, kept = [], [], []
+    parts, found, kept, effective = [], [], [], []
     for place, members in enumerate(divided):
         if not due[place]:
             continue
@@ -121,16 +121,20 @@ def _by_lobes(
         lobe = _one_lobe(pairs.of(members), options, own, key, crew)
         if lobe is None:  # nothing to be learned: as they are
             parts.append(pairs.states[members[np.arange(due[place]) % members.size]])
+            effective.append(float(members.size))
             continue
         parts.append(lobe.samples)
+        effective.append(lobe.effective)
         found.append(lobe)
         kept.append(due[place] / latents.shape[0])
+    weights, shares = np.array(kept), due[due > 0] / latents.shape[0]
+    size = 1.0 / float(np.sum(shares**2 / effective))
+    told_shares = tuple(shares.tolist())
     if not found:  # told for the diagnostics, of all members together
         choice = choose(pairs, options, joint=False)
         factors = inflation.Adapted(options.learned_inflation, 1.0)
-        samples, size = np.concatenate(parts), float(pairs.used.size)
-        return Conditioned(samples, choice, None, size, factors)
-    weights, shares = np.array(kept), due[due > 0] / latents.shape[0]
+        samples = np.concatenate(parts)
+        return Conditioned(samples, choice, None, size, factors, told_shares)
     heaviest = found[int(np.argmax(weights))]
     samples = np.concatenate(parts)
     sampled = [lobe.sampled for lobe in found if lobe.sampled is not None]
@@ -142,9 +146,9 @@ def _by_lobes(
         samples,
         heaviest.choice._replace(observation_distance=distance),
         heaviest.sampled or (sampled[0] if sampled else None),
-        1.0 / float(np.sum(weights**2 / [lobe.effective for lobe in found])),
+        size,
         _together([lobe.factors for lobe in found], weights / weights.sum()),
-        tuple(shares.tolist()),
+        told_shares,
     )
 
 

@@ -227,3 +227,14 @@ def test_refilled_members_keep_their_places() -> None:
     assert analysis.diagnostics.sampler == "shift"
     kept = np.delete(np.arange(100), [3, 8])
     assert np.array_equal(analysis.samples[kept].sum(axis=1) > 6, kept % 2 == 0)
+
+
+def test_members_that_carry_the_analysis_are_no_more_than_there_are() -> None:
+    """Also where a cloud learns nothing: half the members are constant."""
+    rng = np.random.default_rng(8)
+    rain = np.where(np.arange(100) % 4, 0.0, 5 + 0.5 * rng.standard_normal(100))
+    simulated = (rain * (1 + 0.1 * rng.standard_normal(100)))[:, None]
+    for reading in (0.0, 2.5, 5.0):
+        facts = assimilate(rain[:, None], simulated, [reading], seed=1).diagnostics
+        assert 0 < facts.effective_sample_size <= 100 + 1e-9
+        assert sum(facts.lobes) == pytest.approx(1.0)

@@ -16,7 +16,7 @@ NumPy arrays in, NumPy arrays out. What may be repeated is repeated when the ser
 is away or busy; what failed says why, in :mod:`service.client.errors`.
 """
 
-from service.client.asynchronous import AsyncClient, AsyncSession
+from service.client.asynchronous import AsyncClient, AsyncJob, AsyncSession
 from service.client.errors import (
     AnalysisNotKeptError,
     ClientError,
@@ -44,7 +44,6 @@ from service.client.errors import (
     UsageError,
 )
 from service.client.events import Event
-from service.client.handles import AsyncJob, Job
 from service.client.jobs import JobStatus
 from service.client.results import (
     AnalysisResult,
@@ -54,7 +53,7 @@ from service.client.results import (
     SessionInfo,
 )
 from service.client.retry import Retry, RetryPolicy
-from service.client.synchronous import Client, Session
+from service.client.synchronous import Client, Job, Session
 
 __all__ = [
     "AnalysisNotKeptError",

@@ -1,61 +1,65 @@
-"""Jobs as objects: to wait for, to look at, to dismiss."""
+"""What a session and a job can do, said once for the waiting and the awaiting client.
+
+Every method here is a generator of requests; :mod:`service.client.calling` says how it
+becomes one that is waited for, or awaited.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar
 
 import numpy.typing as npt
 
-from service.client import coupling, jobs
+from service.client import calls, jobs
+from service.client import coupling as member_calls
+from service.client.calling import call
 from service.client.jobs import JobStatus
 from service.client.labels import Labels
 from service.client.messages import Steps
-from service.client.results import AnalysisResult, CycleResult
+from service.client.results import (
+    AnalysisResult,
+    CycleRecord,
+    CycleResult,
+    MemberList,
+    SessionInfo,
+)
 from service.client.standing import Standing
-from service.client.wire import Observation
+from service.client.wire import Array, Observation
+
+JobT = TypeVar("JobT")
 
 
-class _Runs(Protocol):
-    def run(self, steps: Steps[Any]) -> Any:
-        """Carry out a call."""
-
-
-class _RunsLater(Protocol):
-    def run(self, steps: Steps[Any]) -> Awaitable[Any]:
-        """Carry out a call."""
-
-
-class Job:
-    """Work that the service does by itself; any process may take it up by its id.
+class JobCalls:
+    """What a job can do.
 
     Attributes:
         status: as the service showed it last.
     """
 
-    def __init__(
-        self, client: _Runs, status: JobStatus, labels: Labels | None = None
-    ) -> None:
-        self._client = client
+    def __init__(self, status: JobStatus, labels: Labels | None = None) -> None:
         self._labels = labels
         self.status = status
 
     def __repr__(self) -> str:
         """Show id and status."""
-        return f"<Job {self.id} {self.status.status}>"
+        return f"<{type(self).__name__} {self.id} {self.status.status}>"
 
     @property
     def id(self) -> str:
         """Its name."""
         return self.status.id
 
-    def refresh(self) -> JobStatus:
+    @call
+    def refresh(self) -> Steps[JobStatus]:
         """How it stands now."""
-        self.status = self._client.run(jobs.status(self.id))
+        self.status = yield from jobs.status(self.id)
         return self.status
 
-    def wait(self, timeout: float = 3600.0) -> AnalysisResult:
+    @call
+    def wait(self, timeout: float = 3600.0) -> Steps[AnalysisResult]:
         """Its result, once it has ended.
 
         Args:
@@ -66,96 +70,191 @@ class Job:
                 when it was dismissed.
             TimedOutError: when it has not ended by then; it goes on.
         """
-        result: AnalysisResult = self._client.run(
-            jobs.wait(self.id, timeout, self._labels)
-        )
-        return result
+        return jobs.wait(self.id, timeout, self._labels)
 
-    def dismiss(self) -> None:
+    @call
+    def dismiss(self) -> Steps[None]:
         """Stop it, or delete its result; once more does no harm."""
-        self._client.run(jobs.dismiss(self.id))
+        return jobs.dismiss(self.id)
 
 
-class AsyncJob:
-    """As :class:`Job`, with every call awaited."""
+class SessionCalls(Standing, ABC, Generic[JobT]):
+    """What a session can do."""
 
-    def __init__(
-        self, client: _RunsLater, status: JobStatus, labels: Labels | None = None
-    ) -> None:
-        self._client = client
-        self._labels = labels
-        self.status = status
-
-    def __repr__(self) -> str:
-        """Show id and status."""
-        return f"<AsyncJob {self.id} {self.status.status}>"
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-        return self.status.id
-
-    async def refresh(self) -> JobStatus:
-        """How it stands now."""
-        self.status = await self._client.run(jobs.status(self.id))
-        return self.status
-
-    async def wait(self, timeout: float = 3600.0) -> AnalysisResult:
-        """Its result, once it has ended; see :meth:`Job.wait`."""
-        result: AnalysisResult = await self._client.run(
-            jobs.wait(self.id, timeout, self._labels)
-        )
-        return result
-
-    async def dismiss(self) -> None:
-        """Stop it, or delete its result; once more does no harm."""
-        await self._client.run(jobs.dismiss(self.id))
-
-
-class JobCalls:
-    """What a client does with jobs."""
-
-    def run(self, steps: Steps[Any]) -> Any:
-        """Carry out a call."""
-        raise NotImplementedError
-
-    def submit(
+    @call
+    def cycle(
         self,
         forecast_states: npt.ArrayLike,
         simulated_measurements: npt.ArrayLike,
         observation: Observation,
         *,
         options: Any = None,
-        seed: int | None = None,
-    ) -> Job:
-        """One analysis as a job: it is done whether or not anybody waits."""
-        status = self.run(
-            jobs.submit(
-                forecast_states, simulated_measurements, observation, options, seed
-            )
+        number: int | None = None,
+    ) -> Steps[CycleResult]:
+        """Assimilate the next cycle; acknowledged means kept.
+
+        A lost reply is asked for again with the same body, which the service answers
+        with the result it already has.
+
+        Args:
+            forecast_states: ``(N, dx)``.
+            simulated_measurements: ``(N, dy)``.
+            observation: ``(dy,)``; NaN or ``None`` where nothing was observed.
+            options: for this cycle only, over those of the session.
+            number: of the cycle, if not the next.
+
+        Raises:
+            CycleConflictError: when the session is at another cycle; nothing changed.
+                ``refresh()``, then forecast from ``analysis()``.
+        """
+        wanted = self._next(number)
+        result = yield from calls.cycle(
+            self.id,
+            wanted,
+            forecast_states,
+            simulated_measurements,
+            observation,
+            options,
         )
-        return Job(self, status, Labels.of_array(forecast_states))
+        return self._took(result, forecast_states)
 
-    def job(self, job_id: str) -> Job:
-        """An existing job, as it stands now."""
-        return Job(self, self.run(jobs.status(job_id)))
+    @call
+    def analysis(
+        self,
+        cycle: int | None = None,
+        *,
+        members: slice | tuple[int, int] | None = None,
+    ) -> Steps[Array]:
+        """Samples ``(n_samples, dx)`` of a cycle, the last by default; 0 is initial."""
+        wanted = self.current_cycle if cycle is None else cycle
+        return calls.analysis(self.id, wanted, members)
 
-    def jobs(self) -> Iterator[Job]:
-        """All jobs of this key, the oldest first."""
-        after: str | None = None
-        while True:
-            page, after = self.run(jobs.listed(after))
-            for status in page:
-                yield Job(self, status)
-            if after is None:
-                return
+    @call
+    def diagnostics(self, cycle: int | None = None) -> Steps[CycleRecord]:
+        """What is kept of a cycle, the last by default."""
+        wanted = self.current_cycle if cycle is None else cycle
+        return calls.cycle_diagnostics(self.id, wanted)
 
+    @call
+    def history(self) -> Steps[list[CycleRecord]]:
+        """What is kept of every finished cycle."""
+        return calls.history(self.id)
 
-class CycleJobs(Standing):
-    """What a session does with jobs and with the operator's models."""
+    @call
+    def refresh(self) -> Steps[SessionInfo]:
+        """Read the session again and go on from the cycle it stands at."""
+        self.info = yield from calls.read_session(self.id)
+        self.current_cycle = self.info.cycle
+        return self.info
 
-    _runs: _Runs
+    @call
+    def update(
+        self, /, *, expected_version: int | None = None, **changes: Any
+    ) -> Steps[SessionInfo]:
+        """Change ``ttl_seconds``, ``metadata`` or ``options``.
 
+        The last two are merged into what is there; ``None`` takes a name out of them.
+
+        Raises:
+            PreconditionFailedError: when it has another than ``expected_version``.
+        """
+        self.info = yield from calls.update_session(self.id, expected_version, changes)
+        return self.info
+
+    @call
+    def put_member(
+        self,
+        member: int,
+        forecast_state: npt.ArrayLike,
+        simulated_measurement: Observation,
+        *,
+        number: int | None = None,
+    ) -> Steps[bool]:
+        """Send one member of the next cycle, from this or any other process.
+
+        Args:
+            member: its row in the ensemble, from 0.
+            forecast_state: ``(dx,)``; NaN says that its simulation failed.
+            simulated_measurement: ``(dy,)``.
+            number: of the cycle, if not the next.
+
+        Returns:
+            Whether it was there before: the first reply was lost, say.
+
+        Raises:
+            MemberConflictError: when it is there and was another one.
+            MemberLateError: when its cycle is finished without it.
+        """
+        wanted = self._next(number)
+        return member_calls.put_member(
+            self.id, wanted, member, forecast_state, simulated_measurement
+        )
+
+    @call
+    def members(self, number: int | None = None) -> Steps[MemberList]:
+        """Who has arrived for the next cycle, or is in a finished one."""
+        wanted = self._next(number)
+        return member_calls.members(self.id, wanted)
+
+    @call
+    def take_back(self, member: int, *, number: int | None = None) -> Steps[None]:
+        """Take a member back, to send another one in its place."""
+        wanted = self._next(number)
+        return member_calls.take_back(self.id, wanted, member)
+
+    @call
+    def gather(
+        self,
+        observation: Observation,
+        *,
+        options: Any = None,
+        coupling: Mapping[str, Any] | None = None,
+        timeout: float = 0.0,
+        number: int | None = None,
+    ) -> Steps[CycleResult]:
+        """Assimilate the next cycle with the members that have come one by one.
+
+        Args:
+            observation: ``(dy,)``; NaN or ``None`` where nothing was observed.
+            options: for this cycle only, over those of the session.
+            coupling: ``members``, ``minimum_members``, ``deadline_seconds`` and
+                ``missing`` for this cycle only, over those of the session.
+            timeout: seconds to wait for members that are still to come.
+            number: of the cycle, if not the next.
+
+        Raises:
+            MembersMissingError: when too few have arrived by then; nothing changed.
+        """
+        wanted = self._next(number)
+        result = yield from member_calls.gather(
+            self.id, wanted, observation, options, coupling, timeout
+        )
+        return self._took(result)
+
+    @call
+    def wait_for_analysis(
+        self, cycle: int | None = None, *, timeout: float = 600.0
+    ) -> Steps[Array]:
+        """Samples ``(n_samples, dx)`` of a cycle, once it is finished.
+
+        Args:
+            cycle: its number; the next by default.
+            timeout: seconds to wait.
+
+        Raises:
+            CycleNotFoundError: when it is not there in time.
+        """
+        wanted = self._next(cycle)
+        samples = yield from member_calls.wait_for_analysis(self.id, wanted, timeout)
+        self.current_cycle = max(self.current_cycle, wanted)
+        return samples
+
+    @call
+    def delete(self) -> Steps[None]:
+        """Delete the session and everything kept of it; once more does no harm."""
+        return calls.delete_session(self.id)
+
+    @call
     def submit(
         self,
         forecast_states: npt.ArrayLike,
@@ -164,21 +263,20 @@ class CycleJobs(Standing):
         *,
         options: Any = None,
         number: int | None = None,
-    ) -> Job | CycleResult:
+    ) -> Steps[JobT | CycleResult]:
         """Assimilate the next cycle as a job; arguments are those of ``cycle``.
 
         Sent again while it waits or runs, it is the same job. A cycle that has
         happened already comes back as its result. ``refresh()`` afterwards, to go on.
         """
         wanted = self._next(number)
-        found = self._runs.run(
-            jobs.submit_cycle(
-                *(self.id, wanted, forecast_states, simulated_measurements),
-                *(observation, options),
-            )
+        found = yield from jobs.submit_cycle(
+            *(self.id, wanted, forecast_states, simulated_measurements),
+            *(observation, options),
         )
-        return self._job(found, forecast_states)
+        return self._submitted(found, forecast_states)
 
+    @call
     def drive(
         self,
         observation: Observation,
@@ -188,7 +286,7 @@ class CycleJobs(Standing):
         forecast_states: npt.ArrayLike | None = None,
         options: Any = None,
         number: int | None = None,
-    ) -> CycleResult:
+    ) -> Steps[CycleResult]:
         """Have registered models make the members of the next cycle, and assimilate.
 
         Args:
@@ -203,14 +301,13 @@ class CycleJobs(Standing):
             ServiceFailureError: when models failed for more members than may fail;
                 nothing changed, and ``problem["failed"]`` says why.
         """
-        result = self._runs.run(
-            coupling.drive(
-                *(self.id, self._next(number), observation),
-                *(measurement_model, forecast_model, forecast_states, options),
-            )
+        result = yield from member_calls.drive(
+            *(self.id, self._next(number), observation),
+            *(measurement_model, forecast_model, forecast_states, options),
         )
         return self._took(result, forecast_states)
 
+    @call
     def submit_drive(
         self,
         observation: Observation,
@@ -220,130 +317,22 @@ class CycleJobs(Standing):
         forecast_states: npt.ArrayLike | None = None,
         options: Any = None,
         number: int | None = None,
-    ) -> Job | CycleResult:
+    ) -> Steps[JobT | CycleResult]:
         """The same as a job, for models that take their time; see ``submit``."""
-        found = self._runs.run(
-            jobs.submit_drive(
-                *(self.id, self._next(number), observation),
-                *(measurement_model, forecast_model, forecast_states, options),
-            )
+        found = yield from jobs.submit_drive(
+            *(self.id, self._next(number), observation),
+            *(measurement_model, forecast_model, forecast_states, options),
         )
-        return self._job(found, forecast_states)
+        return self._submitted(found, forecast_states)
 
-    def _job(self, found: Any, states: Any) -> Job | CycleResult:
+    def _submitted(
+        self, found: JobStatus | CycleResult, states: npt.ArrayLike | None
+    ) -> JobT | CycleResult:
         labels = self._labels(states)
         if isinstance(found, CycleResult):
             return replace(found, labels=labels)
-        return Job(self._runs, found, labels)
+        return self._job(found, labels)
 
-
-class AsyncJobCalls:
-    """What a client does with jobs."""
-
-    def run(self, steps: Steps[Any]) -> Awaitable[Any]:
-        """Carry out a call."""
-        raise NotImplementedError
-
-    async def submit(
-        self,
-        forecast_states: npt.ArrayLike,
-        simulated_measurements: npt.ArrayLike,
-        observation: Observation,
-        *,
-        options: Any = None,
-        seed: int | None = None,
-    ) -> AsyncJob:
-        """One analysis as a job: it is done whether or not anybody waits."""
-        status = await self.run(
-            jobs.submit(
-                forecast_states, simulated_measurements, observation, options, seed
-            )
-        )
-        return AsyncJob(self, status, Labels.of_array(forecast_states))
-
-    async def job(self, job_id: str) -> AsyncJob:
-        """An existing job, as it stands now."""
-        return AsyncJob(self, await self.run(jobs.status(job_id)))
-
-    async def jobs(self) -> AsyncIterator[AsyncJob]:
-        """All jobs of this key, the oldest first."""
-        after: str | None = None
-        while True:
-            page, after = await self.run(jobs.listed(after))
-            for status in page:
-                yield AsyncJob(self, status)
-            if after is None:
-                return
-
-
-class AsyncCycleJobs(Standing):
-    """What a session does with jobs and with the operator's models."""
-
-    _runs: _RunsLater
-
-    async def submit(
-        self,
-        forecast_states: npt.ArrayLike,
-        simulated_measurements: npt.ArrayLike,
-        observation: Observation,
-        *,
-        options: Any = None,
-        number: int | None = None,
-    ) -> AsyncJob | CycleResult:
-        """Assimilate the next cycle as a job; arguments are those of ``cycle``.
-
-        Sent again while it waits or runs, it is the same job. A cycle that has
-        happened already comes back as its result. ``refresh()`` afterwards, to go on.
-        """
-        wanted = self._next(number)
-        found = await self._runs.run(
-            jobs.submit_cycle(
-                *(self.id, wanted, forecast_states, simulated_measurements),
-                *(observation, options),
-            )
-        )
-        return self._job(found, forecast_states)
-
-    async def drive(
-        self,
-        observation: Observation,
-        *,
-        measurement_model: str,
-        forecast_model: str | None = None,
-        forecast_states: npt.ArrayLike | None = None,
-        options: Any = None,
-        number: int | None = None,
-    ) -> CycleResult:
-        """Have registered models make the members of the next cycle, and assimilate."""
-        result = await self._runs.run(
-            coupling.drive(
-                *(self.id, self._next(number), observation),
-                *(measurement_model, forecast_model, forecast_states, options),
-            )
-        )
-        return self._took(result, forecast_states)
-
-    async def submit_drive(
-        self,
-        observation: Observation,
-        *,
-        measurement_model: str,
-        forecast_model: str | None = None,
-        forecast_states: npt.ArrayLike | None = None,
-        options: Any = None,
-        number: int | None = None,
-    ) -> AsyncJob | CycleResult:
-        """The same as a job, for models that take their time; see ``submit``."""
-        found = await self._runs.run(
-            jobs.submit_drive(
-                *(self.id, self._next(number), observation),
-                *(measurement_model, forecast_model, forecast_states, options),
-            )
-        )
-        return self._job(found, forecast_states)
-
-    def _job(self, found: Any, states: Any) -> AsyncJob | CycleResult:
-        labels = self._labels(states)
-        if isinstance(found, CycleResult):
-            return replace(found, labels=labels)
-        return AsyncJob(self._runs, found, labels)
+    @abstractmethod
+    def _job(self, status: JobStatus, labels: Labels) -> JobT:
+        """A job of this session."""

@@ -98,44 +98,70 @@ def assimilate(
         options = AnalysisOptions.from_dict(dict(options or {}))
     seed = checked_seed(seed)
     states = real_array("forecast_states", forecast_states)
-    if latents is None and blockwise.suits(states.shape, options):
-        pairs_of = states, simulated_measurements, observation
-        with _crew(threads, crew) as workers:
+    pairs_of = states, simulated_measurements, observation
+    with _crew(threads, crew) as workers:
+        if latents is None and blockwise.suits(states.shape, options):
             return _by_blocks(*pairs_of, options, seed, workers)
+        return _at_once(
+            _usable(*pairs_of, options, seed), latents, options, seed, workers
+        )
+
+
+def _usable(
+    states: Array,
+    simulated: npt.ArrayLike,
+    observation: npt.ArrayLike,
+    options: AnalysisOptions,
+    seed: int,
+) -> Pairs:
+    """Screened, and with the error that the simulated measurements lack."""
     screened = screen(
-        states,
-        simulated_measurements,
-        observation,
-        failed_members=options.failed_members,
+        states, simulated, observation, failed_members=options.failed_members
     )
     if options.localization is not None:
         options.localization.require_sizes(
             screened.states.shape[1], len(screened.status)
         )
-    pairs = without_constants(
+    return without_constants(
         perturb(screened, options.measurement_error, stream(seed, PERTURBATION))
     )
+
+
+def _at_once(
+    pairs: Pairs,
+    latents: npt.ArrayLike | None,
+    options: AnalysisOptions,
+    seed: int,
+    crew: Crew,
+) -> Analysis:
+    """All variables together."""
     n_samples = sample_count(pairs, options)
     draws = _latents(latents, n_samples, pairs.states.shape[1], seed)
     normal = normalize(pairs, options.scaling)
     if pairs.columns.size == 0 or normal.is_constant:
-        samples = np.array(pairs.states[copied(pairs, n_samples, options)])
-        about = diagnostics.facts_of(pairs, samples, options)
-        facts = diagnostics.unchanged(pairs, about, options, seed)
-        if options.inflation == "adaptive":
-            facts = replace(facts, forecast_inflation=options.learned_inflation)
-        return Analysis(samples, facts)
+        return _unchanged(pairs, n_samples, options, seed)
     with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
-        with _crew(threads, crew) as workers:
-            found = _conditioned(
-                normal.pairs, options, lambda: normal.varied(draws()), seed, workers
-            )
+        found = _conditioned(
+            normal.pairs, options, lambda: normal.varied(draws()), seed, crew
+        )
         samples = normal.restore(found.samples)
     if not np.isfinite(samples).all():
         raise _breakdown("samples that are not finite")
     about = diagnostics.facts_of(pairs, samples, options)
     found = found.in_units(normal.exponents)
     return Analysis(samples, diagnostics.describe(pairs, found, about, options, seed))
+
+
+def _unchanged(
+    pairs: Pairs, n_samples: int, options: AnalysisOptions, seed: int
+) -> Analysis:
+    """The forecast again, of which nothing was observed or nothing varies."""
+    samples = np.array(pairs.states[copied(pairs, n_samples, options)])
+    about = diagnostics.facts_of(pairs, samples, options)
+    facts = diagnostics.unchanged(pairs, about, options, seed)
+    if options.inflation == "adaptive":
+        facts = replace(facts, forecast_inflation=options.learned_inflation)
+    return Analysis(samples, facts)
 
 
 def _conditioned(

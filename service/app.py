@@ -33,6 +33,7 @@ from service.rates import Rates
 from service.routers import (
     analyses,
     cycles,
+    downloads,
     events,
     health,
     jobs,
@@ -130,9 +131,10 @@ def _equip(app: FastAPI, settings: Settings) -> None:
 
 def _route(app: FastAPI, settings: Settings) -> None:
     """Every address that is answered."""
-    for module in (analyses, stored, sessions, cycles, members, events, jobs):
-        app.include_router(module.router)
-    for module in (health, scrape, pages, login, dashboard):
+    for module in (
+        *(analyses, stored, sessions, cycles, downloads, members, events),
+        *(jobs, health, scrape, pages, login, dashboard),
+    ):
         app.include_router(module.router)
     for switch, facade in (
         (settings.umbridge, umbridge),

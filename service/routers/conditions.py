@@ -6,9 +6,11 @@ import re
 
 from fastapi import Request
 
+from service.openapi import header
 from service.routers.parameters import bad_parameter
 from service.sessions import Session, VersionConflict
 
+IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this one.")
 _TAG = r'(?:W/)?"[\x21\x23-\x7e]*"'
 _TAGS = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from service.limits import while_connected
 from service.media.answers import encode_json
 from service.media.bodies import ArrayBody
-from service.media.types import ARRAY_ANSWERS, CSV, JSON, negotiate
+from service.media.types import ARRAY_ANSWERS, JSON, negotiate
 from service.observability import record, timed
 from service.openapi import answer, array_answers, array_request, header, problems
 from service.routers.analyses import check_ensemble
-from service.routers.conditions import is_fresh
+from service.routers.conditions import IF_NONE_MATCH, is_fresh
 from service.routers.dependencies import (
     SessionId,
     Tenant,
@@ -27,14 +27,18 @@ from service.routers.dependencies import (
     diagnostic_headers,
 )
 from service.routers.driven import put_driven, read_driven
-from service.routers.members import LAST, Numbered, put_gathered
+from service.routers.members import (
+    LAST,
+    SESSION_PROBLEMS,
+    Numbered,
+    Wait,
+    put_gathered,
+)
 from service.routers.parameters import (
     Whole,
     bad_parameter,
     check_options_limits,
     check_sizes,
-    member_slice,
-    state_slice,
     validated,
 )
 from service.routers.submitting import (
@@ -49,42 +53,12 @@ from service.routers.submitting import (
 from service.routers.views import brief_cycle_view, cycle_view, state_columns
 from service.schemas.analyses import ARRAYS
 from service.schemas.cycles import CycleParams
-from service.sessions import CycleConflict, CycleResult, Session, Sessions
+from service.sessions import CycleConflict, CycleResult, Session
 
 router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
 
 OBSERVATION = ARRAYS[2]
 Options = dict[str, Any]
-Finished = Annotated[Whole, Path(ge=0, le=LAST, description="0: the initial ensemble.")]
-Wait = Annotated[
-    float,
-    Query(
-        ge=0,
-        le=LAST,
-        allow_inf_nan=False,
-        description="Seconds to wait at most; more than the service allows is cut.",
-        examples=[30],
-    ),
-]
-Members = Annotated[
-    str | None,
-    Query(
-        description="Some of the members, as in `0:10`, `:10`, `90:` or `7`.",
-        examples=["0:10"],
-    ),
-]
-States = Annotated[
-    str | None,
-    Query(
-        description="Some of the state variables, likewise; `0:1000:10` is every "
-        "tenth of them.",
-        examples=["0:1000:10"],
-    ),
-]
-_SESSION = (
-    *("session-not-found", "session-gone", "store-unavailable", "store-corrupt"),
-    "not-acceptable",
-)
 _BRIEF = (
     "Leave out lists as long as the ensemble or the observation: `members_used`, "
     "`members_failed`, `innovation`, `observation_status`."
@@ -92,7 +66,6 @@ _BRIEF = (
 _PREFER = header(
     "Prefer", f"`return=minimal` leaves the samples out of JSON. {PREFERS}"
 )
-_IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this one.")
 _REPLAYED = {
     "Ccdm-Replayed": "`true` when the cycle was finished before.",
     "Ccdm-Seed": "Seed of the analysis.",
@@ -113,7 +86,7 @@ _REPLAYED = {
         ),
         202: accepted_answer(),
         **problems(
-            *_SESSION,
+            *SESSION_PROBLEMS,
             *("cycle-conflict", "cycle-not-found", "analysis-not-kept"),
             *("store-full", "quota-exceeded"),
             *("too-many-jobs", "members-missing", "models-failed", "too-many-streams"),
@@ -260,7 +233,7 @@ async def _put_answer(
     response_class=Response,
     responses={
         200: answer("CycleList", "A page.", {"Link": "The next page, if any."}),
-        **problems(*_SESSION, "invalid-parameters"),
+        **problems(*SESSION_PROBLEMS, "invalid-parameters"),
     },
 )
 async def list_cycles(
@@ -296,9 +269,9 @@ async def list_cycles(
     responses={
         200: answer("CycleView", "The cycle.", {"ETag": "It never changes."}),
         304: {"description": "Not changed since."},
-        **problems(*_SESSION, "cycle-not-found", "invalid-parameters"),
+        **problems(*SESSION_PROBLEMS, "cycle-not-found", "invalid-parameters"),
     },
-    openapi_extra={"parameters": [_IF_NONE_MATCH]},
+    openapi_extra={"parameters": [IF_NONE_MATCH]},
 )
 async def read_cycle(
     request: Request,
@@ -315,87 +288,3 @@ async def read_cycle(
     if is_fresh(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(orjson.dumps(cycle_view(cycle)), headers=headers, media_type=JSON)
-
-
-@router.get(
-    "/{k}/analysis",
-    summary="Download an analysis",
-    operation_id="read_analysis",
-    response_class=Response,
-    responses={
-        200: array_answers(
-            "AnalysisDownload", "Analysis samples.", {"ETag": "It never changes."}
-        ),
-        304: {"description": "Not changed since."},
-        **problems(
-            *_SESSION,
-            *("cycle-not-found", "analysis-not-kept", "invalid-parameters"),
-            *("too-many-streams", "too-busy"),
-        ),
-    },
-    openapi_extra={"parameters": [_IF_NONE_MATCH]},
-)
-async def read_analysis(
-    request: Request,
-    tenant: Tenant,
-    sessions: TheSessions,
-    session_id: SessionId,
-    k: Finished,
-    members: Members = None,
-    states: States = None,
-    wait: Wait = 0.0,
-) -> Response:
-    """Samples of a finished cycle, all or some members and variables; cycle 0 is the
-    initial ensemble. `wait` waits for a cycle that is not finished yet.
-    """
-    media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
-    rows, variables = member_slice(members), state_slice(states)
-    if wait:
-        await _reached(request, tenant, session_id, k, wait)
-    with timed("store"):
-        tag = await _analysis_tag(sessions, tenant, session_id, k)
-    part = f"{members or 'all'}-{states or 'all'}"
-    tag = f'"{tag}-{part}-{media_type.rpartition("/")[2]}"'
-    headers = {"ETag": tag}
-    if is_fresh(request, tag):
-        return Response(status_code=304, headers={**headers, "Vary": "Accept"})
-    with timed("store"):
-        session = await sessions.get(tenant, session_id) if media_type == CSV else None
-        samples = await sessions.analysis(tenant, session_id, k, rows)
-    if rows and not len(samples):
-        raise bad_parameter("/query/members", "there are fewer members than that")
-    chosen = range(samples.shape[1])[variables or slice(None)]
-    if not chosen:
-        raise bad_parameter("/query/states", "there are fewer variables than that")
-    start = rows.start if rows else 0
-    facts: dict[str, Any] = {"cycle": k, "members": [start, start + len(samples)]}
-    if variables:
-        facts["states"] = [chosen.start, chosen.stop, chosen.step]
-    return await array_answer(
-        request,
-        media_type,
-        samples[:, variables or slice(None)],
-        facts=facts,
-        headers=headers,
-        columns=state_columns(session, chosen) if session else None,
-    )
-
-
-async def _reached(
-    request: Request, tenant: str, session_id: str, k: int, wait: float
-) -> None:
-    """Wait for a cycle, not for ever, and only as long as the client does."""
-    state = request.app.state
-    seconds = min(wait, state.settings.max_wait_seconds)
-    with state.streams.one(tenant):
-        await while_connected(
-            request,
-            lambda: state.sessions.watching.reached(tenant, session_id, k, seconds),
-        )
-
-
-async def _analysis_tag(sessions: Sessions, tenant: str, sid: str, k: int) -> str:
-    """What tells this analysis from any other at this address."""
-    if k == 0:
-        return f"initial-{(await sessions.get(tenant, sid)).created_at:.6f}"
-    return (await sessions.cycle(tenant, sid, k)).digest[:32]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from service.limits import while_connected
@@ -35,10 +35,21 @@ Numbered = Annotated[Whole, Path(ge=1, le=LAST, description="Number of the cycle
 Index = Annotated[
     Whole, Path(ge=0, le=LAST, description="Row of the member in the ensemble, from 0.")
 ]
-_SESSION = (
+Wait = Annotated[
+    float,
+    Query(
+        ge=0,
+        le=LAST,
+        allow_inf_nan=False,
+        description="Seconds to wait at most; more than the service allows is cut.",
+        examples=[30],
+    ),
+]
+SESSION_PROBLEMS = (
     *("session-not-found", "session-gone", "store-unavailable", "store-corrupt"),
-    *("not-acceptable", "invalid-parameters", "cycle-conflict"),
+    "not-acceptable",
 )
+_SESSION = (*SESSION_PROBLEMS, "invalid-parameters", "cycle-conflict")
 
 
 @router.put(

@@ -11,7 +11,12 @@ from starlette.responses import Response
 from service.media.types import JSON, negotiate
 from service.observability import timed
 from service.openapi import answer, array_request, header, json_request, problems
-from service.routers.conditions import is_fresh, require_match, session_tag
+from service.routers.conditions import (
+    IF_NONE_MATCH,
+    is_fresh,
+    require_match,
+    session_tag,
+)
 from service.routers.creation import check_lists, drawn_bytes, patch_of, spec_of
 from service.routers.dependencies import (
     SessionId,
@@ -43,7 +48,6 @@ _IF_MATCH = header(
     pattern=r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
     examples=['"1"'],
 )
-_IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the ETag is still this one.")
 
 
 @router.post(
@@ -127,7 +131,7 @@ async def list_sessions(
         304: {"description": "Not changed since."},
         **problems(*_SESSION, "not-acceptable"),
     },
-    openapi_extra={"parameters": [_IF_NONE_MATCH]},
+    openapi_extra={"parameters": [IF_NONE_MATCH]},
 )
 async def read_session(
     request: Request, tenant: Tenant, sessions: TheSessions, session_id: SessionId

@@ -48,40 +48,55 @@ def row_values(row: measured_engine.Row) -> list[Any]:
 
 def _more(short: bool) -> str:
     rounds = 2 if short else 8
-    members, variables = (500, 1000) if short else (2500, 100_000)
     text = []
+    for part in (_second_core, _choosing, _defaults, _many_variables):
+        text.append(part(short, rounds))
+        print(text[-1], flush=True)
+    return "\n\n".join(text)
+
+
+def _second_core(short: bool, rounds: int) -> str:
+    members = 500 if short else 2500
+    head = ("N", "dx", "one thread, s", "two threads, s", "gain")
     lines = []
     for dimension in (3, 40):
         times = measured_engine.second_core(members, dimension, rounds)
         one, two = times["one thread"], times["two threads"]
         lines.append([members, dimension, one, two, one / two])
-    head = ("N", "dx", "one thread, s", "two threads, s", "gain")
-    text.append("Second core (time on the wall):\n\n" + pages.table(head, lines))
+    return "Second core (time on the wall):\n\n" + pages.table(head, lines)
+
+
+def _choosing(short: bool, rounds: int) -> str:
+    members = 200 if short else 1000
+    head = ("N", "dx", "choice, s", "sampling, s", "all automatic, s", "ratio")
     lines = []
     for dimension in (3, 40):
-        times = measured_engine.choosing(200 if short else 1000, dimension, rounds)
+        times = measured_engine.choosing(members, dimension, rounds)
         share = times["choice"] / times["sampling"]
-        lines.append([200 if short else 1000, dimension, *times.values(), share])
-    head = ("N", "dx", "choice, s", "sampling, s", "all automatic, s", "ratio")
-    text.append(
+        lines.append([members, dimension, *times.values(), share])
+    return (
         "Automatic choice beside the sampling of the benchmark's fixed model:\n\n"
         + pages.table(head, lines)
     )
+
+
+def _defaults(short: bool, rounds: int) -> str:
     lines = [defaults.row(of, rounds) for of in defaults.forecasts(short=short)]
-    text.append(
+    return (
         "Default options, nothing fixed (memory beyond the inputs, the result "
         "included; no sampling where members are moved):\n\n"
         + pages.table(defaults.HEAD, lines)
     )
+
+
+def _many_variables(short: bool, rounds: int) -> str:
+    variables = 1000 if short else 100_000
+    head = ("N", "dx", "necessary, s", "whole call, s", "times", "peak memory / input")
     wide = measured_engine.many_variables(100, variables, rounds)
     ratio = wide["whole"] / wide["reading, writing, two products"]
-    head = ("N", "dx", "necessary, s", "whole call, s", "times", "peak memory / input")
     necessary, whole, memory = wide.values()
     line = [100, variables, necessary, whole, ratio, memory]
-    text.append("Many variables:\n\n" + pages.table(head, [line]))
-    for part in text:
-        print(part, flush=True)
-    return "\n\n".join(text)
+    return "Many variables:\n\n" + pages.table(head, [line])
 
 
 def service(docs: Path, *, short: bool) -> None:

@@ -91,7 +91,7 @@ class Victim:
 
     def views(self) -> list[dict[str, Any]]:
         """The sessions as their owner sees them, but for when they expire."""
-        found = []
+        found: list[dict[str, Any]] = []
         for session in self.sessions:
             try:
                 view = session.refresh()
@@ -157,10 +157,10 @@ def run_isolation(url: str, store: str, rounds: int, seed: int = 1) -> Isolation
     ]
     for victim, intruder in ((victims[0], "bob"), (victims[1], "alice")):
         headers = {"X-API-Key": KEYS[intruder]}
-        with httpx.Client(base_url=url, headers=headers, timeout=PATIENCE) as client:
-            _intrude(client, victim, figures, rounds, draw)
-            _list(client, victim, figures)
-            _time(client, victim, figures, 20 * rounds)
+        with httpx.Client(base_url=url, headers=headers, timeout=PATIENCE) as http:
+            _intrude(http, victim, figures, rounds, draw)
+            _list(http, victim, figures)
+            _time(http, victim, figures, 20 * rounds)
         figures.changed += victim.views() != victim.before
     for client, victim in zip(owners, victims, strict=True):
         client.close()

@@ -30,7 +30,7 @@ def _npy(draw: st.DrawFn) -> bytes:
 schemathesis.openapi.media_type("application/x-npy", _npy())
 
 
-@schemathesis.hook  # type: ignore[untyped-decorator]
+@schemathesis.hook
 def map_body(context: Any, body: Any) -> Any:
     """Give every second body arrays that fit each other; its other members stay."""
     if not isinstance(body, dict) or not all(
@@ -55,7 +55,7 @@ def _numbers(value: Any, depth: int) -> bool:
     return type(value) in (int, float)
 
 
-@schemathesis.hook  # type: ignore[untyped-decorator]
+@schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     """Leave time enough: a client that asks for 10 ms is answered 504, as it wished.
 

@@ -163,9 +163,12 @@ def _sessions(costs: Costs, count: int) -> list[Any]:
 
 
 def _dask(page: Path, short: bool) -> None:
-    lines, first = [], {}
-    head = ("analysis", "where", "s on the wall", "reports of progress")
-    head += ("most memory, MiB", "same bytes")
+    lines: list[list[Any]] = []
+    first: dict[str, str] = {}
+    head = (
+        *("analysis", "where", "s on the wall", "reports of progress"),
+        *("most memory, MiB", "same bytes"),
+    )
     memory = f"{service.machine_memory():.0f} GiB, two cores.\n\n"
     for run in cluster.demonstrations(short):
         first.setdefault(run.what, run.digest)

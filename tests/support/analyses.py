@@ -25,7 +25,7 @@ def nudged(
 ) -> Array:
     """Depends on every argument, and on nothing else: ``(N, dx)``."""
     noise = np.random.default_rng(seed).standard_normal(states.shape)
-    gap = np.nansum(observation) - simulated.sum()
+    gap = float(np.nansum(observation) - simulated.sum())
     return states + noise + gap + float(options.get("shift", 0.0))
 
 

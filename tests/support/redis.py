@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 _START_SECONDS = 15.0
 _ROOT = Path(__file__).resolve().parents[2]
@@ -137,7 +139,8 @@ class RedisServer:
     @staticmethod
     def _knock(port: int) -> redis.Redis:
         # By number: "localhost" may be looked up as ::1, where nobody listens.
-        return redis.Redis("127.0.0.1", port, socket_timeout=1, retry=None)
+        once = Retry(NoBackoff(), 0)
+        return redis.Redis("127.0.0.1", port, socket_timeout=1, retry=once)
 
 
 def free_port() -> int:

@@ -242,7 +242,7 @@ class _Work:
         wanted = inflation.wanted(pairs, self.options)
         if not wanted:
             return pairs, inflation.Adapted(1.0, 1.0)
-        parts = noise.known(pairs) or self._near(pairs)
+        parts = self._apart(pairs)
         factors = inflation.factors(pairs, parts, self.options)
         # The states stand in for themselves: they are widened block by block.
         wider = inflation.widened(pairs, parts, factors.applied)
@@ -253,7 +253,7 @@ class _Work:
         if self.options.preconditioner == "linear":  # the localized EnKF
             parts = Noise.none(pairs.simulated)
         else:
-            parts = noise.known(pairs) or self._near(pairs)
+            parts = self._apart(pairs)
         free = (
             self.options.preconditioner == self.options.measurement_bandwidth == "auto"
         )
@@ -261,6 +261,11 @@ class _Work:
             return measured(pairs, parts)
         among = self.localization.taper_yy(pairs.columns)
         return fit_gain(pairs.simulated, pairs.observation, parts, lambda r, n: among)
+
+    def _apart(self, pairs: Pairs) -> Noise:
+        told = noise.known(pairs)
+        # The state of a member is its number here: nothing can be seen to bend with it.
+        return self._near(pairs) if told is None else replace(told, curved=False)
 
     def _near(self, pairs: Pairs) -> Noise:
         """The noise as told by the states near each measurement."""

@@ -28,6 +28,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.blocks import blocks
+
 Array = npt.NDArray[np.float64]
 
 # Members are exchangeable: more than these say nothing new about how much to believe.
@@ -36,6 +38,8 @@ MOST_HELD_OUT = 100
 BANDWIDTHS = 1.5 ** np.arange(8)
 # A member whose own measurements decide its prediction says nothing about error.
 LEAST_KEPT = 0.1
+# Numbers in a work array that is to stay in a core's cache.
+CACHED = 50_000
 # Deviations keep at least this share of their variance.
 LEAST_LEFT = 0.5
 
@@ -61,17 +65,13 @@ def bend(anomalies: Array, fitted: Array, noisy: Array, gaps: Array) -> Bend:
         noisy: ``y_i``, ``(b, N, m)``.
         gaps: ``y*``, ``(b, m)``.
     """
-    held = noisy[:, :MOST_HELD_OUT]
     residual, keep = _residuals(anomalies, fitted, noisy)
     square = np.sum(fitted**2, axis=2)
     to_star = square - 2.0 * _times(fitted, gaps)
     width = _bandwidth(to_star)
     at_star = np.sum(_weights(to_star, width[:, None]) * residual, axis=1)
-    among = square[:, None, :] - 2.0 * held @ np.swapaxes(fitted, 1, 2)
-    places = np.arange(held.shape[1])
-    among[:, places, places] = np.inf
-    found = _times(_weights(among, width[:, None, None]), residual)
-    error = residual[:, : held.shape[1]] / keep[:, : held.shape[1]]
+    found = _held_out(fitted, noisy[:, :MOST_HELD_OUT], residual, width)
+    error = residual[:, : found.shape[1]] / keep[:, : found.shape[1]]
     products = error * found
     doubt = np.sqrt(np.sum(products**2, axis=1))
     size = np.sum(found**2, axis=1)
@@ -83,6 +83,32 @@ def bend(anomalies: Array, fitted: Array, noisy: Array, gaps: Array) -> Bend:
     return Bend(share * at_star, np.sqrt(np.clip(left, LEAST_LEFT, 1.0)))
 
 
+def _held_out(fitted: Array, held: Array, residual: Array, width: Array) -> Array:
+    """``r(y_j)`` from all members but j, ``(b, J)``.
+
+    The exponents of all pairs are one product of matrices, written and read while they
+    are still in the cache: ``(y_j . f_i - |f_i|^2 / 2) / h^2``.
+    """
+    count, members, _ = fitted.shape
+    square = np.square(width)[:, None]
+    offset = np.sum(fitted**2, axis=2) / (-2.0 * square)
+    left = np.concatenate([fitted, offset[:, :, None]], axis=2)
+    ones = np.ones((*held.shape[:2], 1))
+    right = np.concatenate([held / square[:, :, None], ones], axis=2)
+    both = np.stack([residual, np.ones_like(residual)], axis=1)
+    found, own = np.empty(held.shape[:2]), np.arange(held.shape[1])
+    room = np.empty((max(CACHED // (members * own.size), 1), members, own.size))
+    for part in blocks(count, room.shape[0]):
+        exponent = room[: part.stop - part.start]
+        np.matmul(left[part], np.swapaxes(right[part], 1, 2), out=exponent)
+        exponent[:, own, own] = -np.inf
+        exponent -= exponent.max(axis=1, keepdims=True)
+        np.exp(exponent, out=exponent)
+        sums = both[part] @ exponent  # of w e, and of w
+        found[part] = sums[:, 0] / sums[:, 1]
+    return found
+
+
 def _residuals(anomalies: Array, fitted: Array, noisy: Array) -> tuple[Array, Array]:
     """What the straight line leaves, ``(b, N)``, and 1 less its leverage."""
     _, members, measurements = fitted.shape
@@ -90,7 +116,7 @@ def _residuals(anomalies: Array, fitted: Array, noisy: Array) -> tuple[Array, Ar
     turned = np.swapaxes(fitted, 1, 2)
     if measurements < members:
         inner = np.eye(measurements) + turned @ fitted / freedom
-        loads = np.linalg.solve(inner, np.swapaxes(noisy, 1, 2))  # (b, m, N)
+        loads = np.linalg.inv(inner) @ np.swapaxes(noisy, 1, 2)  # (b, m, N)
         gain = _times(turned, anomalies) / freedom
         predicted = np.sum(loads * gain[:, :, None], axis=1)
         leverage = np.sum(loads * turned, axis=1) / freedom
@@ -108,9 +134,8 @@ def _residuals(anomalies: Array, fitted: Array, noisy: Array) -> tuple[Array, Ar
 def _bandwidth(distances: Array) -> Array:
     """``h`` at which ``sqrt(N)`` members count, between 1 and the widest, ``(b,)``."""
     wanted = np.log(np.sqrt(distances.shape[1]))
-    counts = np.stack(
-        [-np.log(np.sum(_weights(distances, h) ** 2, axis=1)) for h in BANDWIDTHS]
-    )
+    beyond = distances.min(axis=1, keepdims=True) - distances
+    counts = np.stack([_count(beyond / (2.0 * h**2)) for h in BANDWIDTHS])
     # Wider kernels, more members; rounding must not turn the order.
     counts = np.maximum.accumulate(counts, axis=0)
     above = np.argmax(counts >= wanted, axis=0)
@@ -122,6 +147,13 @@ def _bandwidth(distances: Array) -> Array:
     return np.asarray(
         BANDWIDTHS[below] * 1.5 ** (np.clip(step, 0, 1) * (above - below))
     )
+
+
+def _count(exponent: Array) -> Array:
+    """Logarithm of the number of members that count, ``log(sum w)^2 / sum w^2``."""
+    weights = np.exp(exponent, out=exponent)
+    square = np.einsum("bn,bn->b", weights, weights)
+    return np.asarray(2.0 * np.log(np.sum(weights, axis=1)) - np.log(square))
 
 
 def _weights(distances: Array, width: Array | float) -> Array:

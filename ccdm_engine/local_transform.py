@@ -124,6 +124,17 @@ class Measured:
     correlation: Array | None
     tapered: Array
 
+    def among(self, some: Indices) -> Measured:
+        """Some of the measurements."""
+        correlation = self.correlation
+        return Measured(
+            self.deviations[:, some],
+            self.noisy[:, some],
+            self.innovation[some],
+            None if correlation is None else correlation[np.ix_(some, some)],
+            self.tapered[some],
+        )
+
 
 def measured(pairs: Pairs, noise: Noise) -> Measured:
     """The measurements as all states will see them.
@@ -196,13 +207,21 @@ def update(
     moved, shift = np.empty((count, members)), np.empty(count)
     spent = np.empty(count)
     wide = local.index.shape[1]
-    work = members * max(wide, min(members, max(wide, local_kernels.MOST_HELD_OUT)))
-    for part in blocks(count, max(BLOCK_SIZE // work, 1)):
-        near = Local(local.index[part], local.taper[part])
+    here, index = _together(local.index, seen.innovation.size)
+    near_by = seen.among(here)
+    for part in blocks(count, max(BLOCK_SIZE // (members * wide), 1)):
+        near = Local(index[part], local.taper[part])
         moved[part], shift[part], spent[part] = _solved(
-            seen, near, anomalies[part], kernels=kernels
+            near_by, near, anomalies[part], kernels=kernels
         )
     return mean + moved.T, shift, spent / members
+
+
+def _together(index: Indices, count: int) -> tuple[Indices, Indices]:
+    """Which of so many measurements a block sees, and ``index`` among these alone."""
+    seen = np.zeros(count, dtype=np.bool_)
+    seen[index] = True
+    return np.flatnonzero(seen), np.cumsum(seen)[index] - 1
 
 
 def _solved(
@@ -283,8 +302,8 @@ def _whitened(seen: Measured, local: Local) -> tuple[Array, Array, Array]:
     """
     taper, index, members = local.taper, local.index, seen.deviations.shape[0]
     weight = np.sqrt(taper / (taper + (1.0 - taper) * seen.tapered[index]))
-    rows = (seen.deviations, seen.noisy, seen.innovation[None])
-    whole = np.concatenate(rows).T[index] * weight[:, :, None]  # (b, m, 2 N + 1)
+    rows = (seen.deviations.T, seen.noisy.T, seen.innovation[:, None])
+    whole = np.concatenate(rows, axis=1)[index] * weight[:, :, None]  # (b, m, 2 N + 1)
     if seen.correlation is not None:
         # D^1/2 comes first: R_k^-1 = D^1/2 R^-1 D^1/2.
         whole = np.asarray(np.linalg.solve(_root(seen.correlation, local), whole))

@@ -24,6 +24,7 @@ from ccdm_engine import (
     updating,
 )
 from ccdm_engine.parts import Crew, InTurn, Through
+from ccdm_engine.survey import Block, Held, overview, survey
 
 Array = npt.NDArray[np.float64]
 
@@ -97,6 +98,25 @@ def test_curved_measurements_are_the_same_in_blocks(
     for prepare in (whole, in_blocks):
         prepare(monkeypatch)
         found = assimilate(states, simulated, simulated[0], options=options, seed=4)
+        results.append(found.samples)
+    assert np.max(np.abs(results[0] - results[1]) / states.std(axis=0)) < 1e-9
+
+
+def test_what_members_are_known_by_is_no_curvature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A measurement that falls and rises with the number that stands for a member."""
+    states, simulated, observed, local = waves(60, 300, 25)
+    in_blocks(monkeypatch)
+    seen = survey(np.arange(60), Block(slice(0, 300), Held(states), np.empty(300)))
+    number = overview([seen], 60).copies
+    simulated[np.argsort(np.abs(number - 30)), 0] = np.sort(simulated[:, 0])
+    monkeypatch.setattr(blockwise, "PART", 300)
+    options = AnalysisOptions(localization=local, measurement_error=0.1)
+    results = []
+    for fewest in (10**9, 100):
+        monkeypatch.setattr(blockwise, "LEAST_VARIABLES", fewest)
+        found = assimilate(states, simulated, observed, options=options, seed=4)
         results.append(found.samples)
     assert np.max(np.abs(results[0] - results[1]) / states.std(axis=0)) < 1e-9
 

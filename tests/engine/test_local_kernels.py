@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ccdm_engine.local_kernels import bend
+from ccdm_engine.local_kernels import MOST_HELD_OUT, _held_out, bend
 
 Array = npt.NDArray[np.float64]
 
@@ -73,6 +73,25 @@ def test_measurements_out_of_reach_do_not_count(members: int) -> None:
     found = bend(anomalies, padded(fitted), padded(noisy), padded(gaps))
     assert np.allclose(found.shift, expected.shift, atol=1e-10)
     assert np.allclose(found.spread, expected.spread, atol=1e-10)
+
+
+@pytest.mark.parametrize(("members", "measurements"), [(30, 2), (12, 20), (150, 3)])
+def test_it_is_the_formula_member_by_member(members: int, measurements: int) -> None:
+    """``r(y_j)`` from sums over all i but j, at a bandwidth known from elsewhere."""
+    rng = np.random.default_rng([6, members])
+    fitted = 2.0 * rng.standard_normal((2, members, measurements))
+    noisy = fitted + rng.standard_normal(fitted.shape)
+    residual, width = rng.standard_normal((2, members)), np.array([1.0, 2.5])
+    held = noisy[:, :MOST_HELD_OUT]
+    found = _held_out(fitted, held, residual, width)
+    assert found.shape == (2, min(members, MOST_HELD_OUT))
+    for state, j in np.ndindex(found.shape):
+        others = np.delete(np.arange(members), j)
+        gaps = noisy[state, j] - fitted[state, others]
+        exponent = np.sum(gaps**2, axis=1) / (-2.0 * width[state] ** 2)
+        weights = np.exp(exponent - exponent.max())
+        expected = weights @ residual[state, others] / weights.sum()
+        assert found[state, j] == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 def test_no_measurement_bends_nothing() -> None:

@@ -92,6 +92,8 @@ class Through:
         progress: told after every part.
         lost: what a part ends with when the copy of ``common`` was lost with those
             who held it: it is shared again, and the part done again.
+        fetch: waits for the result of a part; a cluster's looks meanwhile whether
+            there is still somebody to wait for.
     """
 
     executor: Executor
@@ -99,6 +101,7 @@ class Through:
     share: Callable[[Any], Any] | None = None
     progress: Progress = _silent
     lost: tuple[type[BaseException], ...] = ()
+    fetch: Callable[[Future[Any]], Any] = Future.result
 
     def __call__(
         self,
@@ -120,7 +123,7 @@ class Through:
                 if not running:
                     return
                 try:
-                    result = running[0][1].result()
+                    result = self.fetch(running[0][1])
                 except self.lost:
                     attempts -= 1
                     if not attempts:

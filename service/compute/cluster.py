@@ -3,7 +3,8 @@
 What all parts of a stage need is sent to every worker once; each part then goes to
 whoever is free. A worker that dies takes its parts along: the scheduler gives them to
 another. Parts are pure, and their results are taken once, so that an analysis ends
-right, once, whoever was killed. A scheduler that is gone is a problem of its own.
+right, once, whoever was killed. A scheduler that is gone, or says nothing any more, is
+a problem of its own, told within seconds: see :mod:`service.compute.link`.
 
 The connection belongs to one process, which the deadline or a client that leaves can
 kill; the scheduler then forgets what it asked for.
@@ -12,7 +13,7 @@ kill; the scheduler then forgets what it asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 from ccdm_engine.parts import InTurn, Through
 from ccdm_engine.version import __version__
 from service.compute.engine import engine
+from service.compute.link import Link
 from service.compute.progress import Progress
 from service.errors import ClusterUnavailableError
 from service.places import Place
@@ -31,6 +33,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 CONNECT_SECONDS = 5.0
+CLOSE_SECONDS = 1.0
 SHARE_SECONDS = 30.0
 # How often the scheduler gives a part to another worker; and how often this process
 # hands it in again when what all parts need was lost with the workers.
@@ -79,34 +82,27 @@ class OnCluster:
             raise ClusterUnavailableError(_told(self.place, error), 10) from error
 
     def _through(self) -> Through:
-        client = _client(self.place)
-        executor = client.get_executor(pure=False, retries=RETRIES)
-
-        def share(common: Any) -> Any:
-            # Once per stage; dropped by the workers when the stage is over.
-            return client.scatter(
-                common, broadcast=True, hash=False, timeout=SHARE_SECONDS
-            )
-
-        threads = sum(client.nthreads().values())
+        link = Link(_connected(self.place), RETRIES)
         return Through(
-            _Checked(executor),  # type: ignore[arg-type]
-            AHEAD * max(threads, 1),
-            share=share,
+            _Checked(link),  # type: ignore[arg-type]
+            AHEAD * max(link.threads(), 1),
+            # Once per stage; dropped by the workers when the stage is over.
+            share=lambda common: link.shared(common, SHARE_SECONDS),
             progress=self.progress,
             lost=(CancelledError,),
+            fetch=link.wait,
         )
 
 
+@dataclass(frozen=True, slots=True)
 class _Checked:
     """The cluster's executor, for parts done as this process would do them."""
 
-    def __init__(self, executor: Any) -> None:
-        self._executor = executor
+    link: Link
 
-    def submit(self, work: Callable[..., Any], shared: Any, part: Any) -> Any:
+    def submit(self, work: Callable[..., R], shared: Any, part: Any) -> Future[R]:
         """A future of ``work(shared, part)``."""
-        return self._executor.submit(do_part, work, __version__, shared, part)
+        return self.link.submit(do_part, work, __version__, shared, part)
 
 
 def do_part(work: Callable[..., Any], version: str, common: Any, part: Any) -> Any:
@@ -138,6 +134,17 @@ def _distributed() -> Any:
             "pip install 'ccdm[dask]'.",
             60,
         ) from None
+
+
+def _connected(place: Place) -> Any:
+    """The connection of this process, made anew when the last one was lost.
+
+    Raises:
+        OSError: when there is none to be had.
+    """
+    if _client(place).status != "running":
+        forget(place)
+    return _client(place)
 
 
 @cache
@@ -174,7 +181,7 @@ def forget(place: Place) -> None:
     """Connect anew next time."""
     if _client.cache_info().currsize:
         with suppress(Exception):
-            _client(place).close(timeout=1)
+            _client(place).close(timeout=CLOSE_SECONDS)
     _client.cache_clear()
 
 

@@ -10,6 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
@@ -81,6 +84,13 @@ class Cluster:
         for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait(PATIENCE)
+
+
+def filled(common: Any, part: tuple[float, int]) -> Any:
+    """Work for a worker: so many seconds, a result of so many numbers."""
+    seconds, size = part
+    time.sleep(seconds)
+    return np.full(size, 1.0)
 
 
 @contextmanager

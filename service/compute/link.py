@@ -1,0 +1,139 @@
+"""What this process asks of a Dask scheduler, for as long as that answers.
+
+Dask's own executor can wait for ever: where the scheduler goes away while a result is
+on its way, the error ends the task that fetches it, and nobody tells who waits for the
+result. Here whatever fetches, fails or is cancelled ends the future itself, and who
+waits looks around meanwhile: at the connection, and whether the scheduler, asked for
+next to nothing, says anything at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Executor, Future, wait
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# How often who waits looks whether the connection is still there.
+LOOK_SECONDS = 0.5
+# How often the scheduler is asked whether it is; and how long it may say nothing. It
+# handles one message at a time, and a large one takes a while.
+BEAT_SECONDS = 2.0
+SILENCE_SECONDS = 20.0
+
+
+class Link(Executor):
+    """One client of a scheduler, as an executor whose futures always end.
+
+    Args:
+        client: Dask's, connected, with an event loop in a thread of its own.
+        retries: how often the scheduler gives a part to another worker.
+    """
+
+    def __init__(self, client: Any, retries: int) -> None:
+        self._client = client
+        self._retries = retries
+        self._beat: Future[Any] | None = None
+        self._asked = 0.0
+
+    def submit(  # type: ignore[override]
+        self, work: Callable[..., T], /, *args: Any
+    ) -> Future[T]:
+        """The future of ``work(*args)`` on one of the workers."""
+        return self._started(self._done(work, args))
+
+    def shared(self, common: Any, seconds: float) -> Any:
+        """``common`` sent to every worker: what stands for it among arguments.
+
+        Raises:
+            OSError: when the scheduler is gone, or has no workers for so long.
+        """
+        options = {"broadcast": True, "hash": False, "timeout": seconds}
+        return self.wait(self._called(self._client.scatter, common, **options))
+
+    def threads(self) -> int:
+        """How many the workers have together.
+
+        Raises:
+            OSError: when the scheduler is gone.
+        """
+        return sum(self.wait(self._called(self._client.nthreads)).values())
+
+    def wait(self, future: Future[T]) -> T:
+        """The result, or the error, of something asked for here.
+
+        Raises:
+            CancelledError: when what it needs was lost with the workers.
+            OSError: when the scheduler is gone, or silent.
+        """
+        while not wait([future], LOOK_SECONDS).done:
+            self._look()
+        try:
+            return future.result()
+        except Exception as error:
+            if not self._connected():
+                raise _lost() from error
+            raise
+
+    def _connected(self) -> bool:
+        return bool(self._client.status == "running")
+
+    def _look(self) -> None:
+        """Notice that the scheduler is gone, or silent."""
+        if not self._connected():
+            raise _lost()
+        since = time.monotonic() - self._asked
+        if self._beat is not None and not self._beat.done():
+            if since > SILENCE_SECONDS:
+                raise TimeoutError(f"silent for {since:.0f} seconds")
+        elif since > BEAT_SECONDS:
+            if self._beat is not None:
+                self._beat.result()
+            self._asked = time.monotonic()
+            self._beat = self._called(self._client.nthreads, workers=[])
+
+    def _called(self, ask: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """The future of something that Dask's client does in its event loop."""
+
+        async def asked() -> Any:
+            return await ask(*args, **options)
+
+        return self._started(asked())
+
+    def _started(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        try:
+            return asyncio.run_coroutine_threadsafe(
+                work, self._client.loop.asyncio_loop
+            )
+        except RuntimeError:  # closed, and its loop with it
+            work.close()
+            raise _lost() from None
+
+    async def _done(self, work: Callable[..., T], args: tuple[Any, ...]) -> T:
+        part = self._client.submit(work, *args, pure=False, retries=self._retries)
+        fetched: Any = asyncio.ensure_future(part.result())
+        fetched.add_done_callback(_seen)
+        try:
+            # What is fetched together hangs together: only the scheduler may end it.
+            found: T = await asyncio.shield(fetched)
+        except CancelledError:  # Dask's; as one of asyncio's it ends the future
+            raise asyncio.CancelledError from None
+        except asyncio.CancelledError:
+            with suppress(Exception):
+                await self._client.cancel([part])
+            raise
+        return found
+
+
+def _seen(fetched: asyncio.Future[Any]) -> None:
+    """Let asyncio not complain about an error that nobody waits for."""
+    if not fetched.cancelled():
+        fetched.exception()
+
+
+def _lost() -> ConnectionError:
+    return ConnectionError("the connection to the scheduler was lost")

@@ -12,8 +12,9 @@ from platformdirs import user_data_path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from service.operators.registry import ModelName, RegisteredModel
+from service.operators.registry import RegisteredModel
 from service.places import checked
+from service.schemas.base import ModelName
 from service.stored.locations import parse
 from service.stores.opening import default_store_url
 

@@ -27,6 +27,11 @@ import numpy.typing as npt
 from anyio import BrokenWorkerProcess
 
 from service.compute.engine import engine
+from service.compute.estimates import (
+    estimated_bytes,
+    estimated_seconds,
+    estimated_stored_bytes,
+)
 from service.compute.progress import followed
 from service.compute.stored import StoredJob, StoredOutcome, run_stored
 from service.compute.threads import stoppable
@@ -39,11 +44,6 @@ from service.compute.work import (
     worker_job,
 )
 from service.errors import DeadlineExceededError, TooBusyError, WorkersEndedError
-from service.estimates import (
-    estimated_bytes,
-    estimated_seconds,
-    estimated_stored_bytes,
-)
 from service.places import place_of
 from service.progress import report
 from service.stored.targets import clear

@@ -6,12 +6,10 @@ asks nobody but whom its operator chose.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
-
-ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class RegisteredModel(BaseModel):

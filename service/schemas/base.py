@@ -9,7 +9,14 @@ from itertools import islice
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from service.media.errors import FieldError
 
@@ -24,6 +31,9 @@ Seed = Annotated[
         description="Same arrays, options and seed: the same samples, bit for bit.",
     ),
 ]
+
+# Of models that the operator registers, and that cycles ask for.
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
 class Incoming(BaseModel):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
 from service.schemas.analyses import EXAMPLE, Observation, Samples, Simulated, States
-from service.schemas.base import Incoming, Outgoing
+from service.schemas.base import Incoming, ModelName, Outgoing
 from service.schemas.coupling import CouplingParams
 from service.schemas.options import Options
-
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
 class CycleParams(Incoming):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ccdm_engine import blockwise
-from service import estimates
+from service.compute import estimates
 from service.errors import InvalidParametersError
 from service.media.errors import InvalidArrayError
 from service.stored.sources import open_source
@@ -317,7 +317,6 @@ async def test_an_analysis_that_needs_too_much_memory_is_not_begun(
 
 
 def test_memory_is_that_of_a_few_parts() -> None:
-    assert estimates.PART == blockwise.PART
     simulated = np.zeros((100, 1000))
 
     def needed(dimension: int) -> int:

@@ -9,7 +9,8 @@ import pytest
 import threadpoolctl
 
 from ccdm_engine import AnalysisOptions, assimilate
-from service import compute, estimates
+from service import compute
+from service.compute import estimates
 from service.media.answers import decode_answer
 from service.media.bodies import encode_body
 from service.media.types import ARRAY_ANSWERS

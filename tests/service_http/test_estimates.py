@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.compute import SMALL_BYTES, SMALL_SECONDS
-from service.estimates import estimated_bytes, estimated_seconds
+from service.compute.estimates import estimated_bytes, estimated_seconds
 
 
 def seconds(members: int, dx: int, dy: int, **options: Any) -> float:

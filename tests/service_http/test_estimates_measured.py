@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from service.compute import SMALL_BYTES, SMALL_SECONDS, Compute
+from service.compute.estimates import estimated_bytes, estimated_seconds
 from service.errors import DeadlineExceededError
-from service.estimates import estimated_bytes, estimated_seconds
 from service.settings import Settings
 
 pytestmark = pytest.mark.slow

@@ -1,9 +1,9 @@
 """What an analysis will cost, roughly, before it is run.
 
 The estimates decide where it runs and whether it may; they need to be right within a
-factor of a few, on the safe side. They follow the engine's own branches: which
-regressions it will try, how many candidates it will score, whether it will sample.
-Factors were measured on one core, and are rounded up.
+factor of a few, on the safe side. They follow the engine's own branches, with its own
+numbers: which regressions it will try, how many candidates it will score, whether it
+will sample. Factors were measured on one core, and are rounded up.
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from ccdm_engine import family, neighbourhood, noise, search
+from ccdm_engine.blockwise import PART
+from ccdm_engine.joint import SHARES
+from ccdm_engine.local_kernels import MOST_HELD_OUT
+from ccdm_engine.scaling import has_footing
 
 Array = npt.NDArray[np.float64]
 
@@ -34,25 +40,38 @@ _BASE_SECONDS = 2e-3
 _SMALL_EIGEN = 1e-8
 _SEARCH = 4e-7
 _LOCAL_CANDIDATES = 50
-_LOCAL_HELD_OUT = 100
 _CORRELATED = 2000
-# Variables of a part of a stored analysis, as in the engine; parts alive at a time.
-PART = 8192
+# Parts of a stored analysis that are alive at a time.
 _PARTS_ALIVE = 4
 # States at which it is counted how many measurements are near.
 _COUNTED = 32
 
-# As in the engine: members held out, state bandwidths, and bandwidths of the kernels
-# around measurements and in units of their noise.
-_HELD_OUT = 50
-_STATE_BANDWIDTHS = 6
-_PAIRS_BANDWIDTHS = 5
-_NOISE_BANDWIDTHS = 5
-_MEMBERS_PER_DIMENSION = 5
+# Models with joint kernels: a straight update beside those of every bandwidth.
+_JOINT = 1 + len(SHARES)
 
 _EVALUATIONS = {"ode": 16.0, "sde": 64.0, "exact": 0.0}
 _RK45_EVALUATIONS = 200.0
 _RK45_MOST_EVALUATIONS = 10_000.0
+
+
+class _Tried(NamedTuple):
+    """Density models that the engine will compare.
+
+    Attributes:
+        linear: whether a plain linear regression is among them.
+        joint: whether joint kernels are, for which the measurements are taken apart.
+        candidates: not counting the widths of their kernels.
+        drawn: the same with their centres drawn together and not, where both are.
+        kernels: the same with every width of their kernels.
+        sampled: whether the chosen one may need a sampler.
+    """
+
+    linear: bool
+    joint: bool
+    candidates: int
+    drawn: int
+    kernels: int
+    sampled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +83,7 @@ class _Plan:
         axes: coordinate axes of a localization, 0 without one.
         seen: measurements within reach of a state, where each is updated by those.
         shrunk, linear, kernel: whether such a regression is made.
-        noise: whether the noise of the measurements is estimated.
-        candidates: density models, not counting the widths of their kernels.
-        widths: of the state kernels.
-        shrinks: models per candidate and width.
-        sampled: whether the chosen model may need a sampler.
+        tried: density models.
         whitened_x, whitened_y: whether coordinates are whitened.
         evaluations: of the denoiser, per sample.
         at_once: whether all trajectories are integrated as one system.
@@ -83,11 +98,7 @@ class _Plan:
     shrunk: bool
     linear: bool
     kernel: bool
-    noise: bool
-    candidates: int
-    widths: int
-    shrinks: int
-    sampled: bool
+    tried: _Tried
     whitened_x: bool
     whitened_y: bool
     evaluations: float
@@ -96,15 +107,19 @@ class _Plan:
     @property
     def scored(self) -> int:
         """Members times held-out members times kernels: one exponential each."""
-        held_out = min(_HELD_OUT, self.members) * self.members
-        return held_out * self.widths * self.shrinks * self.candidates
+        return self.held_out * self.members * self.tried.kernels
+
+    @property
+    def held_out(self) -> int:
+        """Members on which models are judged."""
+        return min(neighbourhood.HELD_OUT, self.members)
 
     @property
     def features(self) -> int:
         """Columns of the quadratic fit that tells curved relations, if it is made."""
         columns = self.dx + self.dx * (self.dx + 1) // 2
-        enough = self.members >= _MEMBERS_PER_DIMENSION * (1 + columns)
-        return columns if self.noise and enough else 0
+        enough = self.dx <= noise.MOST_CURVED and has_footing(self.members, columns)
+        return columns if self.tried.joint and enough else 0
 
 
 def estimated_seconds(
@@ -119,9 +134,9 @@ def estimated_seconds(
     plan = _plan(states, simulated, options)
     seconds = _BASE_SECONDS + _regression_seconds(plan) + _frame_seconds(plan)
     seconds += _SCORE * plan.scored
-    products = 3 * min(_HELD_OUT, plan.members) * plan.members * plan.dx
-    seconds += _PRODUCT * products * plan.candidates * plan.shrinks
-    return float(seconds + (_sampling_seconds(plan) if plan.sampled else 0.0))
+    products = 3 * plan.held_out * plan.members * plan.dx
+    seconds += _PRODUCT * products * plan.tried.drawn
+    return float(seconds + (_sampling_seconds(plan) if plan.tried.sampled else 0.0))
 
 
 def estimated_bytes(states: Array, simulated: Array, options: Mapping[str, Any]) -> int:
@@ -141,16 +156,16 @@ def estimated_bytes(states: Array, simulated: Array, options: Mapping[str, Any])
         numbers += 3 * members * dy + 8 * least**2
     if plan.kernel:
         numbers += 9 * members**2
-    if plan.noise:
-        # One regression, with its residuals, per bandwidth; the noise and its root.
-        numbers += 2 * _NOISE_BANDWIDTHS * members * dx + 6 * dy**2
+    if plan.tried.joint:
+        # Each with residuals and centres of its own; the noise and its root.
+        numbers += 3 * _JOINT * members * dx + 6 * dy**2
         numbers += 5 * members * plan.features
     if plan.whitened_x:
-        numbers += (4 * plan.candidates + 6) * dx**2
+        numbers += (4 * plan.tried.candidates + 6) * dx**2
     if plan.whitened_y:
         numbers += 8 * dy**2
-    numbers += 29 * min(_HELD_OUT, members) * members
-    if plan.sampled:
+    numbers += 29 * plan.held_out * members
+    if plan.tried.sampled:
         inside = min(members, dx)
         numbers += 8 * inside**2 + 4 * plan.samples * inside
         if plan.at_once:
@@ -201,11 +216,10 @@ def _regression_seconds(plan: _Plan) -> float:
         seconds += 2 * _PRODUCT * members * dx * least
     if plan.kernel:
         seconds += 2 * _EIGEN * members**3 + _PRODUCT * members**2 * (15 * dx + 5 * dy)
-    if plan.noise:
-        repeats = _NOISE_BANDWIDTHS
-        seconds += repeats * _SINGULAR * members * dy * least + _EIGEN * dy**3
-        seconds += repeats * 3 * _PRODUCT * members * dx * dy
-        seconds += _SINGULAR * members * (dx * min(members, dx) + plan.features**2)
+    if plan.tried.joint:
+        seconds += _SINGULAR * members * (dx**2 + dy * least + plan.features**2)
+        each = 3 * _EIGEN * (dx**3 + dy**3) + 3 * _PRODUCT * members * (dx + dy) ** 2
+        seconds += _JOINT * each
     # The check for measurements without noise is a regression the other way round.
     if members > 2 * dx + 2:
         seconds += _SINGULAR * members * dx**2 + _PRODUCT * members * dx * dy
@@ -220,16 +234,16 @@ def _local_seconds(plan: _Plan) -> float:
     seconds += _ELEMENT * min(plan.dy, _CORRELATED) ** 2
     each = 2e-4 + _SMALL_EIGEN * small**3 + 4e-8 * members * plan.seen
     each += 3 * _PRODUCT * members * plan.seen * small
-    held_out = min(members, _LOCAL_HELD_OUT) * members
+    held_out = min(members, MOST_HELD_OUT) * members
     each += held_out * (_ELEMENT / 3 + _PRODUCT * plan.seen)
     return float(seconds + plan.dx * each)
 
 
 def _frame_seconds(plan: _Plan) -> float:
-    seconds = 3e-8 * plan.members * plan.dx * (plan.candidates + 1)
+    seconds = 3e-8 * plan.members * plan.dx * (plan.tried.candidates + 1)
     if plan.whitened_x:
         each = 2 * _EIGEN * plan.dx**3 + 2 * _PRODUCT * plan.members * plan.dx**2
-        seconds += (plan.candidates + 2) * each
+        seconds += (plan.tried.candidates + 2) * each
     if plan.whitened_y:
         seconds += _EIGEN * plan.dy**3 + 2 * _PRODUCT * plan.members * plan.dy**2
     return seconds
@@ -250,21 +264,7 @@ def _plan(states: Array, simulated: Array, options: Mapping[str, Any]) -> _Plan:
     h_y = options.get("measurement_bandwidth", "auto")
     axes = _axes(options.get("localization"))
     local = axes and wanted == "auto" and h_y == "auto"
-    footing = members >= _MEMBERS_PER_DIMENSION * (dx + 1)
-    closed = dy >= dx
-    automatic = wanted == "auto" and not axes
-    linear = automatic and dy <= (members - 1) / 2 and (closed or not footing)
-    noise = automatic and h_y == "auto" and footing and closed
-    with_shift = 1 + int(linear) if wanted != "none" or axes else 0
-    plain = int(automatic and footing) or int(wanted == "none" and not axes)
-    kernels = 0 if wanted == "auto" and not (footing and closed) else _PAIRS_BANDWIDTHS
-    if h_y == "auto":
-        candidates = with_shift * (kernels + 1) + plain * _PAIRS_BANDWIDTHS
-        candidates += _NOISE_BANDWIDTHS * int(noise)
-        sampled = bool(plain or kernels)
-    else:
-        candidates = with_shift + plain
-        sampled = bool(plain) or not math.isinf(float(h_y))
+    tried = _tried(members, dx, dy, options)
     scaling = options.get("scaling") or "auto"
     return _Plan(
         members,
@@ -273,16 +273,10 @@ def _plan(states: Array, simulated: Array, options: Mapping[str, Any]) -> _Plan:
         samples=options.get("n_samples") or members,
         axes=axes,
         seen=_seen(options["localization"], dy) if local else 0.0,
-        shrunk=automatic or (wanted == "shrunk" and not axes),
-        linear=linear or (wanted in ("linear", "kernel") and not axes),
+        shrunk=wanted in ("auto", "shrunk") and not axes,
+        linear=tried.linear or (wanted in ("linear", "kernel") and not axes),
         kernel=wanted == "kernel",
-        noise=noise,
-        candidates=candidates,
-        widths=_STATE_BANDWIDTHS
-        if options.get("state_bandwidth", "auto") == "auto"
-        else 1,
-        shrinks=2 if options.get("shrink", "auto") == "auto" else 1,
-        sampled=sampled,
+        tried=tried,
         whitened_x=_is_whitened(scaling, members, dx),
         whitened_y=_is_whitened(scaling, members, dy),
         evaluations=_evaluations(options),
@@ -290,9 +284,47 @@ def _plan(states: Array, simulated: Array, options: Mapping[str, Any]) -> _Plan:
     )
 
 
+def _tried(members: int, dx: int, dy: int, options: Mapping[str, Any]) -> _Tried:
+    """As :mod:`ccdm_engine.family` has it."""
+    wanted = options.get("preconditioner") or "auto"
+    h_y = options.get("measurement_bandwidth", "auto")
+    scaling = options.get("scaling") or "auto"
+    apart = not _axes(options.get("localization"))
+    automatic = wanted == "auto" and apart
+    footing = has_footing(members, dx)
+    linear = automatic and dy <= family.SATURATED * (members - 1)
+    linear = linear and (dy >= dx or not footing)
+    plain = family.has_kernels(members, dx) if automatic else wanted == "none" and apart
+    joint = automatic and plain and h_y == "auto" and _has_joint(scaling, members, dx)
+    around = len(family.PAIRS_BANDWIDTHS) if h_y == "auto" else 1
+    moved = 0 if wanted == "none" and apart else 1 + int(linear)
+    kernels = h_y == "auto" and (wanted != "auto" or (apart and footing and dy >= dx))
+    with_weights = plain or kernels or (h_y != "auto" and not math.isinf(float(h_y)))
+    moved *= around + 1 if kernels else 1
+    still = around * int(plain)
+    both = options.get("shrink", "auto") == "auto" and scaling != "none"
+    drawn = moved + still * (2 if both else 1)
+    free = options.get("state_bandwidth", "auto") == "auto"
+    widths = len(search.STATE_BANDWIDTHS) if free else 1
+    more = _JOINT * int(joint)
+    return _Tried(
+        linear,
+        joint,
+        candidates=moved + still + more,
+        drawn=drawn + more,
+        kernels=widths * drawn + more,
+        sampled=with_weights,
+    )
+
+
+def _has_joint(scaling: str, members: int, dimension: int) -> bool:
+    enough = members >= family.MEMBERS_PER_DIMENSION * (dimension + 1)
+    return scaling in ("auto", "whiten") and enough
+
+
 def _is_whitened(scaling: str, members: int, dimension: int) -> bool:
     if scaling == "auto":
-        return members >= _MEMBERS_PER_DIMENSION * (dimension + 1)
+        return has_footing(members, dimension)
     return scaling == "whiten" and members > dimension
 
 

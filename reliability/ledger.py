@@ -54,6 +54,11 @@ class Row:
     seconds: float = 0.0
     note: str = ""
 
+    def noting(self, note: str) -> Row:
+        """The row, with something to say before the rest."""
+        self.note = "; ".join(filter(None, [note, self.note]))
+        return self
+
     @property
     def kept(self) -> bool:
         """Whether the promise was kept."""

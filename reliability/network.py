@@ -29,6 +29,11 @@ class Line:
         """Where it listens."""
         return self.proxy.port
 
+    @property
+    def url(self) -> str:
+        """The same as an address, for clients of the service behind it."""
+        return f"http://127.0.0.1:{self.port}"
+
     def set(self, **changes: object) -> None:
         """Change attributes of the proxy, between two of its steps."""
 

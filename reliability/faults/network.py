@@ -32,8 +32,7 @@ def redis_replies_cut(scene: Scene) -> Row:
         line.set(cut_every=0)
 
     row = scene.run(redis_replies_cut, "redis", [service.url], disturb)
-    row.note = "; ".join(filter(None, [f"{line.proxy.cuts} cut", row.note]))
-    return row
+    return row.noting(f"{line.proxy.cuts} cut")
 
 
 def redis_black_hole(scene: Scene) -> Row:
@@ -60,8 +59,7 @@ def redis_commit_reply_lost(scene: Scene) -> Row:
             time.sleep(0.2)
 
     row = scene.run(redis_commit_reply_lost, "redis", [service.url], disturb)
-    row.note = "; ".join(filter(None, [f"{line.proxy.lost} lost", row.note]))
-    return row
+    return row.noting(f"{line.proxy.lost} lost")
 
 
 def answers_lost(scene: Scene) -> Row:
@@ -74,15 +72,8 @@ def answers_lost(scene: Scene) -> Row:
             line.set(lose_reply_to=b"PUT ")
             time.sleep(0.1)
 
-    row = scene.run(
-        answers_lost,
-        "sqlite",
-        [f"http://127.0.0.1:{line.port}"],
-        disturb,
-        check_at=service.url,
-    )
-    row.note = "; ".join(filter(None, [f"{line.proxy.lost} lost", row.note]))
-    return row
+    row = scene.run(answers_lost, "sqlite", [line.url], disturb, check_at=service.url)
+    return row.noting(f"{line.proxy.lost} lost")
 
 
 def answers_cut(scene: Scene) -> Row:
@@ -95,15 +86,8 @@ def answers_cut(scene: Scene) -> Row:
         time.sleep(1.0)
         line.set(cut_every=0)
 
-    row = scene.run(
-        answers_cut,
-        "sqlite",
-        [f"http://127.0.0.1:{line.port}"],
-        disturb,
-        check_at=service.url,
-    )
-    row.note = "; ".join(filter(None, [f"{line.proxy.cuts} cut", row.note]))
-    return row
+    row = scene.run(answers_cut, "sqlite", [line.url], disturb, check_at=service.url)
+    return row.noting(f"{line.proxy.cuts} cut")
 
 
 def service_black_hole(scene: Scene) -> Row:
@@ -117,10 +101,7 @@ def service_black_hole(scene: Scene) -> Row:
         line.release()
 
     return scene.run(
-        service_black_hole,
-        "sqlite",
-        [f"http://127.0.0.1:{line.port}"],
-        disturb,
+        *(service_black_hole, "sqlite", [line.url], disturb),
         check_at=service.url,
         timeout=1.0,
     )

@@ -32,7 +32,7 @@ def redis_killed(scene: Scene) -> Row:
 
     row = scene.run(redis_killed, "redis", [service.url], disturb)
     good = analyses.count(200)
-    return _noted(row, f"{good} of {len(analyses)} analyses without a session went on")
+    return row.noting(f"{good} of {len(analyses)} analyses without a session went on")
 
 
 def redis_killed_everysec(scene: Scene) -> Row:
@@ -45,7 +45,7 @@ def redis_killed_everysec(scene: Scene) -> Row:
         server.start()
 
     row = scene.run(redis_killed_everysec, "redis", [service.url], disturb)
-    return _noted(row, "the process was killed, not the machine: that may cost 1 s")
+    return row.noting("the process was killed, not the machine: that may cost 1 s")
 
 
 def redis_paused(scene: Scene) -> Row:
@@ -103,7 +103,7 @@ def redis_evicts(scene: Scene) -> Row:
 
     row = scene.run(redis_evicts, "redis", [service.url], disturb)
     warned = sum("allkeys-lru" in text for text in said)
-    return _noted(row, f"/readyz warned of it {warned} times of {len(said)}")
+    return row.noting(f"/readyz warned of it {warned} times of {len(said)}")
 
 
 def redis_scripts_flushed(scene: Scene) -> Row:
@@ -229,11 +229,6 @@ def _one_analysis(service: ServiceProcess) -> int:
 
 def _ready(service: ServiceProcess) -> str:
     return httpx.get(f"{service.url}/readyz", timeout=30).text
-
-
-def _noted(row: Row, note: str) -> Row:
-    row.note = "; ".join(filter(None, [note, row.note]))
-    return row
 
 
 FAULTS = (

@@ -204,7 +204,8 @@ def demo(
     ),
 ) -> None:
     """Cycle a chaotic model through a service that is killed on the way."""
-    from service.cli.demo.run import Plan, run_demo
+    from service.cli.demo.journey import Plan
+    from service.cli.demo.run import run_demo
 
     raise typer.Exit(run_demo(Plan(cycles, members, seed, out)))
 

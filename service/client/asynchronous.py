@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from types import TracebackType
 from typing import Self
 
 from service.client import calls
@@ -45,12 +44,7 @@ class AsyncClient(ClientCalls["AsyncSession", "AsyncJob"], Awaits):
         """Use as a context manager to close the connections at the end."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Close the connections."""
         await self.close()
 

@@ -176,7 +176,8 @@ def _labels(job: JobStatus) -> Steps[Labels | None]:
     """Those of the session whose cycle it is."""
     if job.session is None:
         return None
-    return Labels.of_session((yield from calls.read_session(job.session)))
+    session = yield from calls.read_session(job.session)
+    return Labels.of_session(session.view)
 
 
 def samples(job: str) -> Steps[wire.Array]:

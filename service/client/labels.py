@@ -14,8 +14,6 @@ from service.client.wire import Array
 if TYPE_CHECKING:
     import xarray
 
-    from service.client.results import SessionInfo
-
 
 @dataclass(frozen=True, slots=True)
 class Labels:
@@ -32,10 +30,17 @@ class Labels:
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of_session(cls, info: SessionInfo) -> Self:
-        """Names and coordinates that the session was created with."""
-        names = (info.view.get("names") or {}).get("states")
-        places = (info.view.get("coordinates") or {}).get("states")
+    def of_session(cls, view: Mapping[str, Any]) -> Self:
+        """Names and coordinates that a session was created with.
+
+        Coordinates are ``place`` where each is one number, ``place_0``, ``place_1``,
+        ... otherwise.
+
+        Args:
+            view: the session as the service shows it.
+        """
+        names = (view.get("names") or {}).get("states")
+        places = (view.get("coordinates") or {}).get("states")
         states: dict[str, Any] = {"state": names} if names else {}
         if places:
             columns = np.asarray(places, dtype=np.float64)
@@ -44,7 +49,7 @@ class Labels:
             else:
                 axes = enumerate(columns.T)
                 states |= {f"place_{axis}": column for axis, column in axes}
-        return cls(states=states, attrs={"session": info.id})
+        return cls(states=states, attrs={"session": view["id"]})
 
     @classmethod
     def of_array(cls, states: Any) -> Self | None:
@@ -84,16 +89,3 @@ class Labels:
             name="analysis_samples",
             attrs=dict(self.attrs),
         )
-
-
-def labelled(samples: Array, info: SessionInfo) -> xarray.DataArray:
-    """Samples of a session as ``analysis_samples(member, state)``.
-
-    States are labelled with the session's names, and carry its coordinates as
-    ``place`` where each is one number, as ``place_0``, ``place_1``, ... otherwise.
-
-    Args:
-        samples: ``(N, dx)``, from ``Session.cycle`` or ``Session.analysis``.
-        info: of the session they came from, as in ``Session.info``.
-    """
-    return Labels.of_session(info).array(samples)

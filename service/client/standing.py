@@ -44,14 +44,14 @@ class Standing:
         Raises:
             UsageError: without xarray.
         """
-        return Labels.of_session(self.info).array(samples, first)
+        return Labels.of_session(self.info.view).array(samples, first)
 
     def _next(self, number: int | None) -> int:
         return self.current_cycle + 1 if number is None else number
 
     def _labels(self, states: Any = None) -> Labels:
         """Those of the session; of the forecast where the session has none."""
-        own = Labels.of_session(self.info)
+        own = Labels.of_session(self.info.view)
         sent = None if own.states else Labels.of_array(states)
         return replace(sent, attrs=own.attrs) if sent else own
 

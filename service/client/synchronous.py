@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Self
 
 from service.client import calls
@@ -55,12 +54,7 @@ class Client(ClientCalls["Session", "Job"], Waits):
         """Use as a context manager to close the connections at the end."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         """Close the connections."""
         self.close()
 

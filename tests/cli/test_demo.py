@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from service.cli.demo import processes, run, simulator
+from service.cli.demo.journey import Journey, Plan
 from service.cli.output import CommandError
 from tests.cli.conftest import PATIENCE, Ccdm, surroundings
 
@@ -61,29 +62,29 @@ def test_a_restart_that_lost_cycles_fails_the_demo(
 
     monkeypatch.setattr(processes.Service, "start", forgetful)
     with pytest.raises(CommandError, match="session-not-found"):
-        run.run_demo(run.Plan(cycles=4, members=8, seed=3, out=tmp_path / "out"))
+        run.run_demo(Plan(cycles=4, members=8, seed=3, out=tmp_path / "out"))
 
 
 def test_whatever_was_promised_and_not_kept_is_a_failure(
     tmp_path: Path,
 ) -> None:
     store, log = f"sqlite:///{tmp_path}/s.sqlite", tmp_path / "log"
-    plan = run.Plan(cycles=2, members=5, seed=1, out=tmp_path)
+    plan = Plan(cycles=2, members=5, seed=1, out=tmp_path)
     with processes.Service(store, log) as service:
-        journey = run.Journey()
+        journey = Journey()
         seen = simulator.run(service.url, 2, 5, 1, 20.0, journey_session(journey))
         journey.cycle = journey.killed_after = journey.found_after = 2
         run.inspect(plan, service, journey, seen)
         assert journey.failures == []
         journey.found_after = 1
         seen["analyses"][1, 0, 0] = np.nextafter(seen["analyses"][1, 0, 0], np.inf)
-        run.inspect(run.Plan(3, 5, 1, tmp_path), service, journey, seen)
+        run.inspect(Plan(3, 5, 1, tmp_path), service, journey, seen)
     assert len(journey.failures) == 4
     assert "cycle 2 was acknowledged" in journey.failures[0]
     assert "cycle 2 is kept other than it was sent" in journey.failures[3]
 
 
-def journey_session(journey: run.Journey) -> Any:
+def journey_session(journey: Journey) -> Any:
     """A listener that notes the id of the session."""
 
     def listen(**event: Any) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from service.client import Client, CycleResult, Job, Session, UsageError
-from service.client.labels import labelled
 from tests.client.pairs import FIXED, pairs
 from tests.support.servers import serving
 
@@ -27,11 +26,11 @@ def test_names_and_coordinates_stay_with_the_samples(tmp_path: Path) -> None:
             coordinates={"states": [[0.0, 9.0], [0.0, 5.0], [0.0, 1.0]]},
         )
         plain = client.create_session(state_dim=3, measurement_dim=1)
-    array = labelled(ensemble, session.info)
+    array = session.labelled(ensemble)
     np.testing.assert_array_equal(array.sel(state="south"), ensemble[:, 2])
     np.testing.assert_array_equal(array["place_1"], [9.0, 5.0, 1.0])
     assert array.attrs["session"] == session.id
-    assert set(labelled(ensemble, plain.info).coords) == set()
+    assert set(plain.labelled(ensemble).coords) == set()
 
 
 STATES, PLACES = ["north", "south"], [[0.0, 9.0], [0.0, 1.0]]

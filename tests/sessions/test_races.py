@@ -86,15 +86,21 @@ async def test_of_many_equal_writers_one_works_and_all_get_its_bytes(
     assert (await services[3].sessions.get("t", session.id)).cycle == 1
 
 
+async def held(service: Service, session: Session) -> asyncio.Task[CycleResult]:
+    """The first cycle on its way, its analysis begun and held at the gate."""
+    service.analysis.gate.clear()
+    cycle = asyncio.create_task(
+        service.sessions.put_cycle("t", session.id, 1, *forecast(1))
+    )
+    await service.analysis.began.wait()
+    return cycle
+
+
 async def test_a_changed_lifetime_does_not_cost_the_cycle(
     services: list[Service], session: Session
 ) -> None:
     one, other = services[0], services[1].sessions
-    one.analysis.gate.clear()
-    cycle = asyncio.create_task(
-        one.sessions.put_cycle("t", session.id, 1, *forecast(1))
-    )
-    await one.analysis.began.wait()
+    cycle = await held(one, session)
     await other.update("t", session.id, metadata={"note": 1}, ttl_seconds=1234)
     one.analysis.gate.set()
     assert not (await cycle).replayed
@@ -108,11 +114,7 @@ async def test_changed_options_are_those_the_cycle_is_analysed_with(
     services: list[Service], session: Session
 ) -> None:
     one, other = services[0], services[1].sessions
-    one.analysis.gate.clear()
-    cycle = asyncio.create_task(
-        one.sessions.put_cycle("t", session.id, 1, *forecast(1))
-    )
-    await one.analysis.began.wait()
+    cycle = await held(one, session)
     await other.update("t", session.id, options={"shift": 7})
     one.analysis.gate.set()
     assert (await cycle).cycle.diagnostics["options"] == {"shift": 7}
@@ -159,11 +161,7 @@ async def test_a_session_deleted_during_its_cycle_stays_deleted(
     from service.sessions import SessionGone
 
     one, other = services[0], services[1].sessions
-    one.analysis.gate.clear()
-    cycle = asyncio.create_task(
-        one.sessions.put_cycle("t", session.id, 1, *forecast(1))
-    )
-    await one.analysis.began.wait()
+    cycle = await held(one, session)
     await other.delete("t", session.id)
     one.analysis.gate.set()
     with pytest.raises(SessionGone, match="deleted"):
@@ -176,11 +174,7 @@ async def test_a_writer_that_leaves_does_not_stop_the_next(
     services: list[Service], session: Session
 ) -> None:
     one = services[0]
-    one.analysis.gate.clear()
-    leaving = asyncio.create_task(
-        one.sessions.put_cycle("t", session.id, 1, *forecast(1))
-    )
-    await one.analysis.began.wait()
+    leaving = await held(one, session)
     waiting = asyncio.create_task(
         one.sessions.put_cycle("t", session.id, 1, *forecast(2))
     )

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from rich import progress as bars
@@ -15,10 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.demo.comparison import REFERENCE_MEMBERS, Contender, Score
+from service.cli.demo.journey import Journey, Plan
 from service.cli.output import console
-
-if TYPE_CHECKING:
-    from service.cli.demo.run import Journey, Plan
 
 LINES = 10
 
@@ -57,12 +54,7 @@ class Progress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         """Leave the bar as it is."""
         self._bar.stop()
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,47 +24,12 @@ import numpy as np
 
 from service.cli.demo import report
 from service.cli.demo.comparison import Contender, Score, contenders, score
+from service.cli.demo.journey import Journey, Plan
 from service.cli.demo.processes import Service, Simulator
 from service.cli.output import USAGE, CommandError
 from service.client import Client, ClientError
 
 SILENCE = 90.0
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to run: cycles, ensemble size, seed, and where to leave the results."""
-
-    cycles: int
-    members: int
-    seed: int
-    out: Path
-
-
-@dataclass(slots=True)
-class Journey:
-    """What happened on the way.
-
-    Attributes:
-        session: its id.
-        cycle: the last one acknowledged.
-        killed_after: the last one acknowledged when the service was killed.
-        found_after: where the restarted service said that the session stands.
-        away: seconds between kill and the first answer after it.
-        retries: requests that the simulator had to repeat.
-        replayed: cycles whose first reply was lost and that came from the store.
-        seconds: for all cycles together, the time away included.
-    """
-
-    session: str = ""
-    cycle: int = 0
-    killed_after: int = 0
-    found_after: int = 0
-    away: float = 0.0
-    retries: int = 0
-    replayed: int = 0
-    seconds: float = 0.0
-    failures: list[str] = field(default_factory=list)
 
 
 def run_demo(plan: Plan) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,9 +53,7 @@ class Flow:
     atol: float
     coefficients: Coefficients | None
 
-    def task(
-        self, start: npt.NDArray[Any], latents: Array, rng: np.random.Generator
-    ) -> Task:
+    def task(self, start: npt.NDArray[Any], latents: Array) -> Task:
         """All of one sampler's trajectories that start from these points."""
         return Task(
             denoise=self.mixture.denoiser(self.dtype),
@@ -63,7 +62,7 @@ class Flow:
             latents=latents,
             centres=self.mixture.centres,
             weights=self.mixture.weights,
-            rng=rng,
+            rng=partial(stream, self.seed, SAMPLER),
             rtol=self.rtol,
             atol=self.atol,
             coefficients=self.coefficients,
@@ -126,11 +125,11 @@ def transported(
 def fill(flow: Flow, part: Rows) -> Draws:
     """The trajectories of one part, batch by batch."""
     rows = batch_rows(flow.mixture.log_weights.size)
-    whole = flow.task(part.start, part.latents, stream(flow.seed, SAMPLER))
+    whole = flow.task(part.start, part.latents)
     samples, evaluations = np.empty_like(part.start), 0
     for place, begin in enumerate(range(0, part.start.shape[0], rows)):
         here = slice(begin, begin + rows)
-        rng = stream(flow.seed, SAMPLER, part.first + place)
+        rng = partial(stream, flow.seed, SAMPLER, part.first + place)
         draws = SAMPLERS[flow.sampler](
             replace(whole, start=part.start[here], latents=part.latents[here], rng=rng)
         )

@@ -133,12 +133,12 @@ class Mixture:
         The law changes by at most ``lost`` in total variation.
         """
         order = np.argsort(self.log_weights, kind="stable")
-        light = np.cumsum(self.weights[order]) <= lost
-        if not light.any():
+        light = self.weights[order].cumsum().searchsorted(lost, side="right")
+        if not light:
             return self
-        kept = np.sort(order[~light])
+        kept = np.sort(order[light:])
         log_weights = self.log_weights[kept]
-        log_weights -= np.log(np.sum(np.exp(log_weights)))
+        log_weights -= math.log(self.weights[kept].sum())
         return Mixture(self.centres[kept], log_weights, self.bandwidth)
 
     def shrunk(self) -> Mixture:
@@ -174,47 +174,48 @@ class Mixture:
         """``m(x, s)`` as a function that works in ``dtype`` and allocates little.
 
         All logits come from one product: with ``f = 1 / s^2``,
-        ``[f x, f, 1, k - f |x|^2 / 2] . [c_i, -|c_i|^2 / 2, log w_i, 1]``. The constant
-        ``k = d / 2`` is what a point drawn at scale s lacks on average, so that the
-        exponentials are of ordinary size without looking for the largest; the rare
-        point far from all centres is noticed by its sum. A second product with the
-        centres extended by a 1 gives numerator and denominator.
+        ``[f x, -f |x|^2 / 2, f, 1] . [c_i, 1, -|c_i|^2 / 2, k + log w_i]``. The
+        constant ``k = d / 2`` is what a point drawn at scale s lacks on average, so
+        that the exponentials are of ordinary size without looking for the largest; the
+        rare point far from all centres is noticed by its sum. A second product with
+        the centres extended by a 1 gives numerator and denominator.
         """
         members, dimension = self.centres.shape
         origin = self.mean
         centres = self.centres - origin
         keys = np.ones((dimension + 3, members), dtype=dtype)
         keys[:dimension] = centres.T
-        keys[dimension] = -0.5 * np.sum(centres**2, axis=1)
-        keys[dimension + 1] = self.log_weights
+        keys[dimension + 1] = -0.5 * np.einsum("ij,ij->i", centres, centres)
+        keys[dimension + 2] = 0.5 * dimension + self.log_weights
         values = np.ones((members, dimension + 1), dtype=dtype)
         values[:, :dimension] = centres
         exponential, base = (np.exp2, LOG2_E) if WIDE_EXP2 else (np.exp, 1.0)
-        least = base * (np.log(np.finfo(dtype).tiny) + NORMAL)
+        least = base * (math.log(np.finfo(dtype).tiny) + NORMAL)
         # Logits are the only large array: written to the same places again and again.
         spare: list[npt.NDArray[Any]] = []
 
         def denoise(x: npt.NDArray[Any], s: float) -> npt.NDArray[Any]:
-            gaps = x - origin
-            squares = np.einsum("ij,ij->i", gaps, gaps) / s**2
+            scale, middle = base / s**2, origin.astype(x.dtype, copy=False)
+            gaps = x - middle
             queries = np.empty((x.shape[0], dimension + 3), dtype=dtype)
-            np.multiply(gaps, base / s**2, out=queries[:, :dimension])
-            queries[:, dimension] = base / s**2
-            queries[:, dimension + 1] = base
-            queries[:, dimension + 2] = (0.5 * base) * (dimension - squares)
+            queries[:, dimension + 1], queries[:, dimension + 2] = scale, base
+            squares = np.einsum("ij,ij->i", gaps, gaps)
+            np.multiply(squares, -0.5 * scale, out=queries[:, dimension])
+            np.multiply(gaps, scale, out=queries[:, :dimension])
             logits = _place(spare, x.shape[0], members, keys.dtype)
             np.matmul(queries, keys, out=logits)
             np.maximum(logits, least, out=logits)
             sums = exponential(logits, out=logits) @ values
             total = sums[:, dimension]
-            if not (total.min() > SMALLEST_SUM and total.max() < LARGEST_SUM):
+            least_sum, most = np.minimum.reduce(total), np.maximum.reduce(total)
+            if not (least_sum > SMALLEST_SUM and most < LARGEST_SUM):
                 np.matmul(queries, keys, out=logits)
                 logits -= logits.max(axis=1, keepdims=True)
                 np.maximum(logits, least, out=logits)
                 sums = exponential(logits, out=logits) @ values
             spare.append(logits)
             mean = sums[:, :dimension] / sums[:, dimension:]
-            return np.asarray(mean + origin, dtype=x.dtype)
+            return np.add(mean, middle, dtype=x.dtype)
 
         return denoise
 

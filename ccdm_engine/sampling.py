@@ -10,6 +10,7 @@ per step and batch (:mod:`.batches`) one denoiser call.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +112,7 @@ def _exact(
         latents=latents,
         centres=mixture.centres,
         weights=mixture.weights,
-        rng=stream(seed, SAMPLER),
+        rng=partial(stream, seed, SAMPLER),
     )
     samples, evaluations = SAMPLERS["exact"](task)
     return Sampled(samples, evaluations, _wanted(options) or h, 0.0)
@@ -191,7 +192,7 @@ def _transport(
     if options.sampler in STEP_DENSITY:
         draws = transported(flow, start, latents, crew)
     else:  # rk45 controls its error over all trajectories together
-        task = flow.task(start, latents, stream(seed, SAMPLER))
+        task = flow.task(start, latents)
         draws = SAMPLERS[options.sampler](task)
     samples = axes.embed(draws.samples) if along_axes else draws.samples
     samples = samples.astype(np.float64, copy=False)

@@ -23,19 +23,20 @@ LEAST_STEPS, MOST_STEPS = 5, 1000
 # Where the noise hides the ensemble, steps per ``log s`` fall to this share.
 FAR_SHARE = 1.0 / 16.0
 # Points of ``log s`` between which spacings are interpolated.
-RESOLUTION = 257
+SHARES = np.linspace(0.0, 1.0, 257)
 
 
 def variance_exploding(
     smallest: float, largest: float, steps: int, spread: float = np.inf
 ) -> Array:
     """Levels evenly spaced on the :func:`way`, ``(steps + 1,)``, from the largest."""
-    levels = np.geomspace(largest, smallest, steps + 1)
     if np.isfinite(spread):
-        grid = np.linspace(np.log(smallest), np.log(largest), RESOLUTION)
+        grid = np.log(smallest) + np.log(largest / smallest) * SHARES
         passed = way(np.exp(grid), spread)
-        even = np.linspace(passed[-1], passed[0], steps + 1)
+        even = passed[-1] - (passed[-1] - passed[0]) * (np.arange(steps + 1) / steps)
         levels = np.exp(np.interp(even, passed, grid))
+    else:
+        levels = np.geomspace(largest, smallest, steps + 1)
     levels[0], levels[-1] = largest, smallest
     return np.asarray(levels)
 
@@ -96,11 +97,13 @@ def levels(
     rule = SCHEDULES[schedule]
     if steps is not None:
         return rule(smallest, largest, steps, spread)
-    length = np.ptp(way(np.array([smallest, largest]), spread))
+    first, last = way(np.array([smallest, largest]), spread)
+    length = float(last - first)
     count = min(max(LEAST_STEPS, int(np.ceil(density * length))), MOST_STEPS)
     while True:
         found = rule(smallest, largest, count, spread)
-        widest = -float(np.min(np.diff(way(found, spread))))
+        passed = way(found, spread)
+        widest = float(np.max(passed[:-1] - passed[1:]))
         if widest <= 1.5 / density or count >= MOST_STEPS:
             return found
         count = min(int(np.ceil(1.25 * count)), MOST_STEPS)

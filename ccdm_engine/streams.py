@@ -21,6 +21,9 @@ PERTURBATION, LATENTS, SAMPLER, EXTRA, TIES, TURN, LOBE = range(7)
 MOST_STRATIFIED = 64
 # Binary digits of a uniform.
 BITS = 30
+# What the digits of a number count, and which digits a scrambled digit is mixed from.
+PLACES = 2.0 ** np.arange(BITS)
+LOWER = np.tri(BITS, k=-1, dtype=np.float32)
 # Uniforms are kept this far from 0 and 1, where the normal quantile is infinite.
 EDGE = 2.0**-53
 
@@ -61,10 +64,10 @@ def _net(rng: np.random.Generator, m: int, dimension: int) -> Whole:
     weights = 2 ** np.arange(BITS, dtype=np.uint32)
     shift = rng.integers(2, size=(dimension, BITS), dtype=np.uint32) @ weights
     mixing = rng.integers(2, size=(dimension, BITS, BITS), dtype=np.uint32)
-    mixing = mixing * np.tri(BITS, k=-1, dtype=np.uint32)
     digits = _directions(m, dimension)
-    mixed = (mixing.astype(np.float32) @ digits + digits).astype(np.uint32) & 1
-    directions = np.tensordot(weights[::-1], mixed, (0, 1))  # (dimension, m)
+    mixed = ((mixing * LOWER).astype(np.float32) @ digits + digits).astype(np.uint32)
+    # Sums of few powers of two: exact in double precision, (dimension, m).
+    directions = (PLACES[::-1] @ (mixed & 1)).astype(np.uint32)
     points = np.empty((2**m, dimension), dtype=np.uint32)
     points[0] = shift
     for k in range(m):

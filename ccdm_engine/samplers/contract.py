@@ -41,7 +41,7 @@ class Task:
         latents: standard normal draws behind the batch, ``(n, d)``.
         centres, weights: the mixture itself, ``(M, d)`` and ``(M,)``; only the exact
             sampler looks at them.
-        rng: source of further randomness.
+        rng: makes the source of further randomness, for the samplers that need it.
         rtol, atol: tolerances of adaptive samplers.
         coefficients: of the multistep method, where coordinates are the mixture's
             axes from its mean; ``None`` for any other coordinates.
@@ -53,7 +53,7 @@ class Task:
     latents: Array
     centres: Array
     weights: npt.NDArray[np.float64]
-    rng: np.random.Generator
+    rng: Callable[[], np.random.Generator]
     rtol: float = 1e-5
     atol: float = 1e-5
     coefficients: Coefficients | None = None

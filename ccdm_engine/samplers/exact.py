@@ -16,7 +16,7 @@ AT_A_TIME = 2**16
 
 def sample(task: Task) -> Draws:
     """Independent draws; no denoiser evaluations."""
-    uniforms = task.rng.random(task.latents.shape[0])
+    uniforms = task.rng().random(task.latents.shape[0])
     cumulative = np.cumsum(task.weights)
     chosen = np.searchsorted(cumulative / cumulative[-1], uniforms, side="right")
     chosen = np.minimum(chosen, len(cumulative) - 1)

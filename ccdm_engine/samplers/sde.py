@@ -18,7 +18,7 @@ from ccdm_engine.samplers.contract import Draws, Task
 
 def sample(task: Task) -> Draws:
     """Integrate the reverse SDE over all levels, one evaluation per step."""
-    x = task.start
+    x, rng = task.start, task.rng()
     decrements = np.log(task.levels[:-1] / task.levels[1:])
     before = None
     for k, d in enumerate(decrements):
@@ -27,7 +27,7 @@ def sample(task: Task) -> Draws:
         if before is not None:
             target = mean + (mean - before) * float(d / (2.0 * decrements[k - 1]))
         replaced = float(-np.expm1(-2.0 * d))
-        noise = task.rng.standard_normal(x.shape, dtype=np.float64).astype(x.dtype)
+        noise = rng.standard_normal(x.shape, dtype=np.float64).astype(x.dtype)
         x = x + (target - x) * replaced
         x += noise * float(task.levels[k + 1] * np.sqrt(replaced))
         before = mean

@@ -58,7 +58,7 @@ def endpoints(
         latents=latents,
         centres=axes.mixture.centres,
         weights=law.weights,
-        rng=np.random.default_rng(32),
+        rng=lambda: np.random.default_rng(32),
         coefficients=coefficients(scales, axes.deviations**2, spread),
     )
     return axes.embed(method(task).samples)

@@ -149,7 +149,7 @@ def test_an_integration_that_cannot_go_on_says_so() -> None:
         latents=np.ones((2, 1)),
         centres=np.zeros((2, 1)),
         weights=np.array([0.5, 0.5]),
-        rng=np.random.default_rng(1),
+        rng=lambda: np.random.default_rng(1),
     )
     with pytest.raises(NumericalError) as caught:
         SAMPLERS["rk45"](task)

@@ -76,7 +76,7 @@ def task(law: Law, steps: int, rng: np.random.Generator) -> Task:
         latents=latents,
         centres=law.centres,
         weights=law.weights,
-        rng=rng,
+        rng=lambda: rng,
         # In the coordinates given, with nothing solved beforehand.
         coefficients=coefficients(levels, np.zeros(latents.shape[1]), 0.0),
     )

@@ -122,9 +122,10 @@ def _usable(
         options.localization.require_sizes(
             screened.states.shape[1], len(screened.status)
         )
-    return without_constants(
-        perturb(screened, options.measurement_error, stream(seed, PERTURBATION))
-    )
+    if options.measurement_error is not None:
+        rng = stream(seed, PERTURBATION)
+        screened = perturb(screened, options.measurement_error, rng)
+    return without_constants(screened)
 
 
 def _at_once(

@@ -12,7 +12,6 @@ from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
 from ccdm_engine.blocks import blocks
 from ccdm_engine.conditioning import Conditioned
 from ccdm_engine.inflation import Adapted
-from ccdm_engine.normalization import normalize
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.predicted import moments, predicted
@@ -189,7 +188,7 @@ def _common(
     innovation[pairs.columns] = (pairs.observation - middle) / unit / deviation
     return {
         "n_members": pairs.n_members,
-        "members_used": tuple(int(i) for i in pairs.used),
+        "members_used": tuple(pairs.used.tolist()),
         "members_failed": pairs.failed,
         "n_samples": about.n_samples,
         "state_dim": about.dimension,
@@ -318,12 +317,21 @@ def _looks_noise_free(pairs: Pairs) -> bool:
     """Whether some measurement is exactly one of the states, or linear in them."""
     members, dimension = pairs.states.shape
     if members > 2 * dimension + 2:
-        pairs = normalize(pairs, "standardize").pairs
-        measured = pairs.simulated - pairs.simulated.mean(axis=0)
-        states = pairs.states - pairs.states.mean(axis=0)
-        scale = states.std(axis=0)
-        states = states / np.where(scale > 0, scale, 1.0)
+        measured, states = _unit(pairs.simulated), _unit(pairs.states)
         fitted, *_ = np.linalg.lstsq(states, measured, rcond=None)
-        misfit = np.linalg.norm(measured - states @ fitted, axis=0)
-        return bool(np.any(misfit < NOISE_FREE * np.linalg.norm(measured, axis=0)))
+        left = measured - states @ fitted
+        misfit, whole = (np.einsum("ij,ij->j", x, x) for x in (left, measured))
+        return bool(np.any(misfit < NOISE_FREE**2 * whole))
     return bool(np.any(np.isin(pairs.simulated[0], pairs.states[0])))
+
+
+def _unit(columns: Array) -> Array:
+    """Columns from their mean, the largest gap 1; of constants, which are rounding, 0.
+
+    Halves first, so that nothing overflows.
+    """
+    gaps = columns / 2
+    varied = gaps.max(axis=0) > gaps.min(axis=0)
+    gaps -= np.mean(gaps, axis=0)
+    gaps /= np.where(varied, np.max(np.abs(gaps), axis=0), np.inf)
+    return gaps

@@ -65,8 +65,9 @@ def candidates(
         near: the ``pairs`` kernels.
     """
     closed = pairs.columns.size >= pairs.states.shape[1]
+    floor = deviations(pairs.states)
     for regression in _regressions(pairs, options, noise.known(pairs)):
-        prior = _prior(regression, pairs, options)
+        prior = _prior(regression, floor, options)
         for h_y in _bandwidths(regression, near, options, closed=closed):
             yield Candidate(regression, prior, near, h_y)
         del regression, prior  # in many variables each array counts
@@ -90,13 +91,14 @@ def with_joint_kernels(
         return
     straight = preconditioning.filtered(*pairs.triple, parts)
     straight = straight.unbiased() if options.unbiases else straight
-    prior = _prior(straight, pairs, options)
+    floor = deviations(pairs.states)
+    prior = _prior(straight, floor, options)
     yield Candidate(straight, prior, near, np.inf, width=1.0)
     for h in joint.bandwidths(pairs, options):
         yield joint.candidate(pairs, parts, near, options, h)
     plain = none(*pairs.triple)
     near.prepare((SCOUT,))
-    yield Candidate(plain, _prior(plain, pairs, options), near, SCOUT)
+    yield Candidate(plain, _prior(plain, floor, options), near, SCOUT)
 
 
 def has_kernels(members: int, dimension: int) -> bool:
@@ -127,12 +129,12 @@ def _is_free(options: AnalysisOptions) -> bool:
     return options.preconditioner == options.measurement_bandwidth == "auto"
 
 
-def _prior(regression: Regression, pairs: Pairs, options: AnalysisOptions) -> Frame:
+def _prior(regression: Regression, floor: Array, options: AnalysisOptions) -> Frame:
     return fit_frame(
         regression.residuals,
         options.scaling,
         center=options.center,
-        floor=deviations(pairs.states),
+        floor=floor,
     )
 
 

@@ -38,6 +38,7 @@ from scipy.special import fdtri
 from ccdm_engine.noise import Noise
 from ccdm_engine.options import LEAST_INFLATION, MOST_INFLATION, AnalysisOptions
 from ccdm_engine.pairs import Pairs
+from ccdm_engine.scaling import deviations
 
 Array = npt.NDArray[np.float64]
 
@@ -191,6 +192,11 @@ def is_credible(pairs: Pairs) -> bool:
     Args:
         pairs: at least one measurement, every one with spread.
     """
+    middle = pairs.simulated.mean(axis=0)
+    gaps = (pairs.observation - middle) ** 2
+    # What is no larger than expected is within any limit.
+    if np.mean(gaps / deviations(pairs.simulated) ** 2) <= 1.0:
+        return True
     found = _innovations(pairs)
     return bool(np.mean(found.gaps) <= found.limit)
 

@@ -215,7 +215,7 @@ class Mixture:
                 sums = exponential(logits, out=logits) @ values
             spare.append(logits)
             mean = sums[:, :dimension] / sums[:, dimension:]
-            return np.add(mean, middle, dtype=x.dtype)
+            return np.asarray(mean + middle, dtype=x.dtype)
 
         return denoise
 

@@ -105,9 +105,8 @@ class Neighbourhood:
             measured: what the members measured, ``(N, dy)``.
             observation: ``y*``, ``(dy,)``.
         """
-        to_observation, among = _distances(
-            centres, measured[self.held_out], observation
-        )
+        to_observation = _to_target(centres, observation)
+        among = _among(centres, measured[self.held_out])
         among[np.isinf(self.among)] = np.inf
         return Neighbourhood(to_observation, self.held_out, among, "joint", 1.0)
 
@@ -134,10 +133,10 @@ def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:
     frame = fit_frame(pairs.simulated, scaling)
     simulated = frame.into(pairs.simulated)
     target = frame.into(pairs.observation)
-    to_observation, _ = _distances(simulated, simulated[:0], target)
+    to_observation = _to_target(simulated, target)
     count = min(HELD_OUT, simulated.shape[0])
     held_out = np.sort(np.argsort(to_observation, kind="stable")[:count])
-    _, among = _distances(simulated, simulated[held_out], target)
+    among = _among(simulated, simulated[held_out])
     copies = _copies(pairs.states)
     among[copies[held_out, None] == copies] = np.inf
     spread = 1.0
@@ -146,12 +145,18 @@ def neighbourhood(pairs: Pairs, scaling: str) -> Neighbourhood:
     return Neighbourhood(to_observation, held_out, among, "pairs", spread)
 
 
-def _distances(centres: Array, points: Array, target: Array) -> tuple[Array, Array]:
-    """Squared distances of the target, ``(N,)``, and of points, ``(J, N)``."""
-    gaps = np.clip(centres - target, -FARTHEST, FARTHEST)
-    among = np.sum(points**2, axis=1)[:, None] + np.sum(centres**2, axis=1)
-    among = np.maximum(among - 2 * points @ centres.T, 0.0)
-    return np.sum(gaps**2, axis=1), among
+def _to_target(centres: Array, target: Array) -> Array:
+    """Squared distances of the target, ``(N,)``."""
+    gaps = np.minimum(np.maximum(centres - target, -FARTHEST), FARTHEST)
+    return np.asarray(np.einsum("ij,ij->i", gaps, gaps))
+
+
+def _among(centres: Array, points: Array) -> Array:
+    """Squared distances of points, ``(J, N)``."""
+    found = points @ (-2.0 * centres.T)
+    found += np.einsum("ij,ij->i", points, points)[:, None]
+    found += np.einsum("ij,ij->i", centres, centres)
+    return np.asarray(np.maximum(found, 0.0, out=found))
 
 
 def _copies(states: Array) -> npt.NDArray[np.intp]:
@@ -159,6 +164,9 @@ def _copies(states: Array) -> npt.NDArray[np.intp]:
 
     A held-out member whose copy stays in would score best with no kernel at all.
     """
+    first = np.sort(states[:, 0])
+    if (first[1:] > first[:-1]).all():
+        return np.arange(len(states))
     few = states[:, :FIRST_VARIABLES]
     if few.shape[1] < states.shape[1] and np.ptp(_row_numbers(few)) + 1 == len(states):
         # All differ in their first variables: no need to look at the others.

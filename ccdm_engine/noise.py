@@ -20,7 +20,7 @@ tell them, by regressing measurements on states:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -225,16 +225,17 @@ def explained(simulated: Array, finder: Finder) -> Noise:
     gaps = simulated - mean
     candidates = finder.candidates(gaps.shape[1])
     needed = 1.0 - np.minimum(2.0 * np.log(candidates) / members, 0.9)
-    residual, basis = gaps.copy(), np.empty((0, *gaps.shape))
+    residual, basis = gaps.copy(), list[Array]()
     keep = np.full(gaps.shape, 1.0 - 1.0 / members)
-    error = np.mean((gaps / keep) ** 2, axis=0)
+    error = _squares(gaps / keep) / members
     open_ = np.arange(gaps.shape[1])
     found = np.zeros(gaps.shape[1], dtype=np.intp)
-    while open_.size and basis.shape[0] <= min(FEW, members // 5):
+    while open_.size and len(basis) <= min(FEW, members // 5):
         direction = _next_direction(finder, residual, basis, open_)
-        left = residual[:, open_] - direction * np.sum(direction * gaps[:, open_], 0)
+        along = np.einsum("ij,ij->j", direction, gaps[:, open_])
+        left = residual[:, open_] - direction * along
         kept = np.maximum(keep[:, open_] - direction**2, 1.0 / members)
-        held_out = np.mean((left / kept) ** 2, axis=0)
+        held_out = _squares(left / kept) / members
         better = (held_out < needed[open_] * error[open_]) & direction.any(axis=0)
         open_ = open_[better]
         residual[:, open_], keep[:, open_] = left[:, better], kept[:, better]
@@ -242,13 +243,13 @@ def explained(simulated: Array, finder: Finder) -> Noise:
         found[open_] += 1
         layer = np.zeros_like(gaps)
         layer[:, open_] = direction[:, better]
-        basis = np.concatenate([basis, layer[None]])
+        basis.append(layer)
     found[open_] = 0  # still open: not sparse
     taken = found > 0
     fitted = np.where(taken, gaps - residual, gaps)
     freedom = np.maximum(members - 1 - found, 1)
-    variance = np.where(taken, np.sum(residual**2, axis=0) / freedom, 0.0)
-    variance[variance < LEAST_SHARE * np.var(gaps, axis=0)] = 0.0
+    variance = np.where(taken, _squares(residual) / freedom, 0.0)
+    variance[variance < LEAST_SHARE * _squares(gaps) / members] = 0.0
     return Noise(fitted + mean, _covariance(gaps - fitted, variance))
 
 
@@ -256,7 +257,7 @@ def _covariance(errors: Array, variance: Array) -> Array:
     """Covariance of the noise with these variances, correlations shrunk, (dy, dy)."""
     noisy = variance > 0
     unit = np.zeros_like(errors)
-    unit[:, noisy] = errors[:, noisy] / np.linalg.norm(errors[:, noisy], axis=0)
+    unit[:, noisy] = errors[:, noisy] / np.sqrt(_squares(errors[:, noisy]))
     correlation = unit.T @ unit
     correlation *= common_shrinkage(correlation, errors.shape[0])
     np.fill_diagonal(correlation, 1.0)
@@ -303,7 +304,10 @@ class _Finder:
 
 
 def _next_direction(
-    finder: Finder, residual: Array, basis: Array, open_: npt.NDArray[np.intp]
+    finder: Finder,
+    residual: Array,
+    basis: Sequence[Array],
+    open_: npt.NDArray[np.intp],
 ) -> Array:
     """The state most correlated with each open residual, less what is explained.
 
@@ -311,13 +315,17 @@ def _next_direction(
         Unit vectors, zero where nothing new is left, ``(N, len(open_))``.
     """
     strongest, new = finder.strongest(residual[:, open_], open_)
-    length = np.linalg.norm(new, axis=0)
+    length = np.sqrt(_squares(new))
     for layer in basis:
         known_part = layer[:, open_]
-        new = new - known_part * np.sum(known_part * new, axis=0)
-    left = np.linalg.norm(new, axis=0)
+        new = new - known_part * np.einsum("ij,ij->j", known_part, new)
+    left = np.sqrt(_squares(new))
     fresh = (left > 1e-6 * length) & (strongest > 0.0)
     return np.asarray(np.where(fresh, new / np.where(fresh, left, 1.0), 0.0))
+
+
+def _squares(columns: Array) -> Array:
+    return np.asarray(np.einsum("ij,ij->j", columns, columns))
 
 
 def common_shrinkage(correlation: Array, members: int) -> Array:

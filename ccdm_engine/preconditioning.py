@@ -20,13 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from ccdm_engine.blocks import blocks
 from ccdm_engine.localization import Localization
 from ccdm_engine.noise import BLOCK, Noise, common_shrinkage, sparse
 from ccdm_engine.regression import Regression, kernel, linear, none
-from ccdm_engine.scaling import EIGENVALUE_FLOOR
+from ccdm_engine.scaling import EIGENVALUE_FLOOR, deviations
 
 Array = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.intp]
@@ -173,7 +173,7 @@ class Gain(NamedTuple):
         """
         members = states.shape[0]
         part = states - states.mean(axis=0)
-        spread = _positive(part.std(axis=0, ddof=1))
+        spread = _positive(deviations(part))
         cross = (part / spread).T @ self.unit / (members - 1)
         factor = cross_factor(cross, members, block)
         moves = ((cross * factor * self.width) @ self.loads).T * spread
@@ -193,12 +193,12 @@ def fit_gain(
         among_factor: factors on the correlations among measurements.
     """
     members = simulated.shape[0]
-    scale = simulated.std(axis=0, ddof=1)
+    scale = deviations(simulated)
     middle = noise.fitted.mean(axis=0)
     gaps = (simulated - simulated.mean(axis=0)) / scale
     target_gap = (observation - middle) / scale
     fitted = (noise.fitted - middle) / scale
-    width = _positive(fitted.std(axis=0, ddof=1))
+    width = _positive(deviations(fitted))
     unit = fitted / width
     among = unit.T @ unit / (members - 1)
     among *= among_factor(among, members)
@@ -225,13 +225,10 @@ def _shrinkage(correlation: Array, members: int) -> Array:
 
 def _solved(matrix: Array, right: Array) -> Array:
     """``matrix^-1 right`` for a symmetric matrix that ought to be positive."""
-    try:
-        factor = cho_factor(matrix, lower=True)
-        pivots = np.diag(factor[0])
-        if np.min(pivots) > np.sqrt(EIGENVALUE_FLOOR) * np.max(pivots):
-            return np.asarray(cho_solve(factor, right))
-    except LinAlgError:
-        pass
+    factor, failed = dpotrf(matrix, lower=True)
+    pivots = np.diag(factor)
+    if not failed and np.min(pivots) > np.sqrt(EIGENVALUE_FLOOR) * np.max(pivots):
+        return np.asarray(dpotrs(factor, right, lower=True)[0])
     # Factors on sample correlations may leave small or negative eigenvalues.
     values, vectors = np.linalg.eigh(matrix)
     values = np.maximum(values, EIGENVALUE_FLOOR * float(values[-1]))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ccdm_engine.analysis import Predicted
 from ccdm_engine.pairs import Pairs
-from ccdm_engine.scores import ranks
+from ccdm_engine.scores import Ranks, ranks
 from ccdm_engine.streams import TIES, stream
 
 Array = npt.NDArray[np.float64]
@@ -40,16 +40,17 @@ def predicted(pairs: Pairs, seed: int) -> Predicted | None:
     count = pairs.columns.size
     if count == 0:
         return None
-    chosen = np.unique(
-        np.linspace(0, count - 1, min(count, MOST_DESCRIBED)).round().astype(np.intp)
-    )
+    chosen = np.arange(count)
+    if count > MOST_DESCRIBED:
+        spread = np.linspace(0, count - 1, MOST_DESCRIBED).round()
+        chosen = np.unique(spread.astype(np.intp))
     simulated = np.sort(pairs.simulated[:, chosen], axis=0)
     observation = pairs.observation[chosen]
     middle, unit, deviation = moments(simulated)
     return Predicted(
         index=_whole(pairs.columns[chosen]),
         observation=_real(observation),
-        rank=_whole(ranks(simulated, observation, stream(seed, TIES))),
+        rank=_whole(_ranks(simulated, observation, seed)),
         mean=_real(middle),
         std=_real(unit * deviation),
         quantile_levels=LEVELS,
@@ -69,7 +70,17 @@ def moments(ensemble: Array) -> tuple[Array, Array, Array]:
     gaps = ensemble - middle
     largest = np.max(np.abs(gaps), axis=0, initial=0.0)
     unit = np.where(largest > 0, largest, 1.0)
-    return middle, unit, np.std(gaps / unit, axis=0, ddof=1)
+    gaps /= unit
+    gaps -= np.mean(gaps, axis=0)
+    square = np.einsum("ij,ij->j", gaps, gaps) / (gaps.shape[0] - 1)
+    return middle, unit, np.sqrt(square)
+
+
+def _ranks(simulated: Array, observation: Array, seed: int) -> Ranks:
+    """Ranks of the observations; without ties there is nothing to draw."""
+    if (simulated == observation).any():
+        return ranks(simulated, observation, stream(seed, TIES))
+    return np.asarray(np.count_nonzero(simulated < observation, axis=0))
 
 
 def _quantiles(ordered: Array) -> Array:

@@ -25,6 +25,7 @@ from ccdm_engine.scaling import Frame, fit_weighted, stacked
 Array = npt.NDArray[np.float64]
 Real = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.intp]
 
 # Candidate bandwidths of the states, in units of their spread.
 STATE_BANDWIDTHS = (0.08, 0.14, 0.24, 0.4, 0.6, 1.0)
@@ -69,52 +70,43 @@ def best_of_tiers(
 ) -> dict[int, Scored]:
     """The best of each tier."""
     best: dict[int, Scored] = {}
-    for batch in _batches(family, options):
+    for batch in _batches(family):
         field = _Field.of(batch, options)
-        for shrink in shrinkages(batch[0], options):
-            for scored in field.finished(shrink, best):
-                tier = scored.candidate.tier
-                if tier not in best or scored.mean > best[tier].mean:
-                    best[tier] = scored.settled()
+        better: dict[int, Scored] = {}
+        for scored in field.finished(best):
+            tier = scored.candidate.tier
+            known = better.get(tier) or best.get(tier)
+            if known is None or scored.mean > known.mean:
+                better[tier] = scored
+        best |= {tier: scored.settled() for tier, scored in better.items()}
         # In many variables each array counts: none is kept while others are made.
-        del batch, field, scored
+        del batch, field, scored, better, known
     return best
 
 
-def _batches(
-    family: Iterator[Candidate], options: AnalysisOptions
-) -> Iterator[list[Candidate]]:
-    """Candidates of the same kind, as many as are worth scoring at once; shifts first.
+def _batches(family: Iterator[Candidate]) -> Iterator[list[Candidate]]:
+    """Candidates of a kind, as many as are worth scoring at once; shifts first.
 
-    All share the number of state bandwidths, the shrinkages and the kind of frame.
+    All share the number of state bandwidths and the kind of frame.
     """
-    waiting: dict[tuple[bool, bool, int | None], list[Candidate]] = {}
-    shift = (False, False, None)
+    waiting: dict[tuple[bool, str], list[Candidate]] = {}
     for candidate in family:
-        kind = (
-            _is_refitted(candidate, options),
-            candidate.regression.name == "none",
-            None if candidate.width is None else candidate.tier,
-        )
+        kind = candidate.width is None, candidate.prior.kind
         batch = waiting.setdefault(kind, [])
-        batch.append(candidate)
+        # Those that others are held against come first.
+        batch.insert(0 if candidate.is_shift else len(batch), candidate)
         size = max(
             len(FIRST) * candidate.near.among.size, candidate.regression.residuals.size
         )
         if (len(batch) + 1) * size > AT_A_TIME:
             del batch, candidate
-            if shift in waiting:
-                yield waiting.pop(shift)
-            if kind in waiting:
-                yield waiting.pop(kind)
-    if shift in waiting:
-        yield waiting.pop(shift)
+            yield waiting.pop(kind)
     yield from waiting.values()
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A batch of B candidates and what their scores are made from."""
+    """A batch of B candidates, R times with and without shrinkage, to be scored."""
 
     batch: Sequence[Candidate]
     frames: Frame
@@ -123,6 +115,8 @@ class _Field:
     log_weights: Real  # (B, J, N)
     widths: Array  # (B, H)
     constant: Array  # (B, 1, 1)
+    places: Indices  # which candidate, (R,)
+    shrink: Mask  # whether its centres are shrunk, (R,)
 
     @classmethod
     def of(cls, batch: Sequence[Candidate], options: AnalysisOptions) -> _Field:
@@ -135,6 +129,12 @@ class _Field:
         # flatter each member's score by about p / n (Akaike 1974).
         effective = np.array([item.effective for item in weights])
         constant = frames.log_volume - (frames.parameters / effective)[:, None]
+        rows = [
+            (place, shrink)
+            for place, item in enumerate(batch)
+            for shrink in shrinkages(item, options)
+        ]
+        places, shrink = zip(*rows, strict=True)
         return cls(
             batch,
             frames,
@@ -143,69 +143,68 @@ class _Field:
             np.broadcast_to(log_weights, (len(batch), *log_weights.shape[1:])),
             np.array([state_bandwidths(item, options) for item in batch]),
             constant[:, :, None],
+            np.array(places),
+            np.array(shrink),
         )
 
-    def finished(self, shrink: bool, best: dict[int, Scored]) -> Iterator[Scored]:
+    def finished(self, best: dict[int, Scored]) -> Iterator[Scored]:
         """The candidates at their best bandwidths, but for those far behind."""
-        count = self.widths.shape[1]
+        count, total = self.widths.shape[1], self.places.size
         first = FIRST if count == len(STATE_BANDWIDTHS) else range(count)
-        scores = np.full((*self.widths.shape, self.points.shape[1]), -np.inf)
-        rows, columns = np.arange(len(self.batch)), np.array([first] * len(self.batch))
-        scores[rows[:, None], columns] = self._scores(rows, columns, shrink)
-        means = scores.mean(axis=2)
-        near = self._in_sight(means.max(axis=1), best)
+        scores = np.full((total, count, self.points.shape[1]), -np.inf)
+        rows, columns = np.arange(total), np.array([first] * total)
+        scores[:, first] = self._scores(rows, columns)
+        means = np.mean(scores, axis=2)
+        near = self._in_sight(means.max(axis=1).tolist(), best)
         while True:
             steps = np.argmax(means, axis=1)[:, None] + (-1, 1)
-            steps = np.clip(steps, 0, count - 1)
-            rows = np.flatnonzero(
-                near & np.isinf(np.take_along_axis(means, steps, 1)).any(axis=1)
-            )
+            steps = np.minimum(np.maximum(steps, 0), count - 1)
+            untried = np.isinf(means[np.arange(total)[:, None], steps])
+            rows = np.flatnonzero(near & untried.any(axis=1))
             if rows.size == 0:
                 break
             columns = steps[rows]
-            found = self._scores(rows, columns, shrink)
+            found = self._scores(rows, columns)
             scores[rows[:, None], columns] = found
-            means[rows[:, None], columns] = found.mean(axis=2)
+            means[rows[:, None], columns] = np.mean(found, axis=2)
         for row, column in enumerate(np.argmax(means, axis=1).tolist()):
+            place = int(self.places[row])
             yield Scored(
-                self.batch[row],
+                self.batch[place],
                 self.frames,
-                row,
-                float(self.widths[row, column]),
-                shrink,
+                place,
+                float(self.widths[place, column]),
+                bool(self.shrink[row]),
                 scores[row, column],
                 float(means[row, column]),
             )
 
-    def _scores(
-        self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], shrink: bool
-    ) -> Array:
-        """Scores of some candidates at some bandwidths each, ``(R, C, J)``."""
+    def _scores(self, rows: Indices, columns: Indices) -> Array:
+        """Scores of some rows at some bandwidths each, ``(r, C, J)``."""
+        places = self.places[rows]
         # All of them in their order need no copies.
-        some = slice(None) if rows.size == len(self.batch) else rows
+        whole = np.array_equal(places, np.arange(len(self.batch)))
+        some = slice(None) if whole else places
         found = held_out_scores(
             self.points[some],
             self.centres[some],
             self.log_weights[some],
-            np.take_along_axis(self.widths[some], columns, 1),
-            shrink=shrink,
+            self.widths[places[:, None], columns],
+            shrink=self.shrink[rows],
             dimension=self.frames.origin.shape[-1],
         )
-        return found + self.constant[some]
+        found += self.constant[some]
+        return found
 
-    def _in_sight(self, means: Array, best: dict[int, Scored]) -> Mask:
-        """Which are not far behind the best of their tier or of the plainest, (B,)."""
-        tiers = [item.tier for item in self.batch]
+    def _in_sight(self, means: Sequence[float], best: dict[int, Scored]) -> Mask:
+        """Which are not far behind the best of their tier or of the plainest, (R,)."""
+        tiers = [self.batch[place].tier for place in self.places.tolist()]
         top = {tier: scored.mean for tier, scored in best.items()}
-        for tier, mean in zip(tiers, means.tolist(), strict=True):
+        for tier, mean in zip(tiers, means, strict=True):
             top[tier] = max(mean, top.get(tier, -np.inf))
         plain = top[min(top)]
-        return np.array(
-            [
-                mean >= max(plain, top[tier]) - FAR_BEHIND
-                for tier, mean in zip(tiers, means.tolist(), strict=True)
-            ]
-        )
+        least = [max(plain, top[tier]) - FAR_BEHIND for tier in tiers]
+        return np.array(means) >= least
 
 
 def _in_kernel_coordinates(
@@ -277,15 +276,17 @@ def _is_refitted(candidate: Candidate, options: AnalysisOptions) -> bool:
 def fitted_frames(batch: Sequence[Candidate], options: AnalysisOptions) -> Frame:
     """Kernel coordinates of the residuals, stacked."""
     priors = [candidate.prior for candidate in batch]
-    if not _is_refitted(batch[0], options):
+    refitted = np.array([_is_refitted(candidate, options) for candidate in batch])
+    if not refitted.any():
         return stacked(priors)
     weights = [candidate.near.weights(candidate.bandwidth) for candidate in batch]
     effective = np.array([item.effective for item in weights])
+    trust = effective / (effective + priors[0].origin.size + 1)
     return fit_weighted(
         _stacked([candidate.regression.residuals for candidate in batch]),
         np.exp([item.given_observation for item in weights]),
         priors,
-        effective / (effective + priors[0].origin.size + 1),
+        np.where(refitted, trust, 0.0),
     )
 
 

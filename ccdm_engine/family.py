@@ -94,8 +94,9 @@ def with_joint_kernels(
     floor = deviations(pairs.states)
     prior = _prior(straight, floor, options)
     yield Candidate(straight, prior, near, np.inf, width=1.0)
+    shape = joint.fit_shape(pairs, parts)
     for h in joint.bandwidths(pairs, options):
-        yield joint.candidate(pairs, parts, near, options, h)
+        yield joint.candidate(pairs, parts, near, options, h, shape)
     plain = none(*pairs.triple)
     near.prepare((SCOUT,))
     yield Candidate(plain, _prior(plain, floor, options), near, SCOUT)

@@ -27,6 +27,8 @@ Cost, once per analysis: ``O(N (dx + dy)^2)``.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -55,8 +57,46 @@ def bandwidths(pairs: Pairs, options: AnalysisOptions) -> tuple[float, ...]:
     return tuple(min(share * reference, 1.0) for share in shares)
 
 
+class Shape(NamedTuple):
+    """What kernels of any bandwidth have in common.
+
+    Attributes:
+        whole: the frame in which all members are white.
+        z: the states there, ``(N, dx)``.
+        covariance: ``V``, ``(dx, dx)``.
+        slopes: ``H``, ``(dx, dy)``.
+        widening: see :func:`_widening`.
+    """
+
+    whole: Frame
+    z: Array
+    covariance: Array
+    slopes: Array
+    widening: float
+
+
+def fit_shape(pairs: Pairs, parts: Noise) -> Shape:
+    """The shape of the kernels.
+
+    Args:
+        pairs: with members enough to know their covariance.
+        parts: the measurements taken apart.
+    """
+    whole = fit_frame(pairs.states, "whiten")
+    z = whole.into(pairs.states)
+    gaps = parts.fitted - parts.fitted.mean(axis=0)
+    root = _inverse_root(gaps.T @ gaps / (z.shape[0] - 1) + parts.covariance)
+    covariance, slopes = _near(z, parts.fitted, pairs.observation, gaps, root)
+    return Shape(whole, z, covariance, slopes, _widening(gaps, root))
+
+
 def candidate(
-    pairs: Pairs, parts: Noise, near: Neighbourhood, options: AnalysisOptions, h: float
+    pairs: Pairs,
+    parts: Noise,
+    near: Neighbourhood,
+    options: AnalysisOptions,
+    h: float,
+    of: Shape | None = None,
 ) -> Candidate:
     """The model with joint kernels.
 
@@ -66,10 +106,9 @@ def candidate(
         near: the ``pairs`` kernels, which know the held-out members.
         options: whether centres are drawn together.
         h: the bandwidth.
+        of: the shape of the kernels, where it is known already.
     """
-    whole = fit_frame(pairs.states, "whiten")
-    z = whole.into(pairs.states)
-    shape, slopes = _near(z, parts, pairs.observation)
+    whole, z, shape, slopes, widening = of or fit_shape(pairs, parts)
     drawn = options.shrink is not False
     pulled = z @ _root(np.eye(z.shape[1]) - h**2 * shape) if drawn else z
     fitted = parts.fitted + (pulled - z) @ slopes
@@ -85,7 +124,7 @@ def candidate(
     kernels = near.around(
         fitted @ units, pairs.simulated @ units, pairs.observation @ units
     )
-    widen = _widening(parts) if options.unbiases else 1.0
+    widen = widening if options.unbiases else 1.0
     middle = np.exp(kernels.weights(h).given_observation) @ residuals
     residuals = middle + widen * (residuals - middle)
     regression = Regression(
@@ -106,20 +145,24 @@ def candidate(
     return Candidate(regression, frame, kernels, h, h, is_drawn_together=drawn)
 
 
-def _widening(parts: Noise) -> float:
+def _widening(gaps: Array, root: Array) -> float:
     """``(1 - k / (N - 1))^-1/2``: what a fit of k coefficients has taken from spread.
 
     ``k = tr C_ff (C_ff + R)^-1``, the directions of the measurements that tell
     anything, as the leverages of a regression on them would add up to.
+
+    Args:
+        gaps: ``f_i`` from their mean, ``(N, dy)``.
+        root: of ``(C_ff + R)^-1``, ``(dy, dy)``.
     """
-    freedom = parts.fitted.shape[0] - 1
-    gaps = parts.fitted - parts.fitted.mean(axis=0)
-    root = _inverse_root(gaps.T @ gaps / freedom + parts.covariance)
+    freedom = gaps.shape[0] - 1
     told = float(np.sum((gaps @ root) ** 2)) / freedom
     return float((1.0 - min(told / freedom, 0.5)) ** -0.5)
 
 
-def _near(z: Array, parts: Noise, observation: Array) -> tuple[Array, Array]:
+def _near(
+    z: Array, fitted: Array, observation: Array, gaps: Array, root: Array
+) -> tuple[Array, Array]:
     """Covariance of the states near the observation, and slopes of ``f`` there.
 
     Members weigh ``N(y*; f_i, C_ff + R)``, as by the widest kernel there is. What too
@@ -128,24 +171,24 @@ def _near(z: Array, parts: Noise, observation: Array) -> tuple[Array, Array]:
 
     Args:
         z: whitened states, ``(N, dx)``.
-        parts: the measurements taken apart.
+        fitted: ``f_i``, ``(N, dy)``.
         observation: ``y*``, ``(dy,)``.
+        gaps: ``f_i`` from their mean, ``(N, dy)``.
+        root: of ``(C_ff + R)^-1``, ``(dy, dy)``.
 
     Returns:
         ``V``, ``(dx, dx)``, and ``H``, ``(dx, dy)``, in whitened coordinates.
     """
     members, dimension = z.shape
-    gaps = parts.fitted - parts.fitted.mean(axis=0)
     freedom = members - 1
-    root = _inverse_root(gaps.T @ gaps / freedom + parts.covariance)
-    far = np.clip((parts.fitted - observation) @ root, -FARTHEST, FARTHEST)
+    far = np.clip((fitted - observation) @ root, -FARTHEST, FARTHEST)
     square = np.sum(far**2, axis=1)
     weights = np.exp(-0.5 * (square - square.min()))
     weights /= weights.sum()
     effective = 1.0 / float(np.sum(weights**2))
     trust = effective / (effective + dimension + 1)
     unbiased = max(1.0 - 1.0 / effective, 1.0 / members)
-    dz, df = z - weights @ z, parts.fitted - weights @ parts.fitted
+    dz, df = z - weights @ z, fitted - weights @ fitted
     shares = (dz * weights[:, None]).T / unbiased
     square = trust * shares @ dz + (1.0 - trust) * np.eye(dimension)
     cross = trust * shares @ df + (1.0 - trust) * z.T @ gaps / freedom

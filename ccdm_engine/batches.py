@@ -7,6 +7,7 @@ decides the last bits of a matrix product, so that must not depend on who comput
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,8 +27,10 @@ Array = npt.NDArray[np.float64]
 # One batch's logits stay in cache: at most this many, and so many rows.
 BATCH_LOGITS = 2**17
 BATCH_ROWS = (16, 512)
-# Logits per step of one part: tenths of a second of work.
-PART_LOGITS = 2**22
+# An analysis is cut into so many parts, an even number for two to share, as far as each
+# has at least and at most so many logits per step: thousandths to tenths of a second.
+PARTS = 4
+PART_LOGITS = (2**17, 2**22)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,19 @@ def batch_rows(members: int) -> int:
     return int(min(max(BATCH_LOGITS // members, fewest), most))
 
 
-def part_rows(members: int) -> int:
-    """Rows per part, whole batches: a function of the problem alone."""
-    rows = batch_rows(members)
-    return rows * max(1, PART_LOGITS // (members * rows))
+def part_rows(total: int, members: int) -> int:
+    """Rows per part, whole batches: a function of the problem alone.
+
+    Args:
+        total: number of rows.
+        members: of the mixture.
+    """
+    fewest, most = PART_LOGITS
+    size = min(max(total * members / PARTS, fewest), most)
+    parts = math.ceil(total * members / size)
+    parts += parts % 2 if parts > 1 else 0
+    batch = batch_rows(members)
+    return batch * max(1, math.ceil(total / (parts * batch)))
 
 
 def transported(
@@ -107,7 +119,7 @@ def transported(
         crew: who does the parts; the bytes are the same for any.
     """
     total, members = start.shape[0], flow.mixture.log_weights.size
-    rows, batch = part_rows(members), batch_rows(members)
+    rows, batch = part_rows(total, members), batch_rows(members)
 
     def parts() -> Iterator[Rows]:
         for begin in range(0, total, rows):

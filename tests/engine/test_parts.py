@@ -50,20 +50,32 @@ def test_processes_give_the_bytes_of_one_after_the_other(
     changes = {"sampler": sampler, "n_samples": 12_000 if sampler != "rk45" else 600}
     assert analysed(crew, **changes) == analysed(None, **changes)
     if sampler in ("ode", "sde"):
-        assert counted == [("sampling", done, 3) for done in (1, 2, 3)]
+        assert counted == [("sampling", done, 4) for done in (1, 2, 3, 4)]
 
 
 def test_parts_are_whole_batches_of_what_the_problem_says() -> None:
     for members in (2, 100, 4096, 20_000, 10**6):
         rows = batches.batch_rows(members)
-        assert batches.part_rows(members) % rows == 0
+        for total in (1, 2000, 10**6):
+            assert batches.part_rows(total, members) % rows == 0
+
+
+@pytest.mark.parametrize("total", [2000, 4000, 10_000])
+@pytest.mark.parametrize("share", [0.06, 0.25, 0.8, 1.0])
+def test_two_workers_have_nearly_equal_shares(total: int, share: float) -> None:
+    """So that the second is worth 1.7 times, whatever members are left."""
+    rows = batches.part_rows(total, int(share * total))
+    busy = [0, 0]
+    for begin in range(0, total, rows):
+        busy[busy.index(min(busy))] += min(rows, total - begin)
+    assert total / max(busy) > 1.75
 
 
 def test_a_finer_cut_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = analysed(None)
-    monkeypatch.setattr(batches, "PART_LOGITS", 2**18)
+    monkeypatch.setattr(batches, "PARTS", 40)
     assert analysed(None) == whole
-    monkeypatch.setattr(batches, "PART_LOGITS", 2**40)
+    monkeypatch.setattr(batches, "PART_LOGITS", (2**40, 2**40))
     assert analysed(None) == whole
 
 

@@ -24,7 +24,7 @@ def main() -> int:
     for name in chosen:
         print(f"-- {name}", flush=True)
         rows = parts.PARTS[name](arguments)
-        beside = "fault" if name == "faults" and arguments.fault else ""
+        beside = parts.beside(name, arguments)
         report.write(arguments.results, name, rows, beside=beside, note=arguments.note)
         kept &= all(parts.kept(row) for row in rows)
     report.make_page(arguments.results, arguments.page)
@@ -41,6 +41,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1000, help="of races")
     parser.add_argument("--walks", type=int, default=2000, help="over each store")
     parser.add_argument("--fault", action="append", help="one of them only; repeat")
+    parser.add_argument(
+        "--store", choices=parts.STORES, help="of races, isolation, walks; else both"
+    )
     parser.add_argument("--note", default="", help="put under the tables")
     parser.add_argument("--short", action="store_true", help="as in the tests")
     parser.add_argument("--results", type=Path, default=root / "reliability/results")

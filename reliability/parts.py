@@ -7,7 +7,7 @@ import asyncio
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,6 +29,9 @@ from reliability.walks import Walks, run_walks
 from service.cli.demo.processes import tail
 from tests.support.redis import RedisServer
 
+STORES = ("sqlite", "redis")
+# Parts that try each store by itself.
+BY_STORE = ("races", "isolation", "walks")
 LIVEZ_MS = 100.0
 GROWTH = 0.05
 
@@ -77,7 +80,7 @@ def races(asked: argparse.Namespace) -> list[Figures]:
     """Both stores; two services share each."""
     rounds = 10 if asked.short else asked.rounds
     rows: list[Figures] = []
-    for store in ("sqlite", "redis"):
+    for store in stores(asked):
         with folder() as place, stored(store, place) as url:
             first, second = ServiceProcess(place, url), ServiceProcess(place, url)
             with first, second:
@@ -110,7 +113,7 @@ def hostile(asked: argparse.Namespace) -> list[Figures]:
 def isolated(asked: argparse.Namespace) -> list[Figures]:
     """Both stores."""
     rows: list[Figures] = []
-    for store in ("sqlite", "redis"):
+    for store in stores(asked):
         with folder() as place, stored(store, place) as url:
             service = ServiceProcess(place, url, settings=isolation.SETTINGS)
             with service:
@@ -124,15 +127,15 @@ def walked(asked: argparse.Namespace) -> list[Figures]:
     """So many walks over each store; one that strays has its reason in the row."""
     count = 10 if asked.short else asked.walks
     rows: list[Figures] = []
-    with folder() as place, stored("redis", place) as redis:
-        for url in ("sqlite:", redis):
+    for store in stores(asked):
+        with folder() as place, stored(store, place) as url:
             try:
-                rows.append(run_walks(url, count))
+                # Each walk has a file of its own.
+                rows.append(run_walks(url if store == "redis" else "sqlite:", count))
             except Exception as error:
                 traceback.print_exc()
-                name = url.partition(":")[0]
-                rows.append(Walks(name, strayed=1, first=type(error).__name__))
-            print(rows[-1], flush=True)
+                rows.append(Walks(store, strayed=1, first=type(error).__name__))
+        print(rows[-1], flush=True)
     return rows
 
 
@@ -143,6 +146,18 @@ def saturated(asked: argparse.Namespace) -> list[Figures]:
         found = run_load(service, "sqlite", asked.clients, seconds)
     print(found, flush=True)
     return [found]
+
+
+def stores(asked: argparse.Namespace) -> Sequence[str]:
+    """The kinds of store that were asked for."""
+    return [asked.store] if asked.store else STORES
+
+
+def beside(part: str, asked: argparse.Namespace) -> str:
+    """The column by which rows of earlier runs stay, where only some were asked for."""
+    if part == "faults" and asked.fault:
+        return "fault"
+    return "store" if part in BY_STORE and asked.store else ""
 
 
 @contextmanager

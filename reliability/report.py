@@ -41,15 +41,27 @@ def write(
     plain = [row.to_dict() for row in rows]
     earlier = folder / f"{name}.json"
     if beside and earlier.exists():
+        before = json.loads(earlier.read_text())
         fresh = {row[beside]: row for row in plain}
-        kept = json.loads(earlier.read_text())["rows"]
-        plain = [fresh.pop(row[beside], row) for row in kept] + list(fresh.values())
+        if any(row[beside] not in fresh for row in before["rows"]):
+            note = f"{note} {_older(before['made'])}".strip()
+        plain = [fresh.pop(row[beside], row) for row in before["rows"]]
+        plain += fresh.values()
     whole = {"made": _circumstances() | {"note": note}, "rows": plain}
     (folder / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
+    # Rows of an earlier run may lack what is counted since.
+    columns = dict.fromkeys(column for row in plain for column in row)
     with (folder / f"{name}.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(plain[0]), lineterminator="\n")
+        table = csv.DictWriter(file, list(columns), lineterminator="\n")
         table.writeheader()
         table.writerows(plain)
+
+
+def _older(made: dict[str, Any]) -> str:
+    """Where the rows come from that were not run this time."""
+    commit = f" at commit {made['commit']}" if made.get("commit") else ""
+    text = f"Rows that this run did not make are of one that ended {made['ended']}"
+    return f"{text}{commit}. {made.get('note', '')}".rstrip()
 
 
 def _circumstances() -> dict[str, Any]:

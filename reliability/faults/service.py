@@ -6,11 +6,18 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
-from reliability.faults.scene import Scene, title
+from reliability.faults.scene import Scene, Unable, title
 from reliability.ledger import Row
+from reliability.processes import PATIENCE, ServiceProcess
 from reliability.storm import storm
+
+# Enough for a worker to start with, and less than OpenBLAS takes for its first product.
+SHORT_BYTES = 16 << 20
+SHORT_SECONDS = 4.0
 
 
 def service_killed(scene: Scene) -> Row:
@@ -82,9 +89,7 @@ def worker_killed(scene: Scene) -> Row:
 
     def disturb() -> None:
         for _ in range(5):
-            for pid in service.workers():
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _kill(service.workers())
             time.sleep(0.1)
 
     return scene.run(
@@ -93,34 +98,52 @@ def worker_killed(scene: Scene) -> Row:
 
 
 def worker_out_of_memory(scene: Scene) -> Row:
-    """Worker processes, killed and new, get no memory for a second."""
+    """Worker processes, killed and new, get no memory for four seconds."""
     service = scene.service()
+    most = _ready_bytes(service) + SHORT_BYTES
+    ended: list[int] = []
 
     def disturb() -> None:
-        # What a worker has had before it can have again, so new ones are limited, too.
-        for pid in service.workers():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        limited: set[int] = set()
-        end = time.monotonic() + 1.0
+        # What a worker has had before it can have again: only new ones can be short.
+        _kill(service.workers())
+        short: set[int] = set()
+        end = time.monotonic() + SHORT_SECONDS
         while time.monotonic() < end:
-            for pid in set(service.workers()) - limited:
-                limited.add(pid)
-                _limit_data(pid, 8 << 20)
+            for pid in set(service.workers()) - short:
+                short.add(pid)
+                with suppress(ProcessLookupError):
+                    # Hard, too: it would widen a soft limit to what it is allowed.
+                    resource.prlimit(pid, resource.RLIMIT_DATA, (most, most))
             time.sleep(0.01)
-        for pid in limited:
-            _limit_data(pid, 2 << 30)
+        ended.append(len(short - set(service.workers())))
+        _kill(short)
 
-    return scene.run(
+    row = scene.run(
         worker_out_of_memory, "sqlite", [service.url], disturb, scale=scene.large()
     )
+    told = f"{sum(ended)} workers ended for want of memory" if sum(ended) else ""
+    row.note = f"{told or 'did not strike'}; {row.note}".rstrip("; ")
+    return row
 
 
-def _limit_data(pid: int, most: int) -> None:
-    with suppress(ProcessLookupError):
-        _, hard = resource.prlimit(pid, resource.RLIMIT_DATA)
-        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.prlimit(pid, resource.RLIMIT_DATA, (soft, hard))
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _ready_bytes(service: ServiceProcess) -> int:
+    """What a worker that is ready has of memory, before it has done anything."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        for pid in service.workers():
+            with suppress(OSError):
+                soft, _ = resource.prlimit(pid, resource.RLIMIT_DATA)
+                status = Path(f"/proc/{pid}/status").read_text()
+                if soft != resource.RLIM_INFINITY:
+                    return 1024 * int(status.split("VmData:")[1].split()[0])
+        time.sleep(0.05)
+    raise Unable("no worker has set itself a limit of memory")
 
 
 def two_services_one_file(scene: Scene) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from reliability import load, parts, report
 from reliability.ledger import Row
 from reliability.load import run_load
 from reliability.processes import ServiceProcess
+from reliability.races import Races
 
 
 @pytest.mark.slow
@@ -45,6 +47,26 @@ def test_the_page_is_made_of_the_results(tmp_path: Path) -> None:
         ("Killed | often", 9),
         ("New", 0),
     ]
+    # A table of several runs says so.
+    note = json.loads((tmp_path / "faults.json").read_text())["made"]["note"]
+    assert note.startswith("Rows that this run did not make are of one that ended 2")
+
+
+def test_one_store_is_put_beside_the_other(tmp_path: Path) -> None:
+    """Also where the older row lacks what is counted since."""
+    report.write(tmp_path, "races", [Races("sqlite", 2, 50, 10)])
+    whole = json.loads((tmp_path / "races.json").read_text())
+    del whole["rows"][0]["turned"]
+    (tmp_path / "races.json").write_text(json.dumps(whole))
+    asked = argparse.Namespace(store="redis", fault=None)
+    column = parts.beside("races", asked)
+    report.write(
+        tmp_path, "races", [Races("redis", 2, 50, 10, turned=3)], beside=column
+    )
+    told = (tmp_path / "races.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in told] == ["store", "sqlite", "redis"]
+    asked.store = None
+    assert not parts.beside("races", asked)
 
 
 def test_a_broken_promise_is_told() -> None:

@@ -16,6 +16,8 @@ from tests.cli.conftest import PATIENCE
 from tests.cli.test_serve import Served, served
 from tests.service_http.heavy import HEAVY
 
+pytestmark = pytest.mark.alone
+
 
 def heavy(running: Served, seconds: float) -> httpx.Response:
     """An analysis that runs until its own deadline."""
@@ -101,7 +103,7 @@ def test_workers_of_a_killed_service_free_its_port(tmp_path: Path) -> None:
         assert len(family) >= 2
         running.process.kill()
         running.process.wait(PATIENCE)
-        end = time.monotonic() + 10.0
+        end = time.monotonic() + PATIENCE
         while left := [pid for pid in family if alive(pid)]:
             assert time.monotonic() < end, f"{left} go on"
             time.sleep(0.05)

@@ -51,7 +51,7 @@ def test_none_and_nan_are_missing_observations() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[True, False], ["1", "2"], [[1.0], [2.0, 3.0]], [1j], object(), [{}], b"12"],
+    [[True, False], ["1", "2"], [[1.0], [2.0, 3.0]], [1j], object, [{}], b"12"],
     ids=repr,
 )
 def test_what_is_no_number_is_refused_by_name(values: Any) -> None:

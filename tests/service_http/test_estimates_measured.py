@@ -16,7 +16,7 @@ from service.compute.estimates import estimated_bytes, estimated_seconds
 from service.errors import DeadlineExceededError
 from service.settings import Settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 _MIB = 2**20
 # Peak memory is that of a process, so every measurement has one of its own.

@@ -28,6 +28,8 @@ from tests.support.servers import PATIENCE, Server
 
 QUICK = 0.050
 MOST = 0.90
+pytestmark = pytest.mark.alone
+
 PAUSE = 0.005
 ARRAYS = ensemble(3000, 200, 50)
 # Enough work for a second or more on any machine.

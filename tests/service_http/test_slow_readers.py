@@ -14,6 +14,8 @@ from tests.service_http.bodies import JSON, ensemble, json_bytes
 from tests.service_http.test_limits import connected
 from tests.support.servers import PATIENCE, Server, serving
 
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 # 24 MB of samples.
 SIZES = {"state_dim": 3000, "measurement_dim": 1}

@@ -18,6 +18,8 @@ from service.stores import (
 from tests.support.redis import RedisServer, free_port
 from tests.support.stores import Clock, change, opened
 
+pytestmark = pytest.mark.alone
+
 MB = 1 << 20
 
 

@@ -40,8 +40,8 @@ SHORT: tuple[Size, ...] = (
 )
 
 
-def scale(docs: Path, *, short: bool) -> None:
-    """Everything, each part written when it is done."""
+def curves(docs: Path, *, short: bool) -> None:
+    """One machine, a model of it, and what that says of many."""
     page = docs / "scaling.md"
     rows = [_measured(*size) for size in (SHORT if short else SIZES)]
     fitted = {
@@ -57,7 +57,6 @@ def scale(docs: Path, *, short: bool) -> None:
     costs = _costs(fitted, short)
     pages.fill(page, "nodes", predictions(costs))
     (docs / "scaling.json").write_text(json.dumps(asdict(costs), indent=1) + "\n")
-    _dask(page, short)
 
 
 def _of(row: Mapping[str, Any], kind: str) -> bool:
@@ -162,7 +161,9 @@ def _sessions(costs: Costs, count: int) -> list[Any]:
     return [count, rate, least, volume, most, f"{rate * 60:,.0f}"]
 
 
-def _dask(page: Path, short: bool) -> None:
+def large(docs: Path, *, short: bool) -> None:
+    """The two large analyses, each run written when it has ended."""
+    page = docs / "scaling.md"
     lines: list[list[Any]] = []
     first: dict[str, str] = {}
     head = (

@@ -214,10 +214,7 @@ class Compute:
             TooLargeError, TooBusyError, DeadlineExceededError: as above.
             ClusterUnavailableError: when the Dask scheduler or its workers are away.
         """
-        options = {**job.options, "localization": job.localization}
-        needed = estimated_stored_bytes(job.states.shape, job.simulated, options)
-        if needed > self._settings.max_memory_bytes:
-            raise too_much_memory(needed, self._settings.max_memory_bytes)
+        self.check_stored(job)
         try:
             with self.in_time():
                 async with self._turn():
@@ -229,6 +226,17 @@ class Compute:
         if self._finished is not None:
             self._finished(found.diagnostics)
         return found
+
+    def check_stored(self, job: StoredJob) -> None:
+        """Refuse what would take too much memory.
+
+        Raises:
+            TooLargeError: for it.
+        """
+        options = {**job.options, "localization": job.localization}
+        needed = estimated_stored_bytes(job.states.shape, job.simulated, options)
+        if needed > self._settings.max_memory_bytes:
+            raise too_much_memory(needed, self._settings.max_memory_bytes)
 
     def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Options as the engine understands them, defaults filled in.

@@ -36,6 +36,7 @@ class StoredJob:
         side: what it is called until it is whole.
         variable: its name there.
         overwrite: whether a file that is there is replaced.
+        again: whether one with the same bytes is the result.
     """
 
     states: Source
@@ -48,6 +49,7 @@ class StoredJob:
     side: Path
     variable: str | None = None
     overwrite: bool = False
+    again: bool = False
 
 
 class StoredOutcome(NamedTuple):
@@ -91,6 +93,7 @@ def run_stored(
             *(job.result, job.side, job.states.shape[1]),
             variable=job.variable,
             overwrite=job.overwrite,
+            again=job.again,
         )
         with crew(place, tell) as doing, target:
             facts = assimilate_blocks(

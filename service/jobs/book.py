@@ -282,11 +282,14 @@ class Book:
 
     async def result(self, job: Job) -> tuple[Array, Document]:
         """Samples ``(n_samples, dx)`` of an analysis, and the facts about them."""
-        samples = await self._array(job, SAMPLES)
+        return await self._array(job, SAMPLES), await self.facts(job)
+
+    async def facts(self, job: Job) -> Document:
+        """What is told of the result of a job."""
         (facts,) = await self._store.records(shelf(job.tenant), job.id, [FACTS])
         if facts is None:
             raise StoreCorrupt(f"job {job.id} has lost its diagnostics")
-        return samples, unpack_document(facts)
+        return unpack_document(facts)
 
     async def _array(self, job: Job, name: str) -> Array:
         payload = await self._store.blob(shelf(job.tenant), job.id, name)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from service.jobs.book import Book, Limits
-from service.jobs.models import Job
+from service.jobs.models import Array, Document, Job
 from service.jobs.running import Runner
 from service.jobs.workers import Queue, Workers
 from service.problems import described
+from service.schemas.stored import StoredAnalysisRequest
 from service.settings import Settings
+from service.stored.requests import prepared, told
 from service.stores.protocol import Quota
 
 
@@ -33,9 +35,16 @@ def equip(
         Quota(bytes=settings.max_tenant_bytes),
     )
     state.book = Book(state.store, limits, state.stopping)
+
+    async def stored(asked: Document, numbers: dict[str, Array]) -> Document:
+        params = StoredAnalysisRequest.model_validate(asked)
+        compute = state.compute
+        job = await compute.in_thread(prepared, params, settings, numbers, True)
+        return told(params, await compute.analyse_stored(job))
+
     runner = Runner(
         *(state.book, state.compute, state.sessions, state.operators),
-        *(described, state.bodies.hold),
+        *(described, state.bodies.hold, stored),
         lease_seconds=settings.job_lease_seconds,
         deadline_seconds=settings.job_deadline_seconds,
     )

@@ -25,7 +25,7 @@ from service.stores.protocol import Loaded
 
 Array = npt.NDArray[np.float64]
 Document = dict[str, Any]
-Kind = Literal["analysis", "cycle"]
+Kind = Literal["analysis", "cycle", "stored-analysis"]
 Status = Literal["accepted", "running", "successful", "failed", "dismissed"]
 ENDED: frozenset[Status] = frozenset(("successful", "failed", "dismissed"))
 

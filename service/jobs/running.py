@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol
 
@@ -91,6 +91,7 @@ class Runner:
         models: compute the members of some of these cycles.
         describe: an exception as a problem to be kept.
         hold: counts bytes of arrays in memory, and may refuse for a while.
+        stored: runs an analysis of files, asked for in a document and arrays.
         lease_seconds: how long a job without a beat counts as held.
         deadline_seconds: the longest time that one may take.
     """
@@ -103,6 +104,7 @@ class Runner:
         models: Evaluates,
         describe: Callable[[Exception], Document],
         hold: Callable[[int], AbstractContextManager[None]],
+        stored: Callable[[Document, dict[str, Array]], Awaitable[Document]],
         *,
         lease_seconds: float,
         deadline_seconds: float,
@@ -113,6 +115,7 @@ class Runner:
         self._models = models
         self._describe = describe
         self._hold = hold
+        self._stored = stored
         self._lease = lease_seconds
         self._deadline = deadline_seconds
 
@@ -204,6 +207,8 @@ class Runner:
             if job.kind == "cycle":
                 result = await self._cycle(job, arrays)
                 return {"replayed": result.replayed}, None
+            if job.kind == "stored-analysis":
+                return await self._stored(job.asked, arrays), None
             options, seed = job.asked["options"], job.asked["seed"]
             states, simulated, observation = (arrays[name] for name in _ARRAYS)
             analysis = await self._compute.analyse(

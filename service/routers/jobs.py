@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from service.jobs.book import Book
 from service.jobs.errors import JobGone, NoSuchJob, ResultNotReady
+from service.media.answers import encode_json
 from service.media.types import ARRAY_ANSWERS, JSON, negotiate
 from service.observability import timed
 from service.openapi import answer, array_answers, problems
@@ -132,7 +133,8 @@ async def read_job_results(
     job_id: JobId,
 ) -> Response:
     """The answer that the request would have had without `Prefer: respond-async`: the
-    same bytes, in the media type asked for here. Of a job that failed, the problem.
+    same bytes, in the media type asked for here; of a stored analysis in JSON alone.
+    Of a job that failed, the problem.
     """
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
     with timed("store"):
@@ -143,6 +145,10 @@ async def read_job_results(
         raise ResultNotReady(job.id, job.status)
     if job.problem is not None:
         return kept_problem(request.scope, job.problem)
+    if job.kind == "stored-analysis":
+        negotiate(request.headers.get("accept"), (JSON,))
+        with timed("store"):
+            return Response(encode_json(await book.facts(job)), media_type=JSON)
     columns = None
     with timed("store"):
         if job.kind == "cycle":

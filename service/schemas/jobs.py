@@ -27,7 +27,7 @@ class JobView(Outgoing):
 
     jobID: str
     type: Literal["process"]
-    processID: Literal["analysis", "cycle"]
+    processID: Literal["analysis", "cycle", "stored-analysis"]
     status: JobStatus
     message: str = Field(description="The same in words, or why it failed.")
     progress: int = Field(ge=0, le=100, description="Percent done.")
@@ -51,8 +51,12 @@ class JobList(Outgoing):
 
 
 class JobResults(Outgoing):
-    """The answer that the request would have had; the number of a cycle, too."""
+    """The answer that the request would have had; the number of a cycle, too.
+
+    Of a stored analysis, `result` tells where the samples are.
+    """
 
     cycle: int | None = None
-    analysis_samples: Samples
+    analysis_samples: Samples | None = None
+    result: dict[str, Any] | None = None
     diagnostics: dict[str, Any]

@@ -8,10 +8,14 @@ the process that wrote it was killed.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import io
 import os
+import re
 import secrets
+import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +31,9 @@ Array = npt.NDArray[np.float64]
 VARIABLE = "analysis_samples"
 AXES = ("sample", "state")
 LONGEST_NAME = 255
+BESIDE = r"\.ccdm-[0-9a-f]{16}\.part"
+# Clocks of other machines may be so far off.
+SPARE_SECONDS = 3600.0
 
 
 def beside(file: Path) -> Path:
@@ -38,6 +45,26 @@ def clear(side: Path) -> None:
     """Take away what an analysis that did not end left beside its place."""
     with suppress(OSError):
         side.unlink()
+
+
+def sweep(folder: Path, seconds: float) -> None:
+    """Take away what services that were killed have left in a folder.
+
+    Only files that are named as ours and belong to this user, and that nobody has
+    written to for longer than any analysis lasts.
+
+    Args:
+        folder: where a result of ours goes.
+        seconds: the longest deadline.
+    """
+    oldest = time.time() - seconds - SPARE_SECONDS
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if re.fullmatch(BESIDE, entry.name):
+                facts = entry.stat(follow_symlinks=False)
+                plain = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid()
+                if plain and facts.st_mtime < oldest:
+                    clear(Path(entry.path))
 
 
 def check_variable(name: str | None) -> None:
@@ -69,6 +96,8 @@ class Target:
         dimension: dx; n comes with the first block.
         variable: its name in NetCDF and HDF5.
         overwrite: whether a file that is there is replaced.
+        again: whether one with the same bytes is the result, of whoever ended in the
+            middle of telling so.
 
     Raises:
         InvalidParametersError: from all methods, for what cannot be written.
@@ -82,10 +111,12 @@ class Target:
         *,
         variable: str | None = None,
         overwrite: bool = False,
+        again: bool = False,
     ) -> None:
         self._file = file
         self._beside = side
         self._overwrite = overwrite
+        self._again = again
         self._dimension = dimension
         self._variable = variable or VARIABLE
         self._array: Any = None
@@ -183,10 +214,17 @@ class Target:
                 # A link, unlike a move, never replaces.
                 os.link(self._beside, self._file)
             except FileExistsError:
-                raise already_there() from None
+                self._check_same()
+                return
             except OSError:  # there are file systems without links
                 if self._file.exists():
-                    raise already_there() from None
+                    self._check_same()
+                    return
             else:
                 return
         os.replace(self._beside, self._file)
+
+    def _check_same(self) -> None:
+        """Refuse a file that is there, unless it is this result."""
+        if not (self._again and filecmp.cmp(self._beside, self._file, shallow=False)):
+            raise already_there()

@@ -59,7 +59,7 @@ class Fails:
 def runner_of(book: Book, compute: Fails) -> Runner:
     return Runner(
         *(book, compute, None, None),  # type: ignore[arg-type]
-        *(described, lambda size: nullcontext()),
+        *(described, lambda size: nullcontext(), None),
         lease_seconds=60.0,
         deadline_seconds=60.0,
     )

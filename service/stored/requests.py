@@ -1,0 +1,179 @@
+"""What is asked of files, held against locations and limits; now, or again as a job.
+
+Nothing of the request but the names of its files is known to a job, which may run on
+another machine, later: files are opened, and shapes checked, where the work is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.compute.stored import StoredJob, StoredOutcome
+from service.errors import InvalidParametersError
+from service.media.errors import FieldError
+from service.media.numbers import array_from_json
+from service.schemas.stored import Reference, StoredAnalysisRequest
+from service.sessions.requests import fresh_seed
+from service.stored.locations import Location, file_in, parse
+from service.stored.sizes import (
+    MEASURED_AT,
+    OBSERVATION,
+    SIMULATED,
+    STATES,
+    STATES_AT,
+    check_shapes,
+)
+from service.stored.sources import Source, h5py_module, open_source
+from service.stored.targets import beside, check_variable, sweep
+from service.stored.troubles import already_there, writing
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+Document = dict[str, Any]
+Array = npt.NDArray[np.float64]
+Locations = Mapping[str, Location]
+
+
+def prepared(
+    params: StoredAnalysisRequest,
+    settings: Settings,
+    inline: Mapping[str, Array] = MappingProxyType({}),
+    again: bool = False,
+) -> StoredJob:
+    """What is asked for, ready to be run.
+
+    Args:
+        params: the request.
+        settings: with locations and limits.
+        inline: numbers that stand in the place of those in the request, by name.
+        again: whether it may have been run before, to the end: a file that is there
+            with the same bytes is then its result.
+
+    Raises:
+        InvalidParametersError, InvalidInputError, InvalidArrayError, TooLargeError: for
+            what does not fit, with pointers.
+    """
+    locations = parse(settings.locations)
+    states = _source(params.forecast_states, STATES, locations)
+    arrays = {
+        pointer: _opened(given, pointer, locations)
+        for pointer, given in _arrays(params).items()
+    }
+    for pointer in arrays:
+        if _name(pointer) in inline:
+            arrays[pointer] = inline[_name(pointer)]
+    check_shapes(states, arrays, settings)
+    options = params.options.chosen() if params.options else {}
+    if "localization" in options:
+        raise _wrong(
+            "/options/localization", "got one here, wanted it beside the options"
+        )
+    result = _result(params, locations, again)
+    sweep(result.parent, max(settings.deadline_seconds, settings.job_deadline_seconds))
+    # Nothing is read before all is known to fit.
+    read = {pointer: _read(array) for pointer, array in arrays.items()}
+    given = params.localization
+    return StoredJob(
+        states=states,
+        simulated=read[SIMULATED],
+        observation=read[OBSERVATION].reshape(-1),
+        localization={
+            "state_coordinates": read[STATES_AT],
+            "measurement_coordinates": read[MEASURED_AT],
+            "radius": given.radius,
+            "period": given.period,
+        },
+        options=options,
+        seed=params.seed,
+        result=result,
+        side=beside(result),
+        variable=params.result.variable,
+        overwrite=params.overwrite,
+        again=again,
+    )
+
+
+def kept(params: StoredAnalysisRequest) -> tuple[Document, dict[str, Array]]:
+    """A request as a job keeps it: numbers apart, and with its seed drawn.
+
+    Raises:
+        InvalidArrayError: for numbers that are none.
+    """
+    document = params.model_dump(mode="json", exclude_unset=True)
+    if params.seed is None:
+        # Drawn now: if it has to run again, it comes to the same.
+        document["seed"] = fresh_seed()
+    numbers = {}
+    for pointer, given in _arrays(params).items():
+        if not isinstance(given, Reference):
+            name = _name(pointer)
+            numbers[name] = array_from_json(given, pointer)
+            within = document if name in document else document["localization"]
+            within[name] = []
+    return document, numbers
+
+
+def told(params: StoredAnalysisRequest, found: StoredOutcome) -> dict[str, Any]:
+    """The answer: where the samples are, and what to make of them."""
+    return {
+        "result": {
+            **params.result.model_dump(exclude_none=True),
+            "shape": list(found.shape),
+            "sha256": found.digest,
+        },
+        "diagnostics": found.diagnostics,
+    }
+
+
+def _arrays(params: StoredAnalysisRequest) -> dict[str, Reference | list[Any]]:
+    return {
+        SIMULATED: params.simulated_measurements,
+        OBSERVATION: params.observation,
+        STATES_AT: params.localization.state_coordinates,
+        MEASURED_AT: params.localization.measurement_coordinates,
+    }
+
+
+def _name(pointer: str) -> str:
+    return pointer.rpartition("/")[2]
+
+
+def _result(params: StoredAnalysisRequest, locations: Locations, again: bool) -> Path:
+    """Where the result goes, before any time is spent on it."""
+    given = params.result
+    file = file_in(locations, given.location, given.path, "/result", write=True)
+    if file.exists() and not params.overwrite and not again:
+        raise already_there()
+    if file.suffix != ".npy":
+        with writing():
+            h5py_module()
+        check_variable(given.variable)
+    return file
+
+
+def _source(given: Reference, pointer: str, locations: Locations) -> Source:
+    file = file_in(locations, given.location, given.path, pointer)
+    return open_source(file, given.variable, pointer)
+
+
+def _opened(given: Any, pointer: str, locations: Locations) -> Source | Array:
+    if isinstance(given, Reference):
+        return _source(given, pointer, locations)
+    return array_from_json(given, pointer)
+
+
+def _read(array: Source | Array) -> Array:
+    return array if isinstance(array, np.ndarray) else array.whole()
+
+
+def _wrong(pointer: str, message: str) -> InvalidParametersError:
+    return InvalidParametersError(
+        f"{pointer}: {message}.", FieldError(pointer, "shape", message)
+    )

@@ -161,12 +161,12 @@ def the_worker_of_the_queue(place: Place) -> Victim:
 
 
 def one_of_two_services(place: Place) -> Victim:
-    """The one that does the job; the other one has been idle."""
-    one = place.service(1)
+    """The one that does the job; the other one tells of it, a worker goes on."""
+    one, two = place.service(1), place.service(0)
 
     def lose() -> Server:
-        two = place.service(1)
         one.kill()
+        place.worker()
         return two
 
     return one, lose, 2

@@ -46,6 +46,8 @@ Array = npt.NDArray[np.float64]
 # Shares of the normal reference bandwidth, which is too wide for clouds that are not
 # normal (Silverman 1986, section 3.4.2).
 SHARES = (0.4, 0.8)
+# Beyond, an expansion in the doubt means nothing.
+MOST_DOUBT = 0.5
 
 
 def bandwidths(pairs: Pairs, options: AnalysisOptions) -> tuple[float, ...]:
@@ -87,7 +89,8 @@ def fit_shape(pairs: Pairs, parts: Noise) -> Shape:
     gaps = parts.fitted - parts.fitted.mean(axis=0)
     root = _inverse_root(gaps.T @ gaps / (z.shape[0] - 1) + parts.covariance)
     covariance, slopes = _near(z, parts.fitted, pairs.observation, gaps, root)
-    return Shape(whole, z, covariance, slopes, _widening(gaps, root))
+    widening = _widening(gaps, root, _doubt(parts, pairs))
+    return Shape(whole, z, covariance, slopes, widening)
 
 
 def candidate(
@@ -145,19 +148,39 @@ def candidate(
     return Candidate(regression, frame, kernels, h, h, is_drawn_together=drawn)
 
 
-def _widening(gaps: Array, root: Array) -> float:
-    """``(1 - k / (N - 1))^-1/2``: what a fit of k coefficients has taken from spread.
+def _widening(gaps: Array, root: Array, doubt: float) -> float:
+    """``((1 + doubt) / (1 - k / (N - 1)))^1/2``: what learning from few costs.
 
     ``k = tr C_ff (C_ff + R)^-1``, the directions of the measurements that tell
-    anything, as the leverages of a regression on them would add up to.
+    anything: so many degrees of freedom a fit takes from the spread, as the leverages
+    of a regression on them would add up to.
 
     Args:
         gaps: ``f_i`` from their mean, ``(N, dy)``.
         root: of ``(C_ff + R)^-1``, ``(dy, dy)``.
+        doubt: see :func:`_doubt`.
     """
     freedom = gaps.shape[0] - 1
     told = float(np.sum((gaps @ root) ** 2)) / freedom
-    return float((1.0 - min(told / freedom, 0.5)) ** -0.5)
+    more = 1.0 + min(doubt, MOST_DOUBT)
+    return float((more / (1.0 - min(told / freedom, 0.5))) ** 0.5)
+
+
+def _doubt(parts: Noise, pairs: Pairs) -> float:
+    """What errors of the slopes add to the variance of the states, as a share of it.
+
+    They mix directions: along one in which nothing is to be learned the mean is moved,
+    by more the farther out ``y*`` lies, and on average over the members as much spread
+    is taken away. From cycle to cycle both add up where the dynamics lets no error
+    grow, until the ensemble is far too sure of itself there.
+    """
+    if parts.doubt is None:
+        return 0.0
+    mean = pairs.simulated.mean(axis=0)
+    gap = np.clip(pairs.observation - mean, -FARTHEST, FARTHEST)
+    moved = float(np.sum((gap @ parts.doubt) ** 2))
+    taken = np.sum(((pairs.simulated - mean) @ parts.doubt) ** 2, axis=1)
+    return moved + float(np.mean(taken))
 
 
 def _near(

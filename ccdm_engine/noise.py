@@ -59,11 +59,15 @@ class Noise:
         fitted: ``f(x_i)``, ``(N, dy)``.
         covariance: ``R``, ``(dy, dy)``; zero for a measurement left as it is.
         curved: whether ``f`` is seen to be nonlinear.
+        doubt: ``D``, ``(dy, k)``, where ``f`` is known from the members alone: at
+            measurements y the error of its slopes has ``|D^T (y - mean y_i)|^2`` of
+            the variance of the states, in every direction; ``None`` where it has none.
     """
 
     fitted: Array
     covariance: Array
     curved: bool = False
+    doubt: Array | None = None
 
     @classmethod
     def none(cls, simulated: Array) -> Noise:
@@ -117,20 +121,20 @@ def regressed(pairs: Pairs, *, credible: bool = True) -> Noise | None:
     if curved:
         terms = np.hstack([terms, _products(terms)])
     gaps = pairs.simulated - pairs.simulated.mean(axis=0)
-    signal, left = _told(terms, gaps, credible=credible)
+    signal, left, doubt = _told(terms, gaps, credible=credible)
     variance = np.var(gaps, axis=0)
     if np.any(left < LEAST_SHARE * variance):
         return None
     errors = gaps - signal
     fitted = pairs.simulated - errors
     if not has_footing(members, variance.size):
-        return Noise(fitted, np.diag(left), curved)
+        return Noise(fitted, np.diag(left), curved, doubt)
     covariance = errors.T @ errors
     scale = np.sqrt(left / np.diag(covariance))
-    return Noise(fitted, covariance * np.outer(scale, scale), curved)
+    return Noise(fitted, covariance * np.outer(scale, scale), curved, doubt)
 
 
-def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array]:
+def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array, Array]:
     """What the terms tell about the measurements, beyond chance, and the rest.
 
     Least squares in canonical coordinates (Hotelling 1936), where each direction of
@@ -150,7 +154,9 @@ def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array]:
         credible: or with all that least squares tells as the signal.
 
     Returns:
-        The signal, ``(N, dy)``, and the variance of the noise, ``(dy,)``.
+        The signal, ``(N, dy)``, the variance of the noise, ``(dy,)``, and the doubt
+        about the slopes, ``(dy, k)``. Each canonical slope has a sampling variance of
+        ``1 / n`` in every direction of the terms, of which the share taken counts.
     """
     freedom = gaps.shape[0] - 1
     u, _, _ = _orthogonal(terms - terms.mean(axis=0))
@@ -167,7 +173,9 @@ def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array]:
     loads = (b * values) @ turn
     signal = (u @ a * (np.sqrt(share) if credible else r)) @ loads
     whole = np.sum(gaps**2, axis=0) / freedom
-    return signal, np.maximum(whole - share @ loads**2 / freedom, 0.0)
+    taken = np.minimum(share / np.maximum(square, ROUNDING), 1.0)
+    doubt = np.linalg.pinv(loads) * np.sqrt(taken)
+    return signal, np.maximum(whole - share @ loads**2 / freedom, 0.0), doubt
 
 
 def _orthogonal(gaps: Array) -> tuple[Array, Array, Array]:

@@ -136,6 +136,8 @@ def _run(
     start = time.perf_counter()
     with listening(hear):
         digest, child = asyncio.run(_watched(call(Compute(settings))))
+    if kill and cluster.workers[0].poll() is None:
+        raise RuntimeError(f"{what}: it ended before a worker could be killed")
     name = "one process" if where == "processes" else "Dask, two workers"
     name += ", one killed in the middle" if kill else ""
     peaks = {"preparing process": child}

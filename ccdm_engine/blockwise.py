@@ -107,6 +107,22 @@ def why_not(members: int, dimension: int, options: AnalysisOptions) -> str | Non
     return "measurement_bandwidth is finite or to be compared: members are then sampled"
 
 
+def localized(members: int, dimension: int, options: AnalysisOptions) -> Localization:
+    """The localization of an analysis that can go block by block.
+
+    Raises:
+        OptionsError: for options under which variables depend on each other.
+    """
+    reason = why_not(members, dimension, options)
+    if reason is not None or options.localization is None:
+        raise OptionsError(
+            "localization" if options.localization is None else "options",
+            got=reason or "none",
+            wanted="a localized update that moves the members, for states by the block",
+        )
+    return options.localization
+
+
 def assimilate_blocks(
     states: States,
     simulated_measurements: npt.ArrayLike,
@@ -133,14 +149,8 @@ def assimilate_blocks(
         ShapeError, NonFiniteError, TooFewMembersError, NumericalError: as there.
     """
     members, dimension = states.shape
-    reason = why_not(members, dimension, options)
-    if reason is not None or options.localization is None:
-        raise OptionsError(
-            "localization" if options.localization is None else "options",
-            got=reason or "none",
-            wanted="a localized update that moves the members, for states by the block",
-        )
-    work = _Work(states, options, options.localization, seed, crew)
+    local = localized(members, dimension, options)
+    work = _Work(states, options, local, seed, crew)
     pairs, seen = work.screened(simulated_measurements, observation)
     pairs = without_constants(
         perturb(pairs, options.measurement_error, stream(seed, PERTURBATION))

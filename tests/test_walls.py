@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ WALLS = (
     Wall("service.schemas", (*WEB, "redis", "ccdm_engine")),
     Wall("service.media", (*WEB, "redis", "ccdm_engine")),
     # Files in registered folders, and nothing about who asks or who computes.
-    Wall("service.stored", (*WEB, "redis", "ccdm_engine")),
+    Wall("service.stored", (*WEB, "redis", "ccdm_engine", "service.compute")),
     Wall("service.stores", (*WEB, "ccdm_engine")),
     # Functions of arrays that happen to be far away.
     Wall("service.operators", (*WEB, "redis", "sqlite3", "ccdm_engine")),
@@ -71,6 +71,7 @@ WALLS = (
     ),
 )
 DOORS = {"service": ("service.compute", "service.cli")}
+COMPUTING = "service.compute"
 NUMERICS = {"numpy", "scipy", "ccdm_engine"}
 
 
@@ -118,6 +119,57 @@ def test_no_module_imports_through_a_wall(wall: Wall) -> None:
         if not inside(name, doors) and (wrong := breaches(wall, path.read_text()))
     }
     assert not through
+
+
+def steps(name: str, source: str, house: frozenset[str]) -> Iterator[str]:
+    """Modules of the house that are loaded with a module, those for types left out."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    found = [name, *imports(ast.unparse(tree))]
+    for full in found:
+        parts = full.split(".")
+        # Packages are loaded before what is in them.
+        yield from (
+            room
+            for count in range(1, len(parts) + 1)
+            if (room := ".".join(parts[:count])) in house
+        )
+
+
+def reached(starts: Iterable[str], roads: Mapping[str, Iterable[str]]) -> set[str]:
+    """All that these modules load, whoever of them does."""
+    seen: set[str] = set()
+    ahead = set(starts)
+    while ahead:
+        seen |= ahead
+        ahead = {to for name in ahead for to in roads[name]} - seen
+    return seen
+
+
+def test_nothing_leads_round_the_walls_of_the_room_that_computes() -> None:
+    """It brings the engine along; other rooms may be reached through their users."""
+    files = dict(modules("service"))
+    house = frozenset(files)
+    roads = {
+        name: set(steps(name, path.read_text(), house)) for name, path in files.items()
+    }
+    through = {}
+    for wall in WALLS:
+        if COMPUTING in wall.never:
+            found = reached((n for n in house if inside(n, (wall.room,))), roads)
+            through[wall.room] = sorted(
+                name for name in found if inside(name, (COMPUTING,))
+            )
+    assert not {room: found for room, found in through.items() if found}
+
+
+def test_a_way_round_is_seen() -> None:
+    house = frozenset(("a", "b", "b.c", "d"))
+    assert set(steps("a", "from b.c import x\nimport os", house)) == {"a", "b", "b.c"}
+    assert set(steps("d", "if TYPE_CHECKING:\n    import b", house)) == {"d"}
+    assert reached("a", {"a": ["b.c"], "b.c": ["d"], "d": []}) == {"a", "b.c", "d"}
 
 
 def test_a_breach_is_seen_however_it_is_written() -> None:

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.scale.one import ERROR, KERNELS, Waves, cloud, peak_mib
-from service.compute import Compute, StoredJob
+from service.compute import Compute
 from service.progress import listening
 from service.settings import Settings
+from service.stored.jobs import StoredJob
 from service.stored.sources import open_source
 from service.stored.targets import beside
 from tests.scale.cluster import Cluster, running

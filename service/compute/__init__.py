@@ -27,13 +27,9 @@ import numpy.typing as npt
 from anyio import BrokenWorkerProcess
 
 from service.compute.engine import engine
-from service.compute.estimates import (
-    estimated_bytes,
-    estimated_seconds,
-    estimated_stored_bytes,
-)
+from service.compute.estimates import estimated_bytes, estimated_seconds
 from service.compute.progress import followed
-from service.compute.stored import StoredJob, StoredOutcome, run_stored
+from service.compute.stored import check_stored, run_stored
 from service.compute.threads import stoppable
 from service.compute.work import (
     WORKER_BASE_BYTES,
@@ -46,6 +42,7 @@ from service.compute.work import (
 from service.errors import DeadlineExceededError, TooBusyError, WorkersEndedError
 from service.places import place_of
 from service.progress import report
+from service.stored.jobs import StoredJob, StoredOutcome
 from service.stored.targets import clear
 
 if TYPE_CHECKING:
@@ -58,8 +55,6 @@ __all__ = [
     "AnalysisResult",
     "Compute",
     "Load",
-    "StoredJob",
-    "StoredOutcome",
     "run_job",
     "warm_up",
 ]
@@ -228,15 +223,13 @@ class Compute:
         return found
 
     def check_stored(self, job: StoredJob) -> None:
-        """Refuse what would take too much memory.
+        """Refuse what no turn and no file would mend; no number is read for it.
 
         Raises:
-            TooLargeError: for it.
+            InvalidOptionsError: for options that do not suit states by the block.
+            TooLargeError: for what would take too much memory.
         """
-        options = {**job.options, "localization": job.localization}
-        needed = estimated_stored_bytes(job.states.shape, job.simulated, options)
-        if needed > self._settings.max_memory_bytes:
-            raise too_much_memory(needed, self._settings.max_memory_bytes)
+        check_stored(job)
 
     def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Options as the engine understands them, defaults filled in.

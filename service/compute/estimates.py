@@ -141,7 +141,10 @@ def estimated_seconds(
 
 def estimated_bytes(states: Array, simulated: Array, options: Mapping[str, Any]) -> int:
     """A rough estimate of an analysis' memory: the arrays alive at its widest."""
-    plan = _plan(states, simulated, options)
+    return _bytes(_plan(states, simulated, options))
+
+
+def _bytes(plan: _Plan) -> int:
     members, dx, dy = plan.members, plan.dx, plan.dy
     least = min(members, dy)
     numbers = 6 * members * (dx + dy) + 6 * plan.samples * dx + dx * dy
@@ -175,7 +178,11 @@ def estimated_bytes(states: Array, simulated: Array, options: Mapping[str, Any])
 
 
 def estimated_stored_bytes(
-    shape: tuple[int, ...], simulated: Array, options: Mapping[str, Any]
+    shape: tuple[int, ...],
+    simulated: Array,
+    options: Mapping[str, Any],
+    *,
+    least: bool = False,
 ) -> int:
     """The same of an analysis of files.
 
@@ -186,6 +193,8 @@ def estimated_stored_bytes(
         shape: of the states, ``(N, dx)``.
         simulated: ``(N, dy)``.
         options: with a localization.
+        least: whether only the axes of its places are known: as if one measurement
+            was near each state.
     """
     members, dx = shape
     dy = int(simulated.shape[1])
@@ -194,7 +203,8 @@ def estimated_stored_bytes(
     numbers = _PARTS_ALIVE * (members + samples) * min(dx, PART)
     numbers += 2 * members * min(dx, _LOCAL_CANDIDATES * dy)
     numbers += 4 * (_axes(options.get("localization")) + 1) * dx
-    return estimated_bytes(part, simulated, options) + 8 * numbers
+    plan = _plan(part, simulated, options, seen=1.0 if least else None)
+    return _bytes(plan) + 8 * numbers
 
 
 def _regression_seconds(plan: _Plan) -> float:
@@ -258,7 +268,12 @@ def _sampling_seconds(plan: _Plan) -> float:
     return seconds + 1e-4 * plan.evaluations
 
 
-def _plan(states: Array, simulated: Array, options: Mapping[str, Any]) -> _Plan:
+def _plan(
+    states: Array,
+    simulated: Array,
+    options: Mapping[str, Any],
+    seen: float | None = None,
+) -> _Plan:
     members, dx, dy = _sizes(states, simulated)
     wanted = options.get("preconditioner") or "auto"
     h_y = options.get("measurement_bandwidth", "auto")
@@ -266,13 +281,17 @@ def _plan(states: Array, simulated: Array, options: Mapping[str, Any]) -> _Plan:
     local = axes and wanted == "auto" and h_y == "auto"
     tried = _tried(members, dx, dy, options)
     scaling = options.get("scaling") or "auto"
+    if not local:
+        seen = 0.0
+    elif seen is None:
+        seen = _seen(options["localization"], dy)
     return _Plan(
         members,
         dx,
         dy,
         samples=options.get("n_samples") or members,
         axes=axes,
-        seen=_seen(options["localization"], dy) if local else 0.0,
+        seen=seen,
         shrunk=wanted in ("auto", "shrunk") and not axes,
         linear=tried.linear or (wanted in ("linear", "kernel") and not axes),
         kernel=wanted == "kernel",

@@ -3,69 +3,64 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from service.compute.engine import engine
+from service.compute.estimates import estimated_stored_bytes
 from service.compute.progress import Progress, Writer
-from service.compute.work import ALONE, translated
+from service.compute.work import ALONE, too_much_memory, translated
 from service.places import Place
+from service.stored.jobs import PLACES, StoredJob, StoredOutcome
 from service.stored.sources import Source
 from service.stored.targets import Target
 
 Array = npt.NDArray[np.float64]
+# What stands beside the options in a request.
+_BESIDE = ("localization",)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredJob:
-    """What is read, how, and where the result goes.
+def check_stored(job: StoredJob) -> None:
+    """Refuse what no file can mend, told by options and shapes alone.
 
-    Attributes:
-        states: forecast states, ``(N, dx)``.
-        simulated: ``(N, dy)``.
-        observation: ``(dy,)``.
-        localization: coordinates as arrays, radius and period.
-        options: as the engine takes them, without the localization.
-        seed: ``None`` draws one.
-        result: the file.
-        side: what it is called until it is whole.
-        variable: its name there.
-        overwrite: whether a file that is there is replaced.
-        again: whether one with the same bytes is the result.
+    Raises:
+        InvalidOptionsError: for options that do not suit states by the block.
+        TooLargeError: for what needs too much memory, wherever the places are.
     """
+    loaded = engine()
+    from ccdm_engine.blockwise import localized
 
-    states: Source
-    simulated: Array
-    observation: Array
-    localization: Mapping[str, Any]
-    options: Mapping[str, Any]
-    seed: int | None
-    result: Path
-    side: Path
-    variable: str | None = None
-    overwrite: bool = False
-    again: bool = False
+    places = {name: _known(job.localization[name]) for name in PLACES}
+    try:
+        options = loaded.AnalysisOptions.from_dict(
+            {
+                **job.options,
+                "localization": loaded.Localization(**{**job.localization, **places}),
+            }
+        )
+        members, dimension = job.states.shape
+        localized(members, dimension, options)
+    except loaded.CcdmError as error:
+        raise translated(error, _BESIDE) from None
+    shape = job.localization["state_coordinates"].shape
+    local = {"state_coordinates": np.broadcast_to(0.0, shape)}
+    _check_bytes(job, {**job.options, "localization": local}, least=True)
 
 
-class StoredOutcome(NamedTuple):
-    """What became of it.
+def _known(places: Source | Array) -> Array:
+    """Of places that are not read yet, on how many axes they lie."""
+    if isinstance(places, np.ndarray):
+        return places
+    return np.empty((0, *places.shape[1:]))
 
-    Attributes:
-        shape: of the result.
-        digest: SHA-256 of its blocks.
-        diagnostics: as of any analysis.
-        seconds: spent computing.
-    """
 
-    shape: tuple[int, int]
-    digest: str
-    diagnostics: dict[str, Any]
-    seconds: float
+def _check_bytes(job: StoredJob, options: dict[str, Any], *, least: bool) -> None:
+    shape, simulated = job.states.shape, np.broadcast_to(0.0, job.simulated.shape)
+    needed = estimated_stored_bytes(shape, simulated, options, least=least)
+    if job.most_bytes is not None and needed > job.most_bytes:
+        raise too_much_memory(needed, job.most_bytes)
 
 
 def run_stored(
@@ -86,6 +81,10 @@ def run_stored(
     start = time.perf_counter()
     tell = progress if callable(progress) else Writer(progress)
     try:
+        # Here, where it has its turn and its memory, and not before.
+        job = job.read()
+        written = {**job.options, "localization": job.localization}
+        _check_bytes(job, written, least=False)
         options = loaded.AnalysisOptions.from_dict(
             {**job.options, "localization": loaded.Localization(**job.localization)}
         )
@@ -98,15 +97,15 @@ def run_stored(
         with crew(place, tell) as doing, target:
             facts = assimilate_blocks(
                 job.states,  # type: ignore[arg-type]
-                job.simulated,
-                job.observation,
+                job.simulated,  # type: ignore[arg-type]
+                job.observation,  # type: ignore[arg-type]
                 target.put,
                 options=options,
                 seed=checked_seed(job.seed),
                 crew=doing,
             )
     except loaded.CcdmError as error:
-        raise translated(error) from None
+        raise translated(error, _BESIDE) from None
     finally:
         if isinstance(tell, Writer):
             tell.close()

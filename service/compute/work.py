@@ -6,7 +6,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import cache
 from typing import Any, TypeVar
 
@@ -124,8 +124,13 @@ def understood_options(options: dict[str, Any]) -> dict[str, Any]:
     return dict(understood)
 
 
-def translated(error: Any) -> ServiceError:
-    """An error of the engine as one of the service, with a pointer."""
+def translated(error: Any, beside: Container[str] = ()) -> ServiceError:
+    """An error of the engine as one of the service, with a pointer.
+
+    Args:
+        error: of the engine.
+        beside: options that stand beside the others in the request.
+    """
     loaded = engine()
     place = "/" + error.argument.replace(".", "/")
     place += "".join(f"/{step}" for step in error.index or ())
@@ -134,7 +139,11 @@ def translated(error: Any) -> ServiceError:
         message += f". {error.remedy}"
     kind: type[ServiceError] = InvalidInputError
     if isinstance(error, loaded.OptionsError):
-        kind, place = InvalidOptionsError, "/options" + place
+        kind = InvalidOptionsError
+        if error.argument == "options":
+            place = ""
+        if error.argument.partition(".")[0] not in beside:
+            place = "/options" + place
     elif isinstance(error, loaded.NumericalError):
         kind = NumericalBreakdownError
     return kind(str(error), FieldError(place, error.code, message))

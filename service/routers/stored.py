@@ -18,7 +18,11 @@ from service.routers.dependencies import (
     Timeout,
     json_body,
 )
-from service.routers.parameters import check_options_limits, validated
+from service.routers.parameters import (
+    check_options_limits,
+    check_options_sizes,
+    validated,
+)
 from service.routers.submitting import (
     PREFERS,
     accepted,
@@ -75,6 +79,7 @@ async def create_stored_analysis(
     check_options_limits(params.options.chosen() if params.options else {}, settings)
     with compute.patience(timeout):
         job = await compute.in_thread(prepared, params, settings)
+        check_options_sizes(job.options, job.states.shape[1], job.simulated.shape[1])
         if prefers_job(request):
             compute.check_stored(job)
             asked, numbers = kept(params)

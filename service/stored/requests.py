@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from service.compute.stored import StoredJob, StoredOutcome
 from service.errors import InvalidParametersError
 from service.media.errors import FieldError
 from service.media.numbers import array_from_json
 from service.schemas.stored import Reference, StoredAnalysisRequest
 from service.sessions.requests import fresh_seed
+from service.stored.jobs import StoredJob, StoredOutcome
 from service.stored.locations import Location, file_in, parse
 from service.stored.sizes import (
     MEASURED_AT,
@@ -47,7 +47,7 @@ def prepared(
     inline: Mapping[str, Array] = MappingProxyType({}),
     again: bool = False,
 ) -> StoredJob:
-    """What is asked for, ready to be run.
+    """What is asked for, ready to be run; of files, only the heads are read.
 
     Args:
         params: the request.
@@ -77,16 +77,14 @@ def prepared(
         )
     result = _result(params, locations, again)
     sweep(result.parent, max(settings.deadline_seconds, settings.job_deadline_seconds))
-    # Nothing is read before all is known to fit.
-    read = {pointer: _read(array) for pointer, array in arrays.items()}
     given = params.localization
     return StoredJob(
         states=states,
-        simulated=read[SIMULATED],
-        observation=read[OBSERVATION].reshape(-1),
+        simulated=arrays[SIMULATED],
+        observation=arrays[OBSERVATION],
         localization={
-            "state_coordinates": read[STATES_AT],
-            "measurement_coordinates": read[MEASURED_AT],
+            "state_coordinates": arrays[STATES_AT],
+            "measurement_coordinates": arrays[MEASURED_AT],
             "radius": given.radius,
             "period": given.period,
         },
@@ -97,6 +95,7 @@ def prepared(
         variable=params.result.variable,
         overwrite=params.overwrite,
         again=again,
+        most_bytes=settings.max_memory_bytes,
     )
 
 
@@ -167,10 +166,6 @@ def _opened(given: Any, pointer: str, locations: Locations) -> Source | Array:
     if isinstance(given, Reference):
         return _source(given, pointer, locations)
     return array_from_json(given, pointer)
-
-
-def _read(array: Source | Array) -> Array:
-    return array if isinstance(array, np.ndarray) else array.whole()
 
 
 def _wrong(pointer: str, message: str) -> InvalidParametersError:

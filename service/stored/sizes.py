@@ -55,6 +55,9 @@ def check_shapes(
         limit = getattr(settings, name)
         if size > limit:
             raise TooLargeError(f"{size} {what}; at most {limit} here.", name, limit)
+    if members != states.shape[0]:
+        wanted = f"({states.shape[0]}, dy), one row per member"
+        raise _unfit(SIMULATED, arrays[SIMULATED].shape, wanted)
     observed = arrays[OBSERVATION].shape
     if math.prod(observed) != measurements:
         raise _unfit(OBSERVATION, observed, f"({measurements},), one per measurement")

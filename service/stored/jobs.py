@@ -1,0 +1,88 @@
+"""One analysis of files as it was asked for, and what became of it.
+
+Both may be sent to a process that sees the same folders: numbers that lie in files are
+references until they are read, where the work is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from service.stored.sources import Source
+
+Array = npt.NDArray[np.float64]
+PLACES = ("state_coordinates", "measurement_coordinates")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """What is read, how, and where the result goes.
+
+    Attributes:
+        states: forecast states, ``(N, dx)``.
+        simulated: ``(N, dy)``.
+        observation: ``dy`` numbers.
+        localization: coordinates, radius and period.
+        options: as the engine takes them, without the localization.
+        seed: ``None`` draws one.
+        result: the file.
+        side: what it is called until it is whole.
+        variable: its name there.
+        overwrite: whether a file that is there is replaced.
+        again: whether one with the same bytes is the result.
+        most_bytes: of memory that it may need.
+    """
+
+    states: Source
+    simulated: Source | Array
+    observation: Source | Array
+    localization: Mapping[str, Any]
+    options: Mapping[str, Any]
+    seed: int | None
+    result: Path
+    side: Path
+    variable: str | None = None
+    overwrite: bool = False
+    again: bool = False
+    most_bytes: int | None = None
+
+    def read(self) -> StoredJob:
+        """The same with all but the states in memory.
+
+        Raises:
+            InvalidArrayError: for what cannot be read any more.
+        """
+        places = {name: whole(self.localization[name]) for name in PLACES}
+        return replace(
+            self,
+            simulated=whole(self.simulated),
+            observation=whole(self.observation).reshape(-1),
+            localization={**self.localization, **places},
+        )
+
+
+class StoredOutcome(NamedTuple):
+    """What became of it.
+
+    Attributes:
+        shape: of the result.
+        digest: SHA-256 of its blocks.
+        diagnostics: as of any analysis.
+        seconds: spent computing.
+    """
+
+    shape: tuple[int, int]
+    digest: str
+    diagnostics: dict[str, Any]
+    seconds: float
+
+
+def whole(array: Source | Array) -> Array:
+    """All numbers of an array, here or in a file; likewise."""
+    return array if isinstance(array, np.ndarray) else array.whole()

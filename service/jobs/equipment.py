@@ -13,6 +13,7 @@ from service.problems import described
 from service.schemas.stored import StoredAnalysisRequest
 from service.settings import Settings
 from service.stored.requests import prepared, told
+from service.stored.targets import Attempt
 from service.stores.protocol import Quota
 
 
@@ -36,11 +37,11 @@ def equip(
     )
     state.book = Book(state.store, limits, state.stopping)
 
-    async def stored(asked: Document, numbers: dict[str, Array]) -> Document:
-        params = StoredAnalysisRequest.model_validate(asked)
-        compute = state.compute
-        job = await compute.in_thread(prepared, params, settings, numbers, True)
-        return told(params, await compute.analyse_stored(job))
+    async def stored(job: Job, numbers: dict[str, Array]) -> Document:
+        params = StoredAnalysisRequest.model_validate(job.asked)
+        compute, attempt = state.compute, Attempt(job.id, job.attempt)
+        wanted = await compute.in_thread(prepared, params, settings, numbers, attempt)
+        return told(params, await compute.analyse_stored(wanted))
 
     runner = Runner(
         *(state.book, state.compute, state.sessions, state.operators),

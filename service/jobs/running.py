@@ -91,7 +91,7 @@ class Runner:
         models: compute the members of some of these cycles.
         describe: an exception as a problem to be kept.
         hold: counts bytes of arrays in memory, and may refuse for a while.
-        stored: runs an analysis of files, asked for in a document and arrays.
+        stored: runs a job that is an analysis of files, with the arrays that came.
         lease_seconds: how long a job without a beat counts as held.
         deadline_seconds: the longest time that one may take.
     """
@@ -104,7 +104,7 @@ class Runner:
         models: Evaluates,
         describe: Callable[[Exception], Document],
         hold: Callable[[int], AbstractContextManager[None]],
-        stored: Callable[[Document, dict[str, Array]], Awaitable[Document]],
+        stored: Callable[[Job, dict[str, Array]], Awaitable[Document]],
         *,
         lease_seconds: float,
         deadline_seconds: float,
@@ -208,7 +208,7 @@ class Runner:
                 result = await self._cycle(job, arrays)
                 return {"replayed": result.replayed}, None
             if job.kind == "stored-analysis":
-                return await self._stored(job.asked, arrays), None
+                return await self._stored(job, arrays), None
             options, seed = job.asked["options"], job.asked["seed"]
             states, simulated, observation = (arrays[name] for name in _ARRAYS)
             analysis = await self._compute.analyse(

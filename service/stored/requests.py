@@ -30,7 +30,7 @@ from service.stored.sizes import (
     check_shapes,
 )
 from service.stored.sources import Source, h5py_module, open_source
-from service.stored.targets import beside, check_variable, sweep
+from service.stored.targets import Attempt, beside, check_variable, clear, sweep
 from service.stored.troubles import already_there, writing
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def prepared(
     params: StoredAnalysisRequest,
     settings: Settings,
     inline: Mapping[str, Array] = MappingProxyType({}),
-    again: bool = False,
+    attempt: Attempt | None = None,
 ) -> StoredJob:
     """What is asked for, ready to be run; of files, only the heads are read.
 
@@ -53,8 +53,8 @@ def prepared(
         params: the request.
         settings: with locations and limits.
         inline: numbers that stand in the place of those in the request, by name.
-        again: whether it may have been run before, to the end: a file that is there
-            with the same bytes is then its result.
+        attempt: of a job, which may have been run before, to the end: a file that is
+            there with the same bytes is then its result.
 
     Raises:
         InvalidParametersError, InvalidInputError, InvalidArrayError, TooLargeError: for
@@ -75,7 +75,9 @@ def prepared(
         raise _wrong(
             "/options/localization", "got one here, wanted it beside the options"
         )
-    result = _result(params, locations, again)
+    result = _result(params, locations, attempt is not None)
+    for before in attempt.earlier() if attempt else ():
+        clear(beside(result, before))
     sweep(result.parent, max(settings.deadline_seconds, settings.job_deadline_seconds))
     given = params.localization
     return StoredJob(
@@ -91,10 +93,10 @@ def prepared(
         options=options,
         seed=params.seed,
         result=result,
-        side=beside(result),
+        side=beside(result, attempt),
         variable=params.result.variable,
         overwrite=params.overwrite,
-        again=again,
+        again=attempt is not None,
         most_bytes=settings.max_memory_bytes,
     )
 

@@ -3,7 +3,8 @@
 Whoever reads the file sees the whole result or none: an analysis that is killed in the
 middle, or repeated, leaves one file or the one before. What lies beside has a name that
 no other analysis has; whoever waits for the analysis chooses it, and takes it away when
-the process that wrote it was killed.
+the process that wrote it was killed. Where that one was killed, too, its job knows the
+name, and takes the file away when it runs again; of what no job knows, a sweep does.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import os
 import re
 import secrets
 import stat
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,11 +36,40 @@ LONGEST_NAME = 255
 BESIDE = r"\.ccdm-[0-9a-f]{16}\.part"
 # Clocks of other machines may be so far off.
 SPARE_SECONDS = 3600.0
+SWEEP_SECONDS = 3600.0
+# Until when each folder need not be looked through: a folder of results may be long.
+_swept: dict[Path, float] = {}
+_sweeping = threading.Lock()
 
 
-def beside(file: Path) -> Path:
-    """A name in the same folder: short, hidden, and nobody else's."""
-    return file.with_name(f".ccdm-{secrets.token_hex(8)}.part")
+class Attempt(NamedTuple):
+    """One of the times that a job runs.
+
+    Attributes:
+        job: its name.
+        number: from 1.
+    """
+
+    job: str
+    number: int
+
+    def earlier(self) -> list[Attempt]:
+        """Those before it."""
+        return [Attempt(self.job, number) for number in range(1, self.number)]
+
+
+def beside(file: Path, attempt: Attempt | None = None) -> Path:
+    """A name in the same folder: short, hidden, and nobody else's.
+
+    Args:
+        file: what it will be.
+        attempt: who writes it, where somebody else has to find it.
+    """
+    if attempt is None:
+        mark = secrets.token_hex(8)
+    else:
+        mark = hashlib.sha256(f"{attempt.job} {attempt.number}".encode()).hexdigest()
+    return file.with_name(f".ccdm-{mark[:16]}.part")
 
 
 def clear(side: Path) -> None:
@@ -48,7 +79,7 @@ def clear(side: Path) -> None:
 
 
 def sweep(folder: Path, seconds: float) -> None:
-    """Take away what services that were killed have left in a folder.
+    """Take away what services that were killed have left in a folder, once an hour.
 
     Only files that are named as ours and belong to this user, and that nobody has
     written to for longer than any analysis lasts.
@@ -57,14 +88,34 @@ def sweep(folder: Path, seconds: float) -> None:
         folder: where a result of ours goes.
         seconds: the longest deadline.
     """
+    if _swept_lately(folder):
+        return
     oldest = time.time() - seconds - SPARE_SECONDS
-    with suppress(OSError):
-        for entry in os.scandir(folder):
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
             if re.fullmatch(BESIDE, entry.name):
-                facts = entry.stat(follow_symlinks=False)
-                plain = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid()
-                if plain and facts.st_mtime < oldest:
-                    clear(Path(entry.path))
+                # Another one may end meanwhile, and is no reason to leave the rest.
+                with suppress(OSError):
+                    _sweep_entry(entry, oldest)
+
+
+def _sweep_entry(entry: os.DirEntry[str], oldest: float) -> None:
+    facts = entry.stat(follow_symlinks=False)
+    plain = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid()
+    if plain and facts.st_mtime < oldest:
+        clear(Path(entry.path))
+
+
+def _swept_lately(folder: Path) -> bool:
+    """Whether this process has swept it within the hour; from now on, it has."""
+    now = time.monotonic()
+    with _sweeping:
+        for place in [place for place, end in _swept.items() if end <= now]:
+            del _swept[place]
+        lately = folder in _swept
+        if not lately:
+            _swept[folder] = now + SWEEP_SECONDS
+    return lately
 
 
 def check_variable(name: str | None) -> None:

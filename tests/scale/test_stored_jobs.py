@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from service.schemas.stored import StoredAnalysisRequest
 from service.settings import Settings
 from service.stored.requests import kept, prepared
-from service.stored.targets import SPARE_SECONDS, beside, sweep
+from service.stored.targets import SPARE_SECONDS, Attempt, beside, sweep
 from tests.jobs.conftest import ASYNC, ended
 from tests.scale.test_stored_files import folder, left, refused, request
 from tests.support.servers import PATIENCE, Server, serving
@@ -104,11 +105,36 @@ def test_one_that_was_killed_after_its_file_was_whole_ends_well(
     assert asked["observation"] == []
     params = StoredAnalysisRequest.model_validate(asked)
     results = []
-    for _ in range(2):
-        job = prepared(params, settings, numbers, again=True)
+    for number in (1, 2):
+        job = prepared(params, settings, numbers, Attempt("a-job", number))
         results.append((run_stored(job).digest, (folder / name).read_bytes()))
     assert results[0] == results[1]
     assert left(folder) == []
+
+
+def wide(folder: Path, dimension: int = 60_000) -> dict[str, Any]:
+    """What is asked for instead, so that it takes a while."""
+    rng = np.random.default_rng(1)
+    states = rng.standard_normal((40, dimension)).cumsum(axis=1)
+    np.save(folder / "wide.npy", states)
+    np.save(folder / "grid.npy", np.arange(float(dimension)))
+    step = dimension // 4
+    return {
+        "forecast_states": {"location": "runs", "path": "wide.npy"},
+        "simulated_measurements": (states[:, ::step] + 0.1).tolist(),
+        "localization": {
+            "state_coordinates": {"location": "runs", "path": "grid.npy"},
+            "measurement_coordinates": [float(i * step) for i in range(4)],
+            "radius": 7000.0,
+        },
+    }
+
+
+def wait_until_begun(folder: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while not left(folder):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @pytest.mark.slow
@@ -117,19 +143,7 @@ def test_a_service_killed_in_the_middle_leaves_one_file(
     folder: Path, tmp_path: Path
 ) -> None:
     """Also where what it had begun goes on for a while without it."""
-    rng = np.random.default_rng(1)
-    states = rng.standard_normal((40, 60_000)).cumsum(axis=1)
-    np.save(folder / "wide.npy", states)
-    np.save(folder / "grid.npy", np.arange(60_000.0))
-    changes = {
-        "forecast_states": {"location": "runs", "path": "wide.npy"},
-        "simulated_measurements": (states[:, ::15_000] + 0.1).tolist(),
-        "localization": {
-            "state_coordinates": {"location": "runs", "path": "grid.npy"},
-            "measurement_coordinates": [0.0, 15_000.0, 30_000.0, 45_000.0],
-            "radius": 7000.0,
-        },
-    }
+    changes = wide(folder)
     settings = {"LOCATIONS": f"runs+write={folder}", "JOB_LEASE_SECONDS": "2"}
     server = Server(tmp_path, **settings).start()
     twin = {"location": "runs", "path": "twin.npy"}
@@ -138,11 +152,9 @@ def test_a_service_killed_in_the_middle_leaves_one_file(
         assert ended(http, alike)["status"] == "successful"
         waited = http.get(f"/v1/jobs/{alike}/results").json()
         job = submitted(http, **changes)
-        end = time.monotonic() + PATIENCE
-        while not left(folder):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until_begun(folder)
     server.kill()
+    assert left(folder) != []
     assert not (folder / "out.npy").exists()
     server = Server(tmp_path, **settings).start()
     try:
@@ -154,17 +166,39 @@ def test_a_service_killed_in_the_middle_leaves_one_file(
     finally:
         server.stop()
     assert (folder / "out.npy").read_bytes() == (folder / "twin.npy").read_bytes()
+    assert left(folder) == [], "its job took away what the first attempt had begun"
 
 
 def test_dismissing_ends_the_work_and_takes_away_what_it_wrote(
     folder: Path, tmp_path: Path
 ) -> None:
-    settings = {"LOCATIONS": f"runs+write={folder}", "JOB_WORKERS": "0"}
+    changes = wide(folder, 400_000)
+    settings = {"LOCATIONS": f"runs+write={folder}", "MAX_RUNNING": "1"}
     with serving(tmp_path, **settings) as server, client(server) as http:
-        job = submitted(http)
+        job = submitted(http, **changes)
+        wait_until_begun(folder)
+        assert http.get(f"/v1/jobs/{job}").json()["status"] == "running"
         assert http.delete(f"/v1/jobs/{job}").json()["status"] == "dismissed"
         assert http.get(f"/v1/jobs/{job}/results").status_code == 410
+        # Whoever comes next has the turn, of which there is one.
+        other = {"location": "runs", "path": "other.npy"}
+        assert http.post(HERE, json=request(result=other)).status_code == 200
+    assert left(folder) == []
     assert not (folder / "out.npy").exists()
+
+
+def test_an_attempt_takes_away_what_those_before_it_left(folder: Path) -> None:
+    settings = Settings(store_url="unused", locations=(f"runs+write={folder}",))
+    params = StoredAnalysisRequest.model_validate(request())
+    sides = [
+        prepared(params, settings, {}, Attempt(job, number)).side
+        for job, number in (("one", 1), ("one", 2), ("two", 1))
+    ]
+    for side in sides:
+        side.write_bytes(b"half")
+    third = prepared(params, settings, {}, Attempt("one", 3))
+    assert left(folder) == [sides[2].name], "of its own job alone"
+    assert third.side not in sides
 
 
 def test_what_a_killed_service_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
@@ -191,3 +225,41 @@ def test_it_is_swept_before_the_next_result_in_that_folder(
     settings = Settings(store_url="unused", locations=(f"runs+write={folder}",))
     prepared(StoredAnalysisRequest.model_validate(request()), settings)
     assert not old.exists()
+
+
+def test_one_that_ends_meanwhile_does_not_end_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in (beside(tmp_path / "out.npy") for _ in range(4)):
+        file.write_bytes(b"half")
+        os.utime(file, (1.0, 1.0))
+    look = os.scandir
+
+    def then_one_goes(folder: Path) -> Any:
+        with look(folder) as entries:
+            found = list(entries)
+        Path(found[0].path).unlink()
+        return nullcontext(found)
+
+    monkeypatch.setattr(os, "scandir", then_one_goes)
+    sweep(tmp_path, 60.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_looked_through_once_an_hour(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(store_url="unused", locations=(f"runs+write={folder}",))
+    params = StoredAnalysisRequest.model_validate(request())
+    looks: list[Path] = []
+    look = os.scandir
+    monkeypatch.setattr(
+        os, "scandir", lambda place: (looks.append(Path(place)), look(place))[1]
+    )
+    for _ in range(3):
+        prepared(params, settings)
+    assert looks == [folder]
+    now = time.monotonic() + 3601.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    prepared(params, settings)
+    assert looks == [folder, folder]

@@ -16,7 +16,12 @@ NumPy arrays in, NumPy arrays out. What may be repeated is repeated when the ser
 is away or busy; what failed says why, in :mod:`service.client.errors`.
 """
 
-from service.client.asynchronous import AsyncClient, AsyncJob, AsyncSession
+from service.client.asynchronous import (
+    AsyncClient,
+    AsyncJob,
+    AsyncSession,
+    AsyncStoredJob,
+)
 from service.client.errors import (
     AnalysisNotKeptError,
     ClientError,
@@ -51,9 +56,10 @@ from service.client.results import (
     CycleResult,
     MemberList,
     SessionInfo,
+    StoredResult,
 )
 from service.client.retry import Retry, RetryPolicy
-from service.client.synchronous import Client, Job, Session
+from service.client.synchronous import Client, Job, Session, StoredJob
 
 __all__ = [
     "AnalysisNotKeptError",
@@ -61,6 +67,7 @@ __all__ = [
     "AsyncClient",
     "AsyncJob",
     "AsyncSession",
+    "AsyncStoredJob",
     "Client",
     "ClientError",
     "ConnectionFailedError",
@@ -90,6 +97,8 @@ __all__ = [
     "SessionGoneError",
     "SessionInfo",
     "SessionNotFoundError",
+    "StoredJob",
+    "StoredResult",
     "TimedOutError",
     "TransportError",
     "UnavailableError",

@@ -16,12 +16,12 @@ from service.client.handles import JobCalls, SessionCalls
 from service.client.jobs import JobStatus
 from service.client.labels import Labels
 from service.client.messages import Reply, Request, Steps, T
-from service.client.results import SessionInfo
+from service.client.results import AnalysisResult, SessionInfo, StoredResult
 from service.client.retry import Attempts, Retry, RetryPolicy
 from service.client.transport import AsyncTransport, Endpoint
 
 
-class AsyncClient(ClientCalls["AsyncSession", "AsyncJob"], Awaits):
+class AsyncClient(ClientCalls["AsyncSession", "AsyncJob", "AsyncStoredJob"], Awaits):
     """As :class:`~service.client.Client`, with every call awaited."""
 
     def __init__(
@@ -62,13 +62,13 @@ class AsyncClient(ClientCalls["AsyncSession", "AsyncJob"], Awaits):
             if after is None:
                 return
 
-    async def jobs(self) -> AsyncIterator[AsyncJob]:
+    async def jobs(self) -> AsyncIterator[AsyncJob | AsyncStoredJob]:
         """All jobs of this key, the oldest first."""
         after: str | None = None
         while True:
             page, after = await self.run(job_calls.listed(after))
             for status in page:
-                yield self._job(status)
+                yield self._any_job(status)
             if after is None:
                 return
 
@@ -114,6 +114,9 @@ class AsyncClient(ClientCalls["AsyncSession", "AsyncJob"], Awaits):
     def _job(self, status: JobStatus, labels: Labels | None = None) -> AsyncJob:
         return AsyncJob(self, status, labels)
 
+    def _stored_job(self, status: JobStatus) -> AsyncStoredJob:
+        return AsyncStoredJob(self, status)
+
 
 class AsyncSession(SessionCalls["AsyncJob"], Awaits):
     """As :class:`~service.client.Session`, with every call awaited."""
@@ -134,13 +137,25 @@ class AsyncSession(SessionCalls["AsyncJob"], Awaits):
         return AsyncJob(self._client, status, labels)
 
 
-class AsyncJob(JobCalls, Awaits):
+class AsyncJob(JobCalls[AnalysisResult], Awaits):
     """As :class:`~service.client.Job`, with every call awaited."""
 
     def __init__(
         self, client: AsyncClient, status: JobStatus, labels: Labels | None = None
     ) -> None:
         super().__init__(status, labels)
+        self._client = client
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Carry out a call of :mod:`service.client.calls`."""
+        return await self._client.run(steps)
+
+
+class AsyncStoredJob(JobCalls[StoredResult], Awaits):
+    """As :class:`~service.client.StoredJob`, with every call awaited."""
+
+    def __init__(self, client: AsyncClient, status: JobStatus) -> None:
+        super().__init__(status)
         self._client = client
 
     async def run(self, steps: Steps[T]) -> T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy.typing as npt
 
@@ -20,7 +20,6 @@ from service.client.jobs import JobStatus
 from service.client.labels import Labels
 from service.client.messages import Steps
 from service.client.results import (
-    AnalysisResult,
     CycleRecord,
     CycleResult,
     MemberList,
@@ -30,9 +29,10 @@ from service.client.standing import Standing
 from service.client.wire import Array, Observation
 
 JobT = TypeVar("JobT")
+ResultT = TypeVar("ResultT")
 
 
-class JobCalls:
+class JobCalls(Generic[ResultT]):
     """What a job can do.
 
     Attributes:
@@ -59,8 +59,11 @@ class JobCalls:
         return self.status
 
     @call
-    def wait(self, timeout: float = 3600.0) -> Steps[AnalysisResult]:
+    def wait(self, timeout: float = 3600.0) -> Steps[ResultT]:
         """Its result, once it has ended.
+
+        Of an analysis of files, a :class:`~service.client.StoredResult`: what it is
+        decides, whoever takes it up.
 
         Args:
             timeout: seconds to wait.
@@ -70,7 +73,7 @@ class JobCalls:
                 when it was dismissed.
             TimedOutError: when it has not ended by then; it goes on.
         """
-        return jobs.wait(self.id, timeout, self._labels)
+        return cast(Steps[ResultT], jobs.wait(self.id, timeout, self._labels))
 
     @call
     def dismiss(self) -> Steps[None]:

@@ -18,14 +18,17 @@ from service.client.messages import Reply, Request, Steps
 from service.client.results import (
     AnalysisResult,
     CycleResult,
+    StoredResult,
     analysis_result,
     cycle_result,
+    stored_result,
 )
 from service.media.types import JSON, NPY
 
 ENDED = ("successful", "failed", "dismissed")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-_ASYNC = {"Prefer": "respond-async"}
+ASYNC = {"Prefer": "respond-async"}
+STORED = "stored-analysis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class JobStatus:
 
     Attributes:
         id: its name.
+        kind: ``analysis``, ``cycle`` or ``stored-analysis``.
         status: ``accepted``, ``running``, ``successful``, ``failed`` or ``dismissed``.
         progress: percent done.
         message: the same in words, or why it failed.
@@ -42,6 +46,7 @@ class JobStatus:
     """
 
     id: str
+    kind: str
     status: str
     progress: int
     message: str
@@ -63,6 +68,7 @@ def job_status(content: Mapping[str, Any]) -> JobStatus:
     """Read a job's view."""
     return JobStatus(
         id=content["jobID"],
+        kind=content["processID"],
         status=content["status"],
         progress=content["progress"],
         message=content["message"],
@@ -90,7 +96,7 @@ def submit(
     request = next(steps)
     # Twice would be two jobs.
     reply = yield replace(
-        request, headers={**request.headers, **_ASYNC}, repeatable=False
+        request, headers={**request.headers, **ASYNC}, repeatable=False
     )
     return job_status(wire.read_json(reply))
 
@@ -109,7 +115,7 @@ def submit_cycle(
         *(observation, options),
     )
     request = next(steps)
-    reply = yield replace(request, headers={**request.headers, **_ASYNC})
+    reply = yield replace(request, headers={**request.headers, **ASYNC})
     if reply.status == 202:
         return job_status(wire.read_json(reply))
     return cycle_result(reply)
@@ -118,7 +124,7 @@ def submit_cycle(
 def submit_drive(*asked: Any) -> Steps[JobStatus | CycleResult]:
     """As :func:`.coupling.drive`, as a job; the result at once where it is there."""
     request = next(coupling.drive(*asked))
-    reply = yield replace(request, headers={**request.headers, **_ASYNC})
+    reply = yield replace(request, headers={**request.headers, **ASYNC})
     if reply.status == 202:
         return job_status(wire.read_json(reply))
     return cycle_result(reply)
@@ -140,15 +146,17 @@ def listed(after: str | None = None) -> Steps[tuple[list[JobStatus], str | None]
     return jobs, jobs[-1].id if more else None
 
 
-def result(job: JobStatus) -> Steps[AnalysisResult]:
-    """``GET /v1/jobs/{id}/results``."""
+def result(job: JobStatus) -> Steps[AnalysisResult | StoredResult]:
+    """``GET /v1/jobs/{id}/results``, read as what the job is."""
     reply: Reply = yield _get(f"{_at(job.id)}/results")
+    if job.kind == STORED:
+        return stored_result(reply)
     return analysis_result(reply) if job.cycle is None else cycle_result(reply)
 
 
 def wait(
     job: str, timeout: float, labels: Labels | None = None
-) -> Steps[AnalysisResult]:
+) -> Steps[AnalysisResult | StoredResult]:
     """Ask until the job has ended, more and more rarely, then for its result.
 
     Raises:
@@ -161,6 +169,8 @@ def wait(
         found = job_status(wire.read_json(reply))
         if found.ended:
             ended = yield from result(found)
+            if isinstance(ended, StoredResult):
+                return ended
             labels = labels or (yield from _labels(found))
             return replace(ended, labels=labels)
         left = end - time.monotonic()

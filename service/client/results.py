@@ -70,6 +70,27 @@ class CycleResult(AnalysisResult):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredResult:
+    """One analysis of files; the samples are in one of them.
+
+    Attributes:
+        result: the reference to that file: location, path, and variable if any.
+        shape: ``(n_samples, dx)`` of the samples.
+        sha256: of their blocks, as the service's documentation has it.
+        diagnostics: the engine's facts about them.
+        timing: seconds the service spent by stage; empty for a job.
+        request_id: of the request, as in the service's log.
+    """
+
+    result: dict[str, str]
+    shape: tuple[int, int]
+    sha256: str
+    diagnostics: dict[str, Any]
+    timing: dict[str, float] = field(default_factory=dict)
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CycleRecord:
     """What is kept of a finished cycle, samples apart."""
 
@@ -139,6 +160,24 @@ def cycle_result(reply: Reply, samples: Array | None = None) -> CycleResult:
         cycle=content["cycle"],
         replayed=reply.headers.get("ccdm-replayed", "").lower() == "true",
     )
+
+
+def stored_result(reply: Reply) -> StoredResult:
+    """Read the answer to an analysis of files."""
+    content = read_json(reply)
+    try:
+        told = dict(content["result"])
+        rows, columns = told.pop("shape")
+        return StoredResult(
+            shape=(rows, columns),
+            sha256=told.pop("sha256"),
+            result=told,
+            diagnostics=content.get("diagnostics") or {},
+            timing=read_timing(reply),
+            request_id=reply.headers.get("x-request-id"),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnexpectedReplyError("the answer does not say where it is") from error
 
 
 def cycle_record(content: Mapping[str, Any]) -> CycleRecord:

@@ -16,12 +16,12 @@ from service.client.handles import JobCalls, SessionCalls
 from service.client.jobs import JobStatus
 from service.client.labels import Labels
 from service.client.messages import Reply, Request, Steps, T
-from service.client.results import SessionInfo
+from service.client.results import AnalysisResult, SessionInfo, StoredResult
 from service.client.retry import Attempts, Retry, RetryPolicy
 from service.client.transport import Endpoint, SyncTransport
 
 
-class Client(ClientCalls["Session", "Job"], Waits):
+class Client(ClientCalls["Session", "Job", "StoredJob"], Waits):
     """A connection to the service, kept open and used again; safe to share by threads.
 
     Args:
@@ -71,13 +71,13 @@ class Client(ClientCalls["Session", "Job"], Waits):
             if after is None:
                 return
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> Iterator[Job | StoredJob]:
         """All jobs of this key, the oldest first."""
         after: str | None = None
         while True:
             page, after = self.run(job_calls.listed(after))
             for status in page:
-                yield self._job(status)
+                yield self._any_job(status)
             if after is None:
                 return
 
@@ -120,6 +120,9 @@ class Client(ClientCalls["Session", "Job"], Waits):
     def _job(self, status: JobStatus, labels: Labels | None = None) -> Job:
         return Job(self, status, labels)
 
+    def _stored_job(self, status: JobStatus) -> StoredJob:
+        return StoredJob(self, status)
+
 
 class Session(SessionCalls["Job"], Waits):
     """A session: the ensemble and its history, kept by the service.
@@ -156,7 +159,7 @@ class Session(SessionCalls["Job"], Waits):
         return Job(self._client, status, labels)
 
 
-class Job(JobCalls, Waits):
+class Job(JobCalls[AnalysisResult], Waits):
     """Work that the service does by itself; any process may take it up by its id.
 
     Attributes:
@@ -167,6 +170,18 @@ class Job(JobCalls, Waits):
         self, client: Client, status: JobStatus, labels: Labels | None = None
     ) -> None:
         super().__init__(status, labels)
+        self._client = client
+
+    def run(self, steps: Steps[T]) -> T:
+        """Carry out a call of :mod:`service.client.calls`."""
+        return self._client.run(steps)
+
+
+class StoredJob(JobCalls[StoredResult], Waits):
+    """An analysis of files as a job; its result is a :class:`StoredResult`."""
+
+    def __init__(self, client: Client, status: JobStatus) -> None:
+        super().__init__(status)
         self._client = client
 
     def run(self, steps: Steps[T]) -> T:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, RootModel
 
-from service.schemas.analyses import Samples
+from service.schemas.analyses import AnalysisAnswer
 from service.schemas.base import Outgoing
+from service.schemas.stored import StoredAnalysisAnswer
 
 JobStatus = Literal["accepted", "running", "successful", "failed", "dismissed"]
 
@@ -50,13 +51,20 @@ class JobList(Outgoing):
     links: list[JobLink]
 
 
-class JobResults(Outgoing):
-    """The answer that the request would have had; the number of a cycle, too.
+class JobSamples(AnalysisAnswer):
+    """The answer of an analysis, or of a cycle, which has a number."""
+
+    cycle: int | None = None
+
+
+def _one_of(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = schema.pop("anyOf")
+
+
+class JobResults(RootModel[JobSamples | StoredAnalysisAnswer]):
+    """The answer that the request would have had.
 
     Of a stored analysis, `result` tells where the samples are.
     """
 
-    cycle: int | None = None
-    analysis_samples: Samples | None = None
-    result: dict[str, Any] | None = None
-    diagnostics: dict[str, Any]
+    model_config = ConfigDict(json_schema_extra=_one_of)

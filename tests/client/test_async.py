@@ -14,11 +14,13 @@ from service.client import (
     AsyncClient,
     AsyncJob,
     AsyncSession,
+    AsyncStoredJob,
     Client,
     CycleConflictError,
     Job,
     RetryPolicy,
     Session,
+    StoredJob,
     UnavailableError,
 )
 from service.media.npy import encode_npy
@@ -32,6 +34,19 @@ VIEW = (
 )
 RESULT = b'{"cycle": 4, "analysis_samples": [[1.0, 2.0]], "diagnostics": {}}'
 SAMPLES = encode_npy(np.ones((1, 2)))
+STORED = b'{"result": {"shape": [1, 2], "sha256": "0"}, "diagnostics": {}}'
+JOB = (
+    b'{"jobID": "j", "processID": "stored-analysis", "status": "accepted",'
+    b' "progress": 0, "message": "", "attempt": 0, "started": null, "finished": null,'
+    b' "created": "2026-01-01T00:00:00Z"}'
+)
+FILES: dict[str, Any] = {
+    "forecast_states": {"location": "runs", "path": "x.npy"},
+    "simulated_measurements": np.ones((2, 1)),
+    "observation": [0.5],
+    "localization": {"state_coordinates": [1.0], "measurement_coordinates": [2.0]},
+    "result": {"location": "runs", "path": "out.npy"},
+}
 RECORD = b'{"cycle": 4, "diagnostics": {}}'
 HISTORY = b'{"current_cycle": 4, "cycles": [{"cycle": 4, "diagnostics": {}}]}'
 SESSIONS = b'{"sessions": [' + VIEW + b'], "next": null}'
@@ -54,6 +69,8 @@ CALLS: dict[str, tuple[list[bytes], Callable[[Any, Any], Any]]] = {
     "diagnostics": ([RECORD], lambda c, s: s.diagnostics()),
     "history": ([HISTORY], lambda c, s: s.history()),
     "refresh": ([VIEW], lambda c, s: s.refresh()),
+    "analyse stored": ([STORED], lambda c, s: c.analyse_stored(**FILES)),
+    "submit stored": ([JOB], lambda c, s: c.submit_stored(**FILES, overwrite=True)),
     "drive": (
         [RESULT, SAMPLES],
         lambda c, s: s.drive([0.1], measurement_model="gauge", forecast_model="tank"),
@@ -127,7 +144,13 @@ def awaited(kind: type, name: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [(Client, AsyncClient), (Session, AsyncSession), (Job, AsyncJob)]
+    ("one", "other"),
+    [
+        (Client, AsyncClient),
+        (Session, AsyncSession),
+        (Job, AsyncJob),
+        (StoredJob, AsyncStoredJob),
+    ],
 )
 def test_both_clients_promise_the_same(one: type, other: type) -> None:
     assert promised(one) == promised(other)

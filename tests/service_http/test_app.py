@@ -70,6 +70,18 @@ def test_the_document_is_openapi_31_and_whole(document: dict[str, Any]) -> None:
     assert len(set(names)) == len(names) == 23
 
 
+def test_results_of_jobs_are_samples_or_where_they_are(
+    document: dict[str, Any],
+) -> None:
+    results = {"$ref": "#/components/schemas/JobResults"}
+    valid = Draft202012Validator({**document, **results}).is_valid
+    samples, place = {"analysis_samples": [[1.0]]}, {"result": {"path": "out.npy"}}
+    facts: dict[str, Any] = {"diagnostics": {}}
+    assert valid(samples | facts) and valid(samples | facts | {"cycle": 3})
+    assert valid(place | facts)
+    assert not valid(facts) and not valid(samples)
+
+
 def test_every_operation_tells_its_bodies_and_answers(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         assert operation["summary"], name

@@ -26,6 +26,8 @@ class Candidate:
         width: ``h_x``, where frame and kernels go with it, or 1 for a shift that is
             scored as one Gaussian; ``None`` leaves it open.
         is_drawn_together: whether the centres were shrunk already.
+        widening: how much wider than scored the model is to be, its centres and all
+            of it, for what learning from few members has cost.
     """
 
     regression: Regression
@@ -34,6 +36,7 @@ class Candidate:
     bandwidth: float
     width: float | None = None
     is_drawn_together: bool = False
+    widening: tuple[float, float] = (1.0, 1.0)
 
     @property
     def tier(self) -> int:

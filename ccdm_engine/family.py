@@ -95,7 +95,7 @@ def with_joint_kernels(
     prior = _prior(straight, floor, options)
     yield Candidate(straight, prior, near, np.inf, width=1.0)
     shape = joint.fit_shape(pairs, parts)
-    for h in joint.bandwidths(pairs, options):
+    for h in joint.bandwidths(pairs, parts, options, shape):
         yield joint.candidate(pairs, parts, near, options, h, shape)
     plain = none(*pairs.triple)
     near.prepare((SCOUT,))

@@ -46,17 +46,8 @@ Array = npt.NDArray[np.float64]
 # Shares of the normal reference bandwidth, which is too wide for clouds that are not
 # normal (Silverman 1986, section 3.4.2).
 SHARES = (0.4, 0.8)
-# Beyond, an expansion in the doubt means nothing.
-MOST_DOUBT = 0.5
-
-
-def bandwidths(pairs: Pairs, options: AnalysisOptions) -> tuple[float, ...]:
-    """``h`` as fixed, or some to choose from; at most 1."""
-    wanted, reference = options.state_bandwidth, silverman(*pairs.states.shape)
-    if not isinstance(wanted, str):
-        return (min(float(wanted), 1.0),)
-    shares = (1.0,) if wanted == "silverman" else SHARES
-    return tuple(min(share * reference, 1.0) for share in shares)
+# Costs beyond this share of a variance are not believed.
+MOST = 0.5
 
 
 class Shape(NamedTuple):
@@ -67,14 +58,14 @@ class Shape(NamedTuple):
         z: the states there, ``(N, dx)``.
         covariance: ``V``, ``(dx, dx)``.
         slopes: ``H``, ``(dx, dy)``.
-        widening: see :func:`_widening`.
+        erring: ``E`` of :attr:`.Noise.slopes`, ``(k, dy)``.
     """
 
     whole: Frame
     z: Array
     covariance: Array
     slopes: Array
-    widening: float
+    erring: Array
 
 
 def fit_shape(pairs: Pairs, parts: Noise) -> Shape:
@@ -89,8 +80,41 @@ def fit_shape(pairs: Pairs, parts: Noise) -> Shape:
     gaps = parts.fitted - parts.fitted.mean(axis=0)
     root = _inverse_root(gaps.T @ gaps / (z.shape[0] - 1) + parts.covariance)
     covariance, slopes = _near(z, parts.fitted, pairs.observation, gaps, root)
-    widening = _widening(gaps, root, _doubt(parts, pairs))
-    return Shape(whole, z, covariance, slopes, widening)
+    own = gaps / (z.shape[0] - 1) ** 0.5
+    erring = own if parts.slopes is None else parts.slopes
+    return Shape(whole, z, covariance, slopes, erring)
+
+
+def bandwidths(
+    pairs: Pairs, parts: Noise, options: AnalysisOptions, of: Shape
+) -> tuple[float, ...]:
+    """``h`` as fixed, or some to choose from; at most 1.
+
+    The fewer members the weights leave, the wider their kernels have to be, and wider
+    kernels leave more. With ``1 / sum w_i^2`` a power of ``h`` between what two
+    bandwidths leave, ``h = share * silverman(1 / sum w_i^2)`` has one solution.
+
+    Args:
+        pairs: with members enough to know their covariance.
+        parts: the measurements taken apart.
+        options: what is fixed and what is ``"auto"``.
+        of: the shape of the kernels.
+    """
+    wanted, (members, dimension) = options.state_bandwidth, pairs.states.shape
+    if not isinstance(wanted, str):
+        return (min(float(wanted), 1.0),)
+    reference = silverman(members, dimension)
+    shares = (1.0,) if wanted == "silverman" else SHARES
+    ends = np.array([shares[0] * reference, 1.0])
+    left = np.log([_effective(pairs, parts, options, h, of) for h in ends])
+    power = float((left[1] - left[0]) / -np.log(ends[0]))
+    order = 1.0 / (dimension + 4)
+    found = []
+    for share in shares:
+        one = np.log(share * silverman(1.0, dimension))  # of one effective member
+        h = float(np.exp((one - order * left[1]) / (1.0 + order * max(power, 0.0))))
+        found.append(min(max(h, share * reference), 1.0))
+    return tuple(found)
 
 
 def candidate(
@@ -111,13 +135,10 @@ def candidate(
         h: the bandwidth.
         of: the shape of the kernels, where it is known already.
     """
-    whole, z, shape, slopes, widening = of or fit_shape(pairs, parts)
-    drawn = options.shrink is not False
-    pulled = z @ _root(np.eye(z.shape[1]) - h**2 * shape) if drawn else z
-    fitted = parts.fitted + (pulled - z) @ slopes
-    cross = h * shape @ slopes
-    root = _inverse_root(h**2 * slopes.T @ shape @ slopes + parts.covariance)
-    loads = cross @ root
+    of = of or fit_shape(pairs, parts)
+    whole, z, shape, slopes, erring = of
+    pulled, fitted, root = _around(parts, options, h, of)
+    loads = h * shape @ slopes @ root
     gain = h * loads @ root.T  # of whitened states
     inner, inverse = symmetric_roots(shape - loads @ loads.T)
     residuals = whole.out_of(pulled - fitted @ gain.T)
@@ -127,60 +148,84 @@ def candidate(
     kernels = near.around(
         fitted @ units, pairs.simulated @ units, pairs.observation @ units
     )
-    widen = widening if options.unbiases else 1.0
-    middle = np.exp(kernels.weights(h).given_observation) @ residuals
-    residuals = middle + widen * (residuals - middle)
+    weights = np.exp(kernels.weights(h).given_observation)
+    left = pairs.observation - weights @ fitted
+    widening = _widening(weights, h * erring @ root, h * left @ root)
     regression = Regression(
         "linear",
         residuals,
         target,
         np.zeros((z.shape[0], 1)),
         own=own,
-        is_unbiased=widen > 1.0,
     )
     frame = Frame(
         residuals.mean(axis=0),
-        widen * whole.deviation,
+        whole.deviation,
         inner if whole.root is None else inner @ whole.root,
         inverse if whole.inverse_root is None else whole.inverse_root @ inverse,
         "whiten",
     )
-    return Candidate(regression, frame, kernels, h, h, is_drawn_together=drawn)
+    return Candidate(
+        regression,
+        frame,
+        kernels,
+        h,
+        h,
+        is_drawn_together=options.shrink is not False,
+        widening=widening if options.unbiases else (1.0, 1.0),
+    )
 
 
-def _widening(gaps: Array, root: Array, doubt: float) -> float:
-    """``((1 + doubt) / (1 - k / (N - 1)))^1/2``: what learning from few costs.
+def _around(
+    parts: Noise, options: AnalysisOptions, h: float, of: Shape
+) -> tuple[Array, Array, Array]:
+    """Centres in whitened coordinates, ``f`` there, and a root of ``S^-1``."""
+    pulled = of.z
+    if options.shrink is not False:
+        pulled = of.z @ _root(np.eye(of.z.shape[1]) - h**2 * of.covariance)
+    own = h**2 * of.slopes.T @ of.covariance @ of.slopes
+    fitted = parts.fitted + (pulled - of.z) @ of.slopes
+    return pulled, fitted, _inverse_root(own + parts.covariance)
 
-    ``k = tr C_ff (C_ff + R)^-1``, the directions of the measurements that tell
-    anything: so many degrees of freedom a fit takes from the spread, as the leverages
-    of a regression on them would add up to.
+
+def _effective(
+    pairs: Pairs, parts: Noise, options: AnalysisOptions, h: float, of: Shape
+) -> float:
+    """``1 / sum w_i^2`` given the observation."""
+    _, fitted, root = _around(parts, options, h, of)
+    far = np.sum(((fitted - pairs.observation) @ root) ** 2, axis=1)
+    weights = np.exp(-0.5 * (far - far.min()))
+    return float(np.sum(weights) ** 2 / np.sum(weights**2))
+
+
+def _widening(weights: Array, erring: Array, left: Array) -> tuple[float, float]:
+    """What learning from few members costs: factors for the centres, and for all.
+
+    Along a state of variance 1 of which nothing is to be learned the mean is moved all
+    the same, and variance taken away. By weights, of what the centres have of it, as
+    in any sample of weighted draws::
+
+        1 + q   and   1 - q,           q = sum w_i^2 - 1 / N
+
+    By the gain, since covariances err, with E of :attr:`.Noise.slopes` and d what the
+    weights leave of the innovation::
+
+        1 + h^4 |E S^-1 d|^2 / (N - 1)   and   1 - h^2 tr E S^-1 E^T / (N - 1)
+
+    From cycle to cycle both add up where the dynamics lets no error grow, until the
+    ensemble is far too sure of itself there.
 
     Args:
-        gaps: ``f_i`` from their mean, ``(N, dy)``.
-        root: of ``(C_ff + R)^-1``, ``(dy, dy)``.
-        doubt: see :func:`_doubt`.
+        weights: of the kernels, ``(N,)``.
+        erring: ``h E S^-1/2``, ``(k, dy)``.
+        left: ``h S^-1/2 d``, ``(dy,)``.
     """
-    freedom = gaps.shape[0] - 1
-    told = float(np.sum((gaps @ root) ** 2)) / freedom
-    more = 1.0 + min(doubt, MOST_DOUBT)
-    return float((more / (1.0 - min(told / freedom, 0.5))) ** 0.5)
-
-
-def _doubt(parts: Noise, pairs: Pairs) -> float:
-    """What errors of the slopes add to the variance of the states, as a share of it.
-
-    They mix directions: along one in which nothing is to be learned the mean is moved,
-    by more the farther out ``y*`` lies, and on average over the members as much spread
-    is taken away. From cycle to cycle both add up where the dynamics lets no error
-    grow, until the ensemble is far too sure of itself there.
-    """
-    if parts.doubt is None:
-        return 0.0
-    mean = pairs.simulated.mean(axis=0)
-    gap = np.clip(pairs.observation - mean, -FARTHEST, FARTHEST)
-    moved = float(np.sum((gap @ parts.doubt) ** 2))
-    taken = np.sum(((pairs.simulated - mean) @ parts.doubt) ** 2, axis=1)
-    return moved + float(np.mean(taken))
+    freedom = weights.size - 1
+    few = min(float(weights @ weights), MOST)
+    far = np.clip(left, -FARTHEST, FARTHEST)
+    moved = min(float(np.sum((erring @ far) ** 2)) / freedom, MOST)
+    taken = min(float(np.sum(erring**2)) / freedom, MOST)
+    return ((1 + few) / (1 - few)) ** 0.5, ((1 + moved) / (1 - taken)) ** 0.5
 
 
 def _near(

@@ -95,7 +95,9 @@ def evidence(
         lobes: members of each.
     """
     floor = deviations(simulated)
-    return [_evidence(simulated[part], observation, floor) for part in lobes]
+    # Tails equally heavy for all, or far out the lobe of the fewest members wins.
+    freedom = min(part.size for part in lobes) - 1.0
+    return [_evidence(simulated[part], observation, floor, freedom) for part in lobes]
 
 
 def shares(evidence: Sequence[Evidence]) -> Array:
@@ -127,19 +129,27 @@ def counts(after: Array, lobes: Sequence[Indices], n_samples: int) -> Indices:
     return whole
 
 
-def _evidence(simulated: Array, observation: Array, floor: Array) -> Evidence:
+def _evidence(
+    simulated: Array, observation: Array, floor: Array, freedom: float
+) -> Evidence:
     """Student's t, which a normal density of unknown covariance predicts by.
 
     Its tails make the sampling error of the logarithm bounded, however far y* lies::
 
-        log p = -(n + k - 1) / 2  log(1 + q / (n - 1)) + const,   q = |y* - mean|^2
+        log p = -(m + k) / 2  log(1 + q / m) + const,   q = |y* - mean|^2
 
     to first order in the relative error of q, ``2 / n + 4 / (n q)``.
+
+    Args:
+        simulated: of the lobe's n members, ``(n, k)``.
+        observation: ``y*``, ``(k,)``.
+        floor: least deviations, ``(k,)``.
+        freedom: ``m``.
     """
     members, count = simulated.shape
     frame = fit_frame(simulated, "whiten", floor=floor)
     gap = np.clip(frame.into(observation), -FARTHEST, FARTHEST)
-    square, freedom = float(np.sum(gap**2)), members - 1.0
+    square = float(np.sum(gap**2))
     power = 0.5 * (freedom + count)
     log = float(frame.log_volume) - power * float(np.log1p(square / freedom))
     slope = power * square / (freedom + square)

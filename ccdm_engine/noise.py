@@ -59,15 +59,16 @@ class Noise:
         fitted: ``f(x_i)``, ``(N, dy)``.
         covariance: ``R``, ``(dy, dy)``; zero for a measurement left as it is.
         curved: whether ``f`` is seen to be nonlinear.
-        doubt: ``D``, ``(dy, k)``, where ``f`` is known from the members alone: at
-            measurements y the error of its slopes has ``|D^T (y - mean y_i)|^2`` of
-            the variance of the states, in every direction; ``None`` where it has none.
+        slopes: ``E``, ``(k, dy)``, where ``f`` was learned: its covariance with a
+            state of variance 1 that has nothing to do with it errs by
+            ``E^T E / (N - 1)``; ``None`` where ``f`` is given, whose own covariance
+            stands there then.
     """
 
     fitted: Array
     covariance: Array
     curved: bool = False
-    doubt: Array | None = None
+    slopes: Array | None = None
 
     @classmethod
     def none(cls, simulated: Array) -> Noise:
@@ -121,17 +122,17 @@ def regressed(pairs: Pairs, *, credible: bool = True) -> Noise | None:
     if curved:
         terms = np.hstack([terms, _products(terms)])
     gaps = pairs.simulated - pairs.simulated.mean(axis=0)
-    signal, left, doubt = _told(terms, gaps, credible=credible)
+    signal, left, slopes = _told(terms, gaps, credible=credible)
     variance = np.var(gaps, axis=0)
     if np.any(left < LEAST_SHARE * variance):
         return None
     errors = gaps - signal
     fitted = pairs.simulated - errors
     if not has_footing(members, variance.size):
-        return Noise(fitted, np.diag(left), curved, doubt)
+        return Noise(fitted, np.diag(left), curved, slopes)
     covariance = errors.T @ errors
     scale = np.sqrt(left / np.diag(covariance))
-    return Noise(fitted, covariance * np.outer(scale, scale), curved, doubt)
+    return Noise(fitted, covariance * np.outer(scale, scale), curved, slopes)
 
 
 def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array, Array]:
@@ -154,9 +155,9 @@ def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array, A
         credible: or with all that least squares tells as the signal.
 
     Returns:
-        The signal, ``(N, dy)``, the variance of the noise, ``(dy,)``, and the doubt
-        about the slopes, ``(dy, k)``. Each canonical slope has a sampling variance of
-        ``1 / n`` in every direction of the terms, of which the share taken counts.
+        The signal, ``(N, dy)``, the variance of the noise, ``(dy,)``, and
+        :attr:`Noise.slopes`. A canonical correlation with what is unrelated errs by
+        ``1 / n``, and a signal that was made of ``r`` has the slope ``1 / r`` of it.
     """
     freedom = gaps.shape[0] - 1
     u, _, _ = _orthogonal(terms - terms.mean(axis=0))
@@ -174,8 +175,8 @@ def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array, A
     signal = (u @ a * (np.sqrt(share) if credible else r)) @ loads
     whole = np.sum(gaps**2, axis=0) / freedom
     taken = np.minimum(share / np.maximum(square, ROUNDING), 1.0)
-    doubt = np.linalg.pinv(loads) * np.sqrt(taken)
-    return signal, np.maximum(whole - share @ loads**2 / freedom, 0.0), doubt
+    slopes = loads * np.sqrt(taken / freedom)[:, None]
+    return signal, np.maximum(whole - share @ loads**2 / freedom, 0.0), slopes
 
 
 def _orthogonal(gaps: Array) -> tuple[Array, Array, Array]:

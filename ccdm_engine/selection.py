@@ -92,6 +92,20 @@ class Model:
         """Whether the update moves each member along the regression, and no more."""
         return self.candidate.is_shift
 
+    def widened(self, centres: float, whole: float) -> Model:
+        """The same, its centres so many times as far apart, and all of it."""
+        if centres == whole == 1.0:
+            return self
+        regression, frame = self.regression, self.frame
+        middle = np.exp(self.log_weights) @ regression.residuals
+        residuals = middle + centres * whole * (regression.residuals - middle)
+        wide = replace(regression, residuals=residuals, is_unbiased=True)
+        return replace(
+            self,
+            candidate=replace(self.candidate, regression=wide),
+            frame=replace(frame, deviation=whole * frame.deviation),
+        )
+
     def mixture(self) -> Mixture:
         """The mixture of residuals in kernel coordinates."""
         centres = self.frame.into(self.regression.residuals)
@@ -172,9 +186,10 @@ def _with_joint_kernels(
 
 
 def _model(chosen: Scored) -> Model:
-    return Model(
+    model = Model(
         chosen.candidate, chosen.frame, chosen.width, chosen.shrink, chosen.mean
     )
+    return model.widened(*chosen.candidate.widening)
 
 
 def _is_better(richer: Scored, plainer: Scored, errors: float, least: float) -> bool:

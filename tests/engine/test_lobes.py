@@ -238,3 +238,24 @@ def test_members_that_carry_the_analysis_are_no_more_than_there_are() -> None:
         facts = assimilate(rain[:, None], simulated, [reading], seed=1).diagnostics
         assert 0 < facts.effective_sample_size <= 100 + 1e-9
         assert sum(facts.lobes) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_clouds_that_foretell_the_same_keep_their_shares(seed: int) -> None:
+    """Two switches, one of them read exactly: nothing is said of the other."""
+    states = np.random.default_rng(seed).integers(0, 2, (60, 2)).astype(float)
+    samples = assimilate(states, states[:, :1], [0.99], seed=1).samples
+    before = np.mean(states[states[:, 0] == 1, 1])
+    after = np.mean(samples[samples[:, 0] == 1, 1])
+    assert after == pytest.approx(before, abs=1 / 30)
+
+
+def test_far_out_the_smallest_lobe_does_not_win_by_its_tails() -> None:
+    """Both foretell the same, and as sharply."""
+    rng = np.random.default_rng(5)
+    simulated = 1.0 + 1e-3 * rng.standard_normal((100, 1))
+    divided = [np.arange(90), np.arange(90, 100)]
+    for far in (10.0, 1e4):
+        told = lobes.evidence(simulated, np.array([far]), divided)
+        assert told[0].log == pytest.approx(told[1].log, abs=3.0)
+        assert lobes.shares(told)[1] == pytest.approx(0.1, abs=0.05)

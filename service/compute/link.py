@@ -4,12 +4,14 @@ Dask's own executor can wait for ever: where the scheduler goes away while a res
 on its way, the error ends the task that fetches it, and nobody tells who waits for the
 result. Here whatever fetches, fails or is cancelled ends the future itself, and who
 waits looks around meanwhile: at the connection, and whether the scheduler, asked for
-next to nothing, says anything at all.
+next to nothing, says anything at all. Silence is counted while this side listens: its
+event loop may be busy for long with writing what all parts need.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Executor, Future, wait
@@ -21,9 +23,11 @@ T = TypeVar("T")
 # How often who waits looks whether the connection is still there.
 LOOK_SECONDS = 0.5
 # How often the scheduler is asked whether it is; and how long it may say nothing. It
-# handles one message at a time, and a large one takes a while.
+# handles one message at a time, and a large one takes a while. An event loop that was
+# busy has listened for no more than one of these steps, however long it was.
 BEAT_SECONDS = 2.0
 SILENCE_SECONDS = 20.0
+LISTEN_SECONDS = 0.5
 
 
 class Link(Executor):
@@ -86,15 +90,28 @@ class Link(Executor):
         """Notice that the scheduler is gone, or silent."""
         if not self._connected():
             raise _lost()
-        since = time.monotonic() - self._asked
-        if self._beat is not None and not self._beat.done():
-            if since > SILENCE_SECONDS:
-                raise TimeoutError(f"silent for {since:.0f} seconds")
-        elif since > BEAT_SECONDS:
-            if self._beat is not None:
-                self._beat.result()
+        if self._beat is not None:
+            if not self._beat.done():
+                return
+            self._beat.result()
+        if time.monotonic() - self._asked > BEAT_SECONDS:
             self._asked = time.monotonic()
-            self._beat = self._called(self._client.nthreads, workers=[])
+            self._beat = self._started(self._heard())
+
+    async def _heard(self) -> None:
+        """The scheduler answers something.
+
+        Raises:
+            OSError: when it does not, for as long as it may be silent.
+        """
+        answer = asyncio.ensure_future(self._client.nthreads(workers=[]))
+        answer.add_done_callback(_seen)
+        for _ in range(math.ceil(SILENCE_SECONDS / LISTEN_SECONDS)):
+            if (await asyncio.wait([answer], timeout=LISTEN_SECONDS))[0]:
+                answer.result()
+                return
+        answer.cancel()
+        raise TimeoutError(f"silent for {SILENCE_SECONDS:g} seconds")
 
     def _called(self, ask: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """The future of something that Dask's client does in its event loop."""

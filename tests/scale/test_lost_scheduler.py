@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,17 @@ def test_a_scheduler_that_says_nothing_any_more_is_told_too(
     monkeypatch.setattr("service.compute.link.SILENCE_SECONDS", 3.0)
     with running(tmp_path, workers=1) as small:
         assert told_after("waited", small, signal.SIGSTOP, size=10) < SOON
+
+
+def test_a_loop_that_is_busy_with_sending_has_not_heard_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What all parts need takes longer to write than a scheduler may be silent."""
+    monkeypatch.setattr("service.compute.link.BEAT_SECONDS", 0.1)
+    monkeypatch.setattr("service.compute.link.SILENCE_SECONDS", 2.0)
+    with running(tmp_path, workers=1) as small:
+        slow = partial(time.sleep, 5.0)
+        assert stages(small.address, sent=slow, size=10) == PARTS
 
 
 def test_a_link_whose_client_has_gone_says_so(tmp_path: Path) -> None:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import pickle
+import pydoc
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 import pytest
 
 from service.client import (
+    AnalysisResult,
     AsyncClient,
     AsyncJob,
     AsyncSession,
     AsyncStoredJob,
     Client,
     CycleConflictError,
+    CycleResult,
     Job,
     RetryPolicy,
     Session,
     StoredJob,
+    StoredResult,
     UnavailableError,
 )
+from service.client.connection import ClientCalls
 from service.media.npy import encode_npy
 from tests.client.pairs import DIMS, FIXED, pairs
 from tests.support.client_servers import Recorder, answer, normal, running
@@ -212,3 +219,58 @@ async def test_waiting_for_a_busy_service_leaves_the_loop_free() -> None:
             async with AsyncClient(refusing.url, retry=impatient) as client:
                 with pytest.raises(UnavailableError):
                     await client.analyse(*pairs())
+
+
+CLASSES = [Client, AsyncClient, Session, AsyncSession, Job, AsyncJob, StoredJob]
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_methods_are_those_of_their_class(kind: type) -> None:
+    """Found by help, by tools that read types, and by who pickles them."""
+    own = {k: v for k, v in vars(kind).items() if hasattr(v, "__wrapped__")}
+    assert own.keys() > {"ready"} or own.keys() > {"refresh"}
+    for name, method in own.items():
+        assert method.__qualname__ == f"{kind.__qualname__}.{name}"
+        assert method.__module__ == kind.__module__
+        assert pickle.loads(pickle.dumps(method)) is method
+        assert not isinstance(get_type_hints(method)["return"], TypeVar)
+
+
+@pytest.mark.parametrize(
+    ("method", "result"),
+    [
+        (Client.session, Session),
+        (Client.job, Job | StoredJob),
+        (Job.wait, AnalysisResult),
+        (StoredJob.wait, StoredResult),
+        (AsyncClient.create_session, AsyncSession),
+        (AsyncClient.submit, AsyncJob),
+        (Session.submit, Job | CycleResult),
+        (AsyncSession.submit, AsyncJob | CycleResult),
+        (Client.analyse, AnalysisResult),
+    ],
+)
+def test_what_a_method_comes_to_is_the_class_it_gives(
+    method: Callable[..., Any], result: Any
+) -> None:
+    assert get_type_hints(method)["return"] == result
+    told = re.sub(r"[\w.]+\.", "", getattr(result, "__name__", str(result)))
+    assert inspect.signature(method).return_annotation == told
+    assert f"-> '{told}'" in pydoc.plain(pydoc.render_doc(method))
+
+
+def test_calls_that_nobody_carries_out_can_be_looked_at() -> None:
+    shared = inspect.getattr_static(ClientCalls, "analyse")
+    assert ClientCalls.analyse is shared
+    assert "does not keep" in str(ClientCalls.analyse.__doc__)
+
+
+def test_a_class_of_ones_own_inherits_the_methods() -> None:
+    class Mine(Client):
+        def ready(self) -> dict[str, Any]:
+            return {"mine": super().ready}
+
+    assert Mine.analyse is Client.analyse
+    mine = Mine("http://127.0.0.1:9")
+    assert mine.ready()["mine"].__func__ is Client.ready
+    mine.close()

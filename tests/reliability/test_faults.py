@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reliability.faults import FAULTS
+from reliability.faults import FAULTS, Unable
 from reliability.faults.scene import scene
 from reliability.ledger import Account, Row, audit
 from reliability.processes import ServiceProcess
@@ -31,6 +31,20 @@ def test_nothing_acknowledged_is_lost_wrong_or_double(
         row = FAULTS[name](surroundings)
     assert row.acknowledged >= SHORT.clients * SHORT.cycles
     assert (row.lost, row.wrong, row.duplicates) == (0, 0, 0), row
+
+
+@pytest.mark.slow
+def test_a_fault_that_did_not_strike_has_kept_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that are allowed a tebibyte are not short of memory."""
+    monkeypatch.setattr("reliability.faults.service.SHORT_BYTES", 1 << 40)
+    monkeypatch.setattr("reliability.faults.service.SHORT_SECONDS", 0.5)
+    with (
+        scene(tmp_path, SHORT) as surroundings,
+        pytest.raises(Unable, match="no worker ended"),
+    ):
+        FAULTS["worker_out_of_memory"](surroundings)
 
 
 @pytest.mark.slow

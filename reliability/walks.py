@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.sessions.walk import Result, Walk
+from tests.sessions.ground import Result
+from tests.sessions.walk import Walk
 
 STEPS = 25
 
@@ -27,6 +29,7 @@ class Walks:
         strayed: walks on which store and model differed; the first ends it all.
         seconds: how long all of it took.
         first: what went wrong.
+        kinds: how often each kind of operation was done as it should; not in tables.
     """
 
     store: str
@@ -35,18 +38,22 @@ class Walks:
     strayed: int = 0
     seconds: float = 0.0
     first: str = ""
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON and CSV."""
-        return asdict(self)
+        plain = asdict(self)
+        del plain["kinds"]
+        return plain
 
 
-def run_walks(url: str, walks: int) -> Walks:
+def run_walks(url: str, walks: int, *, again: bool = False) -> Walks:
     """Walk, and count.
 
     Args:
         url: of a Redis server, or ``sqlite:`` for a file for each walk.
         walks: how many.
+        again: the same ones every time, in place of new ones.
 
     Raises:
         Exception: what the first walk ended in that strayed, with its steps.
@@ -60,6 +67,9 @@ def run_walks(url: str, walks: int) -> Walks:
             figures.operations += 1
             return super().ask(sid, work)
 
+        def happened(self, kind: str) -> None:
+            figures.kinds[kind] += 1
+
         def teardown(self) -> None:
             figures.walks += 1
             super().teardown()
@@ -68,6 +78,7 @@ def run_walks(url: str, walks: int) -> Walks:
     asked = settings(
         max_examples=walks,
         stateful_step_count=STEPS,
+        derandomize=again,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -7,17 +7,11 @@ file - store and model agree after each step.
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
-import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -34,21 +28,14 @@ from service.sessions import (
     MemberNotFound,
     MembersMissing,
     SessionGone,
-    SessionNotFound,
-    Sessions,
-    SessionSpec,
     VersionConflict,
 )
 from service.sessions.gathering import Observed
-from service.stores import Store, open_store
+from tests.sessions.ground import KEEP, Ground
 from tests.sessions.model import Model
-from tests.support.analyses import SmallAnalysis, forecast, nudged
-from tests.support.redis import RedisServer
-from tests.support.stores import Clock
+from tests.support.analyses import forecast
 
-Result = TypeVar("Result")
 TENANTS = ("a", "b")
-KEEP = 2
 TTLS = (50, 500, 5000)
 MEMBERS = 4
 # Fewer sessions live through more.
@@ -57,75 +44,16 @@ MOST_SESSIONS = 3
 SOME = ((0,), (3,), (1, 2), (0, 1, 2, 3), (3, 2, 1, 0))
 
 
-class Walk(RuleBasedStateMachine):
+class Walk(Ground):
     """One random walk."""
 
-    url = ""
     sids = Bundle("sids")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.clock = Clock()
-        self.analysis = SmallAnalysis()
-        self.models: dict[str, Model] = {}
-        self.store: Store | None = None
-
-    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run to the end."""
-        return self.runner.run(work)
-
-    @initialize()
-    def begin(self) -> None:
-        """An empty store."""
-        self.folder = tempfile.TemporaryDirectory()
-        if self.url.startswith("redis"):
-            self.address = self.url
-            with RedisServer.client_of(self.url) as client:
-                client.flushall()
-        else:
-            self.address = f"sqlite:///{Path(self.folder.name) / 's.sqlite'}"
-        self.open()
-
-    def open(self) -> None:
-        """A service process starts."""
-        self.store = open_store(self.address, clock=self.clock)
-        self.run(self.store.open())
-        self.sessions = Sessions(self.store, self.analysis, self.clock)
-
-    def teardown(self) -> None:
-        """The walk ends."""
-        if self.store is not None:
-            self.run(self.store.close())
-            self.folder.cleanup()
-        self.runner.close()
-
-    def lost(self, model: Model) -> type[Exception] | None:
-        """The error that every access must end in, if any."""
-        if model.deleted or model.expires_at <= self.clock.now:
-            return SessionGone
-        return None
-
-    def ask(self, sid: str, work: Coroutine[Any, Any, Result]) -> Result | Exception:
-        """Run; a session that is gone must say so."""
-        gone = self.lost(self.models[sid])
-        try:
-            result = self.run(work)
-        except (
-            *(SessionGone, SessionNotFound, CycleConflict, VersionConflict),
-            *(AnalysisNotKept, CycleNotFound, ArithmeticError),
-            *(MemberConflict, MemberLate, MemberNotFound, MembersMissing),
-        ) as error:
-            assert isinstance(error, SessionGone) == (gone is not None)
-            return error
-        assert gone is None
-        return result
-
-    def used(self, model: Model) -> None:
-        """Reading renews a lifetime of which a tenth has passed."""
-        passed = model.ttl - (model.expires_at - self.clock.now)
-        if passed >= 0.1 * model.ttl:
-            model.expires_at = self.clock.now + model.ttl
+    @initialize(target=sids, tenant=st.sampled_from(TENANTS), ttl=st.sampled_from(TTLS))
+    def begin(self, tenant: str, ttl: float) -> str:
+        """An empty store, and a session: most that can be done is done to one."""
+        self.empty()
+        return self.created(tenant, ttl)
 
     @precondition(lambda self: len(self.models) < MOST_SESSIONS)
     @rule(
@@ -135,18 +63,18 @@ class Walk(RuleBasedStateMachine):
     )
     def create(self, tenant: str, ttl: float) -> str:
         """A session begins."""
-        spec = SessionSpec(
-            state_dim=3, measurement_dim=2, ttl_seconds=ttl, keep_analyses=KEEP, seed=1
-        )
-        session = self.run(self.sessions.create(tenant, spec))
-        self.models[session.id] = Model(tenant, self.clock.now + ttl, ttl)
-        return session.id
+        return self.created(tenant, ttl)
 
     @rule(sid=sids, step=st.integers(-3, 2), body=st.integers(0, 2))
     def put(self, sid: str, step: int, body: int) -> None:
         """Put a cycle: the next one (twice as often), an old one or a later one."""
         model = self.models[sid]
         k = max(1, model.cycle + min(step, 1) + max(step - 1, 0) * (body == 2))
+        self.put_body(sid, k, body)
+
+    def put_body(self, sid: str, k: int, body: int) -> None:
+        """Put any cycle whole."""
+        model = self.models[sid]
         work = self.sessions.put_cycle(model.tenant, sid, k, *forecast(body))
         answer = self.ask(sid, work)
         if self.lost(model):
@@ -161,21 +89,25 @@ class Walk(RuleBasedStateMachine):
                 return
             assert not isinstance(answer, Exception)
             assert answer.replayed
+            self.happened("replay")
             assert answer.samples.tobytes() == model.samples[k - 1]
             self.used(model)
         else:
             assert isinstance(answer, CycleConflict)
             assert answer.current_cycle == model.cycle
 
-    def finished(
-        self, model: Model, body: int | tuple[int, ...], samples: np.ndarray
-    ) -> None:
-        """A cycle has happened; members that were not in it are late."""
-        model.bodies.append(body)
-        model.samples.append(samples.tobytes())
-        model.arrived.clear()
-        model.version += 1
-        model.expires_at = self.clock.now + model.ttl
+    @rule(sid=sids, back=st.integers(0, KEEP - 1))
+    def repeat(self, sid: str, back: int) -> None:
+        """Put a cycle that is kept once more, as it was put; without one, the next."""
+        model = self.models[sid]
+        if model.cycle <= back:
+            self.put_body(sid, model.cycle + 1, 0)
+            return
+        body = model.bodies[model.cycle - back - 1]
+        if isinstance(body, tuple):
+            self.gather(sid, -back, body[0])
+        else:
+            self.put_body(sid, model.cycle - back, body)
 
     @rule(sid=sids, some=st.sampled_from(SOME), body=st.integers(0, 1))
     def arrive(self, sid: str, some: tuple[int, ...], body: int) -> None:
@@ -201,12 +133,20 @@ class Walk(RuleBasedStateMachine):
         assert not isinstance(answer, Exception)
         assert answer.replayed == (known == body)
         model.arrived[index] = body
+        self.happened("member")
         self.used(model)
 
-    @rule(sid=sids, index=st.integers(0, MEMBERS - 1), step=st.integers(0, 1))
-    def take_back(self, sid: str, index: int, step: int) -> None:
+    @rule(
+        sid=sids,
+        index=st.integers(0, MEMBERS - 1),
+        step=st.integers(0, 1),
+        comes=st.booleans(),
+    )
+    def take_back(self, sid: str, index: int, step: int, comes: bool) -> None:
         """A member of the next cycle, or of one that is finished, is taken back."""
         model = self.models[sid]
+        if comes:
+            self.one_arrives(sid, index, 0)
         k = max(1, model.cycle + step)
         answer = self.ask(sid, self.sessions.members.drop(model.tenant, sid, k, index))
         if self.lost(model):
@@ -216,6 +156,7 @@ class Walk(RuleBasedStateMachine):
         elif index in model.arrived:
             assert answer is None
             del model.arrived[index]
+            self.happened("taken back")
         else:
             assert isinstance(answer, MemberNotFound)
 
@@ -225,7 +166,7 @@ class Walk(RuleBasedStateMachine):
         self.gather(sid, step, seen)
 
     def gather(self, sid: str, step: int, seen: int) -> None:
-        """Put the next cycle, or the last one again."""
+        """Put the next cycle, or one of the last again."""
         model = self.models[sid]
         k = max(1, model.cycle + step)
         observed = Observed(
@@ -241,6 +182,7 @@ class Walk(RuleBasedStateMachine):
             else:
                 assert not isinstance(answer, Exception)
                 assert answer.replayed
+                self.happened("replay")
                 assert answer.samples.tobytes() == model.samples[k - 1]
                 self.used(model)
         elif len(model.arrived) < MEMBERS:
@@ -259,16 +201,6 @@ class Walk(RuleBasedStateMachine):
                 self.one_arrives(sid, index, body)
         self.gather(sid, 1, seen)
 
-    def expected(self, bodies: tuple[int, ...], seen: int, answer: Any) -> bytes:
-        """The analysis of members that came one by one."""
-        arrays = [forecast(body) for body in bodies]
-        states = np.array([array[0][index] for index, array in enumerate(arrays)])
-        simulated = np.array([array[1][index] for index, array in enumerate(arrays)])
-        observation = forecast(seen)[2]
-        options = answer.cycle.diagnostics["options"]
-        found = nudged(states, simulated, observation, options, answer.cycle.seed)
-        return found.tobytes()
-
     @rule(sid=sids)
     def move(self, sid: str) -> None:
         """The session goes through a file; members that wait stay behind."""
@@ -283,6 +215,7 @@ class Walk(RuleBasedStateMachine):
         self.run(self.store.delete(model.tenant, sid))
         with opened(path) as session:
             self.run(import_session(self.store, model.tenant, session, self.clock.now))
+        self.happened("move")
         model.arrived.clear()
 
     @rule(sid=sids)
@@ -343,6 +276,8 @@ class Walk(RuleBasedStateMachine):
         if not self.lost(model):
             assert isinstance(answer, VersionConflict) == (seen == 1)
             model.deleted = seen != 1
+            if model.deleted:
+                self.happened("delete")
 
     @rule(seconds=st.sampled_from([1.0, 7.0, 60.0]))
     def wait(self, seconds: float) -> None:
@@ -355,6 +290,8 @@ class Walk(RuleBasedStateMachine):
         assert self.store is not None
         self.run(self.store.close())
         self.open()
+        if self.models:
+            self.happened("restart")
 
     @invariant()
     def agree(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import tracemalloc
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import anyio.to_thread
@@ -24,6 +25,8 @@ from tests.support.redis import RedisServer
 from tests.support.servers import PATIENCE, Server
 
 MOST_ROUND_TRIPS = 4
+# Nobody comes by to look after jobs.
+ALONE = {"KEEP_ANALYSES": "2", "JOB_WORKERS": "0"}
 NAMES = ("forecast_states", "simulated_measurements", "observation")
 
 
@@ -39,7 +42,7 @@ async def test_a_cycle_over_http_costs_few_round_trips_to_redis(
     """Every one of a hundred members' arrays included, whatever the form."""
     kind, body = multipart(ensemble(100, 40, 20))
     async with Proxy(own_redis.port) as proxy:
-        server = Server(tmp_path, STORE_URL=proxy.url, KEEP_ANALYSES="2")
+        server = Server(tmp_path, STORE_URL=proxy.url, **ALONE)
         await anyio.to_thread.run_sync(server.start)
         try:
             fields = {"state_dim": 40, "measurement_dim": 20}
@@ -62,8 +65,7 @@ async def test_a_cycle_over_http_costs_few_round_trips_to_redis(
                     before = proxy.round_trips
                     assert await anyio.to_thread.run_sync(put, k) == 201
                     trips.append(proxy.round_trips - before)
-                # Those that look after jobs come by now and then, too.
-                assert 0 < min(trips) <= MOST_ROUND_TRIPS, trips
+                assert 0 < median(trips) <= MOST_ROUND_TRIPS, trips
         finally:
             await anyio.to_thread.run_sync(server.stop)
 

@@ -8,7 +8,10 @@ from tests.support.missing import not_run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move tests marked ``slow`` behind the others, keeping both in their order."""
+    """Move tests marked ``slow`` behind the others, keeping both in their order.
+
+    Where files are shared out to several processes, behind those of their own file.
+    """
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 

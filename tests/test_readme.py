@@ -17,6 +17,7 @@ import pytest
 
 from ccdm_engine import AnalysisOptions
 from service.cli.app import app
+from service.compute.estimates import estimated_bytes
 from service.media.npy import decode_npy
 from service.settings import Settings
 
@@ -28,6 +29,23 @@ ADDRESS = "http://127.0.0.1:8000"
 def blocks(language: str) -> list[str]:
     """The fenced code of a language, in order."""
     return re.findall(rf"(?ms)^```{language}\n(.*?)^```$", README)
+
+
+def test_the_most_measurements_are_those_that_the_service_lets_in() -> None:
+    told = re.search(
+        r"refused with 413 .*?: ([\d.]+) GiB for those ten thousand measurements, so "
+        r"that about (\d+) are the most \(with (\d+) members of (\d+) variables\)",
+        " ".join(README.split()),
+    )
+    assert told
+    states = np.empty((int(told[3]), int(told[4])))
+
+    def needed(dy: int) -> int:
+        return estimated_bytes(states, np.empty((len(states), dy)), {})
+
+    assert f"{needed(10_000) / 2**30:.1f}" == told[1]
+    most = int(told[2])
+    assert needed(most) <= Settings().max_memory_bytes < needed(most + 100)
 
 
 @pytest.fixture(scope="module")

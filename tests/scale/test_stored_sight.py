@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.compute import Compute
 from service.compute import stored as computing
 from service.compute.estimates import estimated_stored_bytes
 from service.errors import InvalidOptionsError
-from service.media.errors import TooLargeError
+from service.media.errors import InvalidArrayError, TooLargeError
 from service.schemas.stored import StoredAnalysisRequest
 from service.settings import Settings
 from service.stored.jobs import StoredJob
@@ -131,3 +132,19 @@ def test_options_of_a_job_are_refused_where_it_runs_as_well(folder: Path) -> Non
     job = replace(job_of(folder), options={"scaling": "none"})
     with pytest.raises(InvalidOptionsError, match="scaling"):
         computing.run_stored(job)
+
+
+async def test_a_file_that_goes_before_its_turn_is_told_where(folder: Path) -> None:
+    """By the process that reads it, through the one that answers."""
+    settings = Settings(
+        store_url=f"sqlite:///{folder.parent}/x.sqlite",
+        locations=(f"runs+write={folder}",),
+    )
+    job = prepared(StoredAnalysisRequest.model_validate(request()), settings)
+    (folder / "places.npy").unlink()
+    with pytest.raises(InvalidArrayError) as caught:
+        await Compute(settings).analyse_stored(job)
+    (error,) = caught.value.errors
+    assert error.pointer == "/localization/state_coordinates"
+    assert str(folder) not in error.message
+    assert left(folder) == []

@@ -94,6 +94,14 @@ class TooManyRequestsError(_LaterError):
     """More requests than one tenant may make in a time."""
 
 
+def deadline_exceeded(what: str) -> DeadlineExceededError:
+    """Work was stopped, and less of it would have ended in time."""
+    return DeadlineExceededError(
+        f"{what} and was stopped. Fewer members, fewer samples "
+        'or steps, or sampler "ode" in place of "rk45" make it faster.'
+    )
+
+
 def refused(errors: Sequence[FieldError]) -> ServiceError:
     """Findings about parameters as one error; options have a kind of their own."""
     shown = "; ".join(

@@ -158,7 +158,10 @@ class Settings(BaseSettings):
         "last change.",
     )
     job_deadline_seconds: float = Field(
-        86_400.0, gt=0, description="Longest time for a job to run."
+        86_400.0,
+        gt=0,
+        description="Longest time for a job to run, from when it is begun; a client "
+        "may ask for less with `Ccdm-Timeout`.",
     )
     job_lease_seconds: float = Field(
         15.0,

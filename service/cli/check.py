@@ -22,6 +22,8 @@ from ccdm_engine.version import __version__
 from service.cli.output import CommandError, console
 from service.cli.serve import read_settings, without_password
 from service.client import Client, ClientError, RetryPolicy
+from service.errors import ClusterUnavailableError
+from service.places import place_of
 from service.stored.locations import parse
 
 Status = Literal["ok", "warning", "failed"]
@@ -30,6 +32,7 @@ MARKS = {
     "warning": "[yellow]warning[/]",
     "failed": "[red]failed[/]",
 }
+STATES: dict[str, Status] = {"ready": "ok", "degraded": "warning"}
 MEMBERS = 1000
 
 
@@ -48,6 +51,7 @@ def run_checks(*, store: str | None, url: str | None, api_key: str | None) -> in
     findings += _guarded("analysis", _analysis)
     findings += _guarded("store", lambda: _store(store))
     findings += _guarded("locations", _locations)
+    findings += _guarded("compute", _compute)
     if url is not None:
         findings += _guarded("service", lambda: _service(url, api_key))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -170,6 +174,22 @@ def _locations() -> Iterator[Finding]:
         )
 
 
+def _compute() -> Iterator[Finding]:
+    """The Dask scheduler that the settings name, if they do, and its workers."""
+    place = place_of(read_settings())
+    if place.kind != "dask":
+        return
+    from service.compute.cluster import workers_of
+
+    try:
+        threads = workers_of(place)
+    except ClusterUnavailableError as error:
+        yield Finding("failed", "compute", error.detail)
+        return
+    shown = f"{place.address}: {len(threads)} workers, {sum(threads)} threads"
+    yield Finding("ok" if threads else "failed", "compute", shown)
+
+
 def _service(url: str, api_key: str | None) -> Iterator[Finding]:
     with Client(url, api_key=api_key, retry=RetryPolicy(give_up_after=2)) as client:
         started = time.perf_counter()
@@ -177,7 +197,7 @@ def _service(url: str, api_key: str | None) -> Iterator[Finding]:
         milliseconds = 1e3 * (time.perf_counter() - started)
         state = ready.get("status", "of another kind")
         yield Finding(
-            "ok" if state == "ready" else "failed",
+            STATES.get(state, "failed"),
             "service",
             f"{url} is {state} ({milliseconds:.0f} ms)",
         )

@@ -29,6 +29,7 @@ from anyio import BrokenWorkerProcess
 from service.compute.engine import engine
 from service.compute.estimates import estimated_bytes, estimated_seconds
 from service.compute.progress import followed
+from service.compute.reach import Reach
 from service.compute.stored import check_stored, run_stored
 from service.compute.threads import stoppable
 from service.compute.work import (
@@ -39,7 +40,7 @@ from service.compute.work import (
     warm_up,
     worker_job,
 )
-from service.errors import DeadlineExceededError, TooBusyError, WorkersEndedError
+from service.errors import TooBusyError, WorkersEndedError, deadline_exceeded
 from service.places import place_of
 from service.progress import report
 from service.stored.jobs import StoredJob, StoredOutcome
@@ -96,6 +97,9 @@ class Compute:
     Args:
         settings: its bounds.
         finished: told the diagnostics of every analysis.
+
+    Attributes:
+        reach: whether the Dask scheduler is there, where one is named.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Compute:
         self._settings = settings
         self._place = place_of(settings)
         self._finished = finished
+        self.reach = Reach(self._place)
         self._turns = anyio.Semaphore(settings.max_running)
         self._processes = anyio.CapacityLimiter(settings.max_running)
         self._helpers = anyio.CapacityLimiter(settings.max_running)
@@ -284,16 +289,19 @@ class Compute:
             with anyio.fail_after(end - time.perf_counter()):
                 yield
         except TimeoutError:
-            raise _deadline_exceeded(allowed) from None
+            told = f"The analysis did not end within {allowed:g} seconds, "
+            raise deadline_exceeded(f"{told}waiting included,") from None
 
     async def _large(self, function: Callable[..., T], *job: Any) -> T:
         """Run something that can tell how far it is, where the setting says."""
         if self._place.is_here:
             return await stoppable(function, *job, self._place)
-        async with followed(report) as file:
-            return await self._in_worker(
-                self._processes, function, *job, self._place, file
-            )
+        await self.reach.check()
+        with self.reach.noticed():
+            async with followed(report) as file:
+                return await self._in_worker(
+                    self._processes, function, *job, self._place, file
+                )
 
     async def _in_worker(
         self,
@@ -340,11 +348,3 @@ class Compute:
     def _retry_after(self) -> int:
         ahead = (self._queued + 1) * self._typical_seconds / self._settings.max_running
         return max(1, min(60, math.ceil(ahead)))
-
-
-def _deadline_exceeded(seconds: float) -> DeadlineExceededError:
-    return DeadlineExceededError(
-        f"The analysis did not end within {seconds:g} "
-        "seconds, waiting included, and was stopped. Fewer members, fewer samples "
-        'or steps, or sampler "ode" in place of "rk45" make it faster.'
-    )

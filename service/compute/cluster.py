@@ -25,6 +25,7 @@ from ccdm_engine.version import __version__
 from service.compute.engine import engine
 from service.compute.link import Link
 from service.compute.progress import Progress
+from service.compute.reach import RETRY_SECONDS
 from service.errors import ClusterUnavailableError
 from service.places import Place
 
@@ -79,7 +80,9 @@ class OnCluster:
             yield from through(stage, work, common, parts, total)
         except (OSError, CancelledError, distributed.KilledWorker) as error:
             forget(self.place)
-            raise ClusterUnavailableError(_told(self.place, error), 10) from error
+            raise ClusterUnavailableError(
+                _told(self.place, error), RETRY_SECONDS
+            ) from error
 
     def _through(self) -> Through:
         link = Link(_connected(self.place), RETRIES)
@@ -175,6 +178,22 @@ def _security(place: Place) -> Any:
         tls_client_key=key,
         require_encryption=True,
     )
+
+
+def workers_of(place: Place) -> list[int]:
+    """How many threads each worker of the scheduler has.
+
+    Raises:
+        ClusterUnavailableError: when it does not answer, or Dask is not installed.
+    """
+    try:
+        found: dict[str, int] = _connected(place).nthreads()
+    except OSError as error:
+        told = f"The Dask scheduler at {place.address} is away: {type(error).__name__}."
+        raise ClusterUnavailableError(told, RETRY_SECONDS) from error
+    finally:
+        forget(place)
+    return list(found.values())
 
 
 def forget(place: Place) -> None:

@@ -133,6 +133,7 @@ class Book:
             arrays=tuple(wanted.arrays),
             created=now,
             updated=now,
+            timeout=wanted.timeout,
         )
         blobs = {}
         for name, array in wanted.arrays.items():

@@ -43,13 +43,19 @@ class Holding:
         book: where it stands.
         ticket: as this worker has marked it.
         job: as this worker has written it down.
+        begun: since when its time runs, seconds since 1970.
+
+    Attributes:
+        waits: of one that was put off, what for.
     """
 
-    def __init__(self, book: Book, ticket: Ticket, job: Job) -> None:
+    def __init__(self, book: Book, ticket: Ticket, job: Job, begun: float) -> None:
         self._book = book
         self._ticket = ticket
         self._turn = asyncio.Lock()
         self.job = job
+        self.begun = begun
+        self.waits = job.message if ticket.later else ""
 
     @classmethod
     async def take(
@@ -72,7 +78,10 @@ class Holding:
         except (NoSuchJob, JobGone):
             await book.tickets.close(ticket.id)
             return None
-        holding = cls(book, taken, job)
+        # Who began and was killed, or stopped in order, had his time for nothing.
+        goes_on = ticket.worker is None and ticket.later
+        begun = (goes_on and ticket.begun) or book.now()
+        holding = cls(book, taken, job, begun)
         if job.ended:
             await book.tickets.close(job.id)
         elif taken.attempt > attempts:
@@ -86,8 +95,7 @@ class Holding:
         begun = replace(
             self.job,
             status="running",
-            # Of one that was put off, what it waits for.
-            message=self.job.message if self._ticket.later else "running",
+            message=self.waits or "running",
             progress=0,
             started=self.job.started or now,
             attempt=self._ticket.attempt,
@@ -230,8 +238,9 @@ class Holding:
         async with self._turn:
             await self._seen()
             attempt = self._ticket.attempt - (not spent)
-            free = replace(self._ticket, worker=None, attempt=attempt, later=later)
-            await self._book.tickets.mark(free)
+            begun = self.begun if later else 0.0
+            freed = replace(self._ticket, worker=None, attempt=attempt, begun=begun)
+            await self._book.tickets.mark(replace(freed, later=later))
 
 
 async def patiently(

@@ -51,6 +51,7 @@ class Job:
         problem: why it failed.
         version: of its document in the store.
         expires_at: when it is forgotten, seconds since 1970.
+        timeout: how long it may run, in seconds; ``None`` leaves that to the settings.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Job:
     problem: Document | None = None
     version: int = 0
     expires_at: float = 0.0
+    timeout: float | None = None
 
     @property
     def ended(self) -> bool:
@@ -87,6 +89,7 @@ class Ticket:
         worker: who holds it; ``None`` while it waits.
         attempt: how many have held it.
         later: when it may be taken again, seconds since 1970; 0 for at once.
+        begun: of one that was put off, since when its time runs, likewise.
         version: goes up with every beat of the holder.
         expires_at: as of the job.
     """
@@ -97,6 +100,7 @@ class Ticket:
     worker: str | None = None
     attempt: int = 0
     later: float = 0.0
+    begun: float = 0.0
     version: int = 0
     expires_at: float = 0.0
 
@@ -110,19 +114,21 @@ class Submission:
         asked: everything that is asked for, arrays apart.
         arrays: by name.
         key: what makes another submission the same one, while this job is open.
+        timeout: as of the job.
     """
 
     kind: Kind
     asked: Document
     arrays: Mapping[str, Array] = field(default_factory=dict)
     key: str | None = None
+    timeout: float | None = None
 
 
 _JOB = (
     *("kind", "asked", "status", "progress", "message", "created", "updated"),
-    *("started", "finished", "attempt", "problem"),
+    *("started", "finished", "attempt", "problem", "timeout"),
 )
-_TICKET = ("tenant", "created", "worker", "attempt", "later")
+_TICKET = ("tenant", "created", "worker", "attempt", "later", "begun")
 
 
 def pack_job(job: Job) -> bytes:
@@ -140,7 +146,8 @@ def unpack_job(tenant: str, job_id: str, loaded: Loaded) -> Job:
         arrays=tuple(document["arrays"]),
         version=loaded.version,
         expires_at=loaded.expires_at,
-        **{name: document[name] for name in _JOB},
+        # One that an earlier version wrote has no ``timeout``.
+        **{name: document[name] for name in _JOB if name in document},
     )
 
 
@@ -156,7 +163,7 @@ def unpack_ticket(job_id: str, loaded: Loaded) -> Ticket:
         id=job_id,
         version=loaded.version,
         expires_at=loaded.expires_at,
-        # One that an earlier version wrote has no ``later``.
+        # One that an earlier version wrote has no ``later`` or no ``begun``.
         **{name: document[name] for name in _TICKET if name in document},
     )
 

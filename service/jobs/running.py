@@ -3,8 +3,9 @@
 So a cycle that runs as a job is put through the state machine of its session: one
 result per number, whoever comes first, and the kept one for whoever comes again.
 
-A job that waits for members of others does so in the queue, not in a slot: it is put
-off, and looked at again. So is one whose processes were killed, a few times.
+A job that waits for members of others, or for a Dask scheduler that is away, does so in
+the queue, not in a slot: it is put off, and looked at again. So is one whose processes
+were killed, a few times.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from service.errors import (
     DeadlineExceededError,
     TooBusyError,
     WorkersEndedError,
+    deadline_exceeded,
 )
 from service.jobs.book import Book
 from service.jobs.errors import LeaseLost
@@ -39,7 +41,7 @@ LOOK_SECONDS = 0.5
 _ARRAYS = ("forecast_states", "simulated_measurements", "observation")
 _STOP_SECONDS = 5.0
 # What a client would be told to come back after.
-_LATER = (TooBusyError, ClusterUnavailableError, StoreBusy, StoreUnavailable)
+_LATER = (TooBusyError, StoreBusy, StoreUnavailable)
 _MOST_PERCENT = 99
 # Problems that the operator has to hear of.
 _DEFECTS = ("internal", "store-corrupt")
@@ -47,6 +49,8 @@ POSTPONED = "postponed"
 # Of the time that a job has waited; so many that wait are few looks.
 _PAUSE_SHARE = 0.1
 _LEAST_PAUSE_SECONDS = 1.0
+_MOST_PAUSE_SECONDS = 60.0
+_WAITING = "waiting: "
 _log = logging.getLogger(__name__)
 
 
@@ -93,7 +97,7 @@ class Runner:
         hold: counts bytes of arrays in memory, and may refuse for a while.
         stored: runs a job that is an analysis of files, with the arrays that came.
         lease_seconds: how long a job without a beat counts as held.
-        deadline_seconds: the longest time that one may take.
+        deadline_seconds: the longest time that one may take, from when it is begun.
     """
 
     def __init__(
@@ -129,7 +133,7 @@ class Runner:
         ended = "lost"
         try:
             async with anyio.create_task_group() as group:
-                reached = _Reached()
+                reached = _Reached(holding.waits)
                 group.start_soon(self._keep, holding, reached, group.cancel_scope)
                 # What the store cannot take is done again by whoever finds it.
                 with suppress(LeaseLost, StoreError):
@@ -148,7 +152,7 @@ class Runner:
     async def _work(self, holding: Holding, reached: _Reached) -> str:
         try:
             with listening(reached.hear):
-                facts, samples = await self._patient(holding.job)
+                facts, samples = await self._patient(holding, reached)
         except LeaseLost:
             raise
         except _Postponed as put:
@@ -180,25 +184,35 @@ class Runner:
         remedy = f"Give the operator the name of the job, {job.id}: the log has it."
         return {**problem, "members": {**problem.get("members", {}), "remedy": remedy}}
 
-    async def _patient(self, job: Job) -> tuple[Document, Array | None]:
+    async def _patient(
+        self, holding: Holding, reached: _Reached
+    ) -> tuple[Document, Array | None]:
         """Do it; wait where a client would be told to come back later."""
-        end = time.monotonic() + self._deadline
+        job = holding.job
+        most = min(self._deadline, job.timeout or self._deadline)
+        spent = max(self._book.now() - holding.begun, 0.0)
+        end = time.monotonic() + most - spent
         while True:
             left = end - time.monotonic()
+            if left <= 0:
+                raise _late(most, reached.message)
             try:
-                with self._compute.patience(max(left, 0.001), self._deadline):
+                with self._compute.patience(left, self._deadline):
                     return await self._done(job)
+            except DeadlineExceededError:
+                raise _late(most, reached.message) from None
             except WorkersEndedError as error:
                 # Perhaps of the memory that it needs: not for ever, then.
                 _log.warning("job %s: %s", job.id, error.detail)
                 pause = float(error.retry_after)
                 raise _Postponed(pause, error.detail, spent=True) from error
+            except ClusterUnavailableError as error:
+                waited = most - (end - time.monotonic())
+                pause = max(_PAUSE_SHARE * waited, float(error.retry_after))
+                pause = min(pause, _MOST_PAUSE_SECONDS, max(most - waited, 0.0))
+                raise _Postponed(pause, f"{_WAITING}{error.detail}") from error
             except _LATER as error:
-                report(0.0, f"waiting: {getattr(error, 'detail', '') or error}")
-                if left < 0:
-                    raise DeadlineExceededError(
-                        f"The job did not end within {self._deadline:g} seconds."
-                    ) from error
+                report(0.0, f"{_WAITING}{getattr(error, 'detail', '') or error}")
                 await anyio.sleep(min(error.retry_after, 5.0))
 
     async def _done(self, job: Job) -> tuple[Document, Array | None]:
@@ -240,7 +254,8 @@ class Runner:
                 if left <= 0:
                     raise
                 pause = max(_PAUSE_SHARE * waited, _LEAST_PAUSE_SECONDS)
-                raise _Postponed(min(pause, left), f"waiting: {missing}") from missing
+                put = _Postponed(min(pause, left), f"{_WAITING}{missing}")
+                raise put from missing
         return await self._sessions.put_cycle(
             *(job.tenant, asked["session"], asked["cycle"]),
             *(arrays[name] for name in _ARRAYS),
@@ -270,6 +285,14 @@ class Runner:
                 continue
 
 
+def _late(seconds: float, message: str) -> DeadlineExceededError:
+    """A job was stopped; its last message tells whether it was at work at all."""
+    told = f"The job did not end within {seconds:g} seconds from when it was begun"
+    if message.startswith(_WAITING):
+        return DeadlineExceededError(f"{told}, and was {message}")
+    return deadline_exceeded(told)
+
+
 def _driven(job: Job, arrays: dict[str, Array]) -> Driven:
     """A cycle of models, as it was asked for."""
     asked, models = job.asked, job.asked["models"]
@@ -285,9 +308,9 @@ def _driven(job: Job, arrays: dict[str, Array]) -> Driven:
 class _Reached:
     """How far the work has come, as it says itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, message: str) -> None:
         self.percent: int | None = None
-        self.message = ""
+        self.message = message
 
     def hear(self, share: float, message: str) -> None:
         # Whole only when its result is written down.

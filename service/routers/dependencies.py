@@ -30,7 +30,7 @@ from service.media.types import (
     identity_only,
 )
 from service.observability import timed
-from service.routers.parameters import check_query
+from service.routers.parameters import TIMEOUT, check_query
 from service.sessions import SessionNotFound, Sessions
 from service.settings import Settings
 from service.streams import Streams
@@ -90,11 +90,12 @@ SessionId = Annotated[str, Depends(_session_id)]
 Timeout = Annotated[
     float | None,
     Header(
-        alias="Ccdm-Timeout",
+        alias=TIMEOUT,
         ge=SHORTEST_TIMEOUT,
         allow_inf_nan=False,
         description="Seconds after which the work is stopped and 504 answered, waiting "
-        "for a turn included. The service has a deadline of its own, too.",
+        "for a turn included. With `Prefer: respond-async` how long the job may run, "
+        "from when it is begun. The service has a deadline of its own for either.",
     ),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -32,15 +33,26 @@ async def livez() -> Response:
     operation_id="readyz",
     response_class=Response,
     responses={
-        200: answer("Readiness", "Ready."),
+        200: answer(
+            "Readiness", "Ready, or degraded: ready for all but large analyses."
+        ),
         503: answer("Readiness", "Not ready; the reason stands beside each check."),
     },
 )
 async def readyz(request: Request) -> Response:
-    """List each dependency with its state and the reason."""
+    """List each dependency with its state and the reason.
+
+    A Dask scheduler that is away leaves the service ready, and degraded.
+    """
     checks = [await _store(request), _workers(request), _draining(request)]
     ready = all(check["ok"] for check in checks)
-    body = {"status": "ready" if ready else "not ready", "checks": checks}
+    status = "ready" if ready else "not ready"
+    # Without it small analyses go on: no reason to send requests elsewhere.
+    compute = await request.app.state.compute.reach.look()
+    if compute is not None:
+        checks.append({"name": "compute", **asdict(compute)})
+        status = "degraded" if ready and not compute.ok else status
+    body = {"status": status, "checks": checks}
     return Response(orjson.dumps(body), 200 if ready else 503, media_type=JSON)
 
 

@@ -17,6 +17,7 @@ from service.schemas.analyses import ARRAYS
 from service.schemas.base import field_errors
 from service.settings import Settings
 
+TIMEOUT = "Ccdm-Timeout"
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 Model = TypeVar("Model", bound=BaseModel)
 

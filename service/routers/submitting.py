@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
@@ -14,6 +15,7 @@ from service.jobs.models import Array, Job, Submission, key_of
 from service.media.types import JSON, PROBLEM
 from service.observability import timed
 from service.openapi import Document, answer
+from service.routers.parameters import TIMEOUT
 from service.routers.views import timestamp
 from service.schemas.analyses import ARRAYS
 from service.sessions import Session
@@ -67,8 +69,12 @@ def prefers_job(request: Request) -> bool:
 
 
 async def accepted(request: Request, tenant: str, wanted: Submission) -> Response:
-    """Accept a job, and say where it is."""
+    """Accept a job, and say where it is; `Ccdm-Timeout` is its deadline then."""
     book: Book = request.app.state.book
+    # A number: the header was checked as a parameter of each such request.
+    seconds = request.headers.get(TIMEOUT)
+    if seconds is not None:
+        wanted = replace(wanted, timeout=float(seconds))
     with timed("store"):
         job = await book.submit(tenant, wanted)
     headers = {"Location": f"/v1/jobs/{job.id}", "Preference-Applied": ASYNC}

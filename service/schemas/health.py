@@ -23,7 +23,7 @@ class Check(Outgoing):
 
 
 class Readiness(Outgoing):
-    """Every dependency, and whether all are well."""
+    """Every dependency, and whether all are well; or all but the scheduler."""
 
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "degraded", "not ready"]
     checks: list[Check]

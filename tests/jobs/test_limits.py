@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.jobs.conftest import ended, long_body, submitted
-from tests.service_http.bodies import json_bytes
+from tests.jobs.conftest import ASYNC, ended, long_body, submitted
+from tests.service_http.bodies import JSON, json_bytes, new_session
 from tests.support.servers import PATIENCE, serving
 
 
@@ -29,3 +29,27 @@ def test_jobs_have_their_time(tmp_path: Path) -> None:
         gone = http.get(f"/v1/jobs/{done}/results")
         assert (gone.status_code, gone.json()["reason"]) == (410, "expired")
         assert http.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_a_client_may_give_a_job_less_time(tmp_path: Path) -> None:
+    soon = {"Ccdm-Timeout": "0.5"}
+    with (
+        serving(tmp_path) as server,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as http,
+    ):
+        headers, body = long_body()
+        late = submitted(http, body, headers | soon)
+        place = f"/v1/sessions/{new_session(http)}"
+        cycle = http.put(
+            f"{place}/cycles/1", content=json_bytes(), headers=JSON | ASYNC | soon
+        )
+        assert cycle.status_code == 202, cycle.text
+        assert ended(http, late)["status"] == "failed"
+        problem = http.get(f"/v1/jobs/{late}/results").json()
+        assert problem["type"] == "/problems/deadline-exceeded"
+        assert "within 0.5 seconds" in problem["detail"]
+        # The time of one that waits for its turn does not run.
+        assert ended(http, cycle.json()["jobID"])["status"] == "successful"
+        bad = JSON | ASYNC | {"Ccdm-Timeout": "soon"}
+        refused = http.post("/v1/analyses", content=json_bytes(), headers=bad)
+        assert refused.status_code == 422

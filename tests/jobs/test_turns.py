@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import httpx
 import numpy as np
 import pytest
 
-from service.errors import TooBusyError, WorkersEndedError
+from service.errors import (
+    ClusterUnavailableError,
+    TooBusyError,
+    WorkersEndedError,
+)
 from service.jobs.book import Book, Limits
 from service.jobs.holding import WORN_OUT, Holding
 from service.jobs.models import Job, Submission
@@ -145,6 +150,80 @@ async def test_what_a_job_waits_for_is_told_in_words(book: Book, clock: Clock) -
                 await anyio.sleep(0.02)
             group.cancel_scope.cancel()
     assert (await book.get("t", job.id)).message == "waiting: All are busy."
+
+
+AWAY = ClusterUnavailableError("The Dask scheduler at tcp://h:1 is away.", 10)
+
+
+class AwayFor(Fails):
+    """Of the first job the scheduler is away; others fail of something else."""
+
+    def __init__(self) -> None:
+        super().__init__(AWAY)
+        self.first: bytes | None = None
+
+    async def analyse(self, *arrays: Any) -> Any:
+        found = arrays[0].tobytes()
+        self.first = self.first or found
+        if found != self.first:
+            raise ValueError("another job")
+        return await super().analyse(*arrays)
+
+
+async def test_a_job_whose_scheduler_is_away_holds_no_slot(
+    book: Book, clock: Clock
+) -> None:
+    first = await book.submit("a", WANTED)
+    clock.advance(0.1)
+    others = {name: np.zeros(2) for name in NAMES}
+    other = await book.submit("b", Submission("analysis", WANTED.asked, others))
+    workers = workers_of(book, runner_of(book, AwayFor()))
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(workers.work)
+            while not (await book.get("b", other.id)).ended:
+                await anyio.sleep(0.02)
+            group.cancel_scope.cancel()
+    found = await book.get("a", first.id)
+    assert (found.status, found.message) == ("running", f"waiting: {AWAY.detail}")
+    (ticket,) = await book.tickets.all()
+    assert (ticket.worker, ticket.attempt) == (None, 0)
+    assert 5 < ticket.later - book.now() <= 10
+
+
+@pytest.mark.parametrize(("timeout", "most"), [(None, 60), (30.0, 30), (99.0, 60)])
+async def test_its_time_goes_on_meanwhile_and_in_the_end_it_says_what_it_waited_for(
+    book: Book, clock: Clock, timeout: float | None, most: int
+) -> None:
+    job = await book.submit("t", replace(WANTED, timeout=timeout))
+    away = Fails(AWAY)
+    begun = clock()
+    await done(book, workers_of(book, runner_of(book, away)), clock)
+    found = await book.get("t", job.id)
+    assert found.problem is not None
+    assert found.problem["slug"] == "deadline-exceeded"
+    assert f"within {most} seconds" in found.problem["detail"]
+    assert AWAY.detail in found.problem["detail"]
+    # Once every ten seconds and not before; with the last one none is left.
+    assert 2 <= away.asked <= most / 10
+    assert found.finished is not None and found.finished - begun >= most
+
+
+async def test_whoever_was_killed_at_a_job_leaves_its_time_whole(
+    book: Book, clock: Clock
+) -> None:
+    ticket = (await book.submit("t", WANTED)) and (await book.tickets.all())[0]
+    first = await Holding.take(book, ticket, "one", 3)
+    assert first is not None
+    await first.postpone(10.0, "waiting: for it", spent=False)
+    clock.advance(20.0)
+    again = await Holding.take(book, (await book.tickets.all())[0], "two", 3)
+    assert again is not None
+    assert (again.begun, again.waits) == (first.begun, "waiting: for it")
+    clock.advance(1000.0)
+    third = await Holding.take(book, (await book.tickets.all())[0], "three", 3)
+    assert third is not None
+    assert third.begun == pytest.approx(book.now(), abs=1.0)
 
 
 def test_a_job_that_waits_for_members_holds_no_slot(tmp_path: Path) -> None:

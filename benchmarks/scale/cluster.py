@@ -24,6 +24,7 @@ from benchmarks.scale.one import ERROR, KERNELS, Waves, cloud, peak_mib
 from service.compute import Compute
 from service.progress import listening
 from service.settings import Settings
+from service.stored.beneath import Beneath
 from service.stored.jobs import StoredJob
 from service.stored.sources import open_source
 from service.stored.targets import beside
@@ -86,8 +87,9 @@ def _stored(folder: Path, dimension: int) -> Callable[[Compute], Any]:
     states = Waves((100, dimension))
     _write(folder / "states.npy", states)
     simulated, observed, local = states.measured()
+    place = Beneath(folder.resolve(), ("states.npy",))
     job = StoredJob(
-        states=open_source(folder / "states.npy", None, "/forecast_states"),
+        states=open_source(place, None, "/forecast_states"),
         simulated=simulated,
         observation=observed,
         localization={

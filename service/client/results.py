@@ -78,6 +78,7 @@ class StoredResult:
         shape: ``(n_samples, dx)`` of the samples.
         sha256: of their blocks, as the service's documentation has it.
         diagnostics: the engine's facts about them.
+        inputs: size and time of the files that were read, by pointer.
         timing: seconds the service spent by stage; empty for a job.
         request_id: of the request, as in the service's log.
     """
@@ -86,6 +87,7 @@ class StoredResult:
     shape: tuple[int, int]
     sha256: str
     diagnostics: dict[str, Any]
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)
     request_id: str | None = None
 
@@ -173,6 +175,7 @@ def stored_result(reply: Reply) -> StoredResult:
             sha256=told.pop("sha256"),
             result=told,
             diagnostics=content.get("diagnostics") or {},
+            inputs=content.get("inputs") or {},
             timing=read_timing(reply),
             request_id=reply.headers.get("x-request-id"),
         )

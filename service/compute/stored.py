@@ -14,7 +14,7 @@ from service.compute.progress import Progress, Writer
 from service.compute.work import ALONE, too_much_memory, translated
 from service.places import Place
 from service.stored.jobs import PLACES, StoredJob, StoredOutcome
-from service.stored.sources import Source
+from service.stored.sources import Source, check_unchanged
 from service.stored.targets import Target
 
 Array = npt.NDArray[np.float64]
@@ -59,6 +59,7 @@ def _known(places: Source | Array) -> Array:
 def _check_bytes(job: StoredJob, options: dict[str, Any], *, least: bool) -> None:
     shape, simulated = job.states.shape, np.broadcast_to(0.0, job.simulated.shape)
     needed = estimated_stored_bytes(shape, simulated, options, least=least)
+    needed += job.states.chunk_bytes
     if job.most_bytes is not None and needed > job.most_bytes:
         raise too_much_memory(needed, job.most_bytes)
 
@@ -78,7 +79,7 @@ def run_stored(
     from ccdm_engine.blockwise import assimilate_blocks
     from service.compute.crews import crew  # brings the engine along
 
-    start = time.perf_counter()
+    start, inputs = time.perf_counter(), job.inputs()
     tell = progress if callable(progress) else Writer(progress)
     try:
         # Here, where it has its turn and its memory, and not before.
@@ -104,10 +105,12 @@ def run_stored(
                 seed=checked_seed(job.seed),
                 crew=doing,
             )
+            check_unchanged(job.states)
     except loaded.CcdmError as error:
         raise translated(error, _BESIDE) from None
     finally:
         if isinstance(tell, Writer):
             tell.close()
     seconds = time.perf_counter() - start
-    return StoredOutcome(target.shape, target.digest, facts.to_dict(), seconds)
+    about = facts.to_dict()
+    return StoredOutcome(target.shape, target.digest, about, seconds, inputs)

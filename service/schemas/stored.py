@@ -65,4 +65,9 @@ class StoredAnalysisAnswer(Outgoing):
         "blocks of 8192 variables one after the other, each row by row as "
         "little-endian doubles."
     )
+    inputs: dict[str, dict[str, Any]] = Field(
+        {},
+        description="By the pointers of their references, the files that were read: "
+        "`bytes`, and when they were `modified`, in seconds since 1970.",
+    )
     diagnostics: dict[str, Any]

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from service.stored.beneath import Facts
 from service.stored.sources import Source
 
 Array = npt.NDArray[np.float64]
@@ -52,6 +53,15 @@ class StoredJob:
     again: bool = False
     most_bytes: int | None = None
 
+    def inputs(self) -> dict[str, Facts]:
+        """What tells the files that are read, by the pointers of their references."""
+        given = (self.states, self.simulated, self.observation)
+        places = (self.localization[name] for name in PLACES)
+        sources = (
+            each for each in (*given, *places) if not isinstance(each, np.ndarray)
+        )
+        return {source.pointer: source.facts for source in sources}
+
     def read(self) -> StoredJob:
         """The same with all but the states in memory.
 
@@ -75,12 +85,14 @@ class StoredOutcome(NamedTuple):
         digest: SHA-256 of its blocks.
         diagnostics: as of any analysis.
         seconds: spent computing.
+        inputs: the files that were read, by the pointers of their references.
     """
 
     shape: tuple[int, int]
     digest: str
     diagnostics: dict[str, Any]
     seconds: float
+    inputs: dict[str, Facts]
 
 
 def whole(array: Source | Array) -> Array:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from service.errors import InvalidParametersError
 from service.media.errors import FieldError
+from service.stored.beneath import Beneath
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SUFFIXES = (".npy", ".nc", ".h5", ".hdf5")
@@ -63,7 +64,7 @@ def file_in(
     pointer: str,
     *,
     write: bool = False,
-) -> Path:
+) -> Beneath:
     """The file that a client means.
 
     Args:
@@ -88,6 +89,7 @@ def file_in(
     if (
         not 0 < len(path) <= LONGEST_PATH
         or plain.is_absolute()
+        or path.endswith(("/", "/."))
         or "\\" in path
         or not path.isprintable()
         or any(step.startswith(".") for step in steps)
@@ -110,7 +112,7 @@ def file_in(
 
 def _followed(
     folder: Path, plain: PurePosixPath, write: bool
-) -> tuple[Path, bool] | None:
+) -> tuple[Beneath, bool] | None:
     """Where a path leads, if within the folder, and whether a file is or can be there.
 
     Links are followed first, so that none leads out; one that leads to itself, or into
@@ -123,7 +125,9 @@ def _followed(
             return None
         if not (file.parent.is_dir() if write else file.exists()):
             return None
-        return file, file.is_file() or (write and not file.exists())
+        steps = file.relative_to(root).parts
+        good = file.is_file() or (write and not file.exists())
+        return Beneath(root, steps), good and bool(steps)
     except (OSError, RuntimeError, ValueError):
         return None
 

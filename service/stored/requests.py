@@ -27,11 +27,12 @@ from service.stored.sizes import (
     SIMULATED,
     STATES,
     STATES_AT,
+    check_chunks,
     check_shapes,
 )
 from service.stored.sources import Source, h5py_module, open_source
 from service.stored.targets import Attempt, beside, check_variable, clear, sweep
-from service.stored.troubles import already_there, writing
+from service.stored.troubles import already_there, in_place, writing
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -70,12 +71,18 @@ def prepared(
         if _name(pointer) in inline:
             arrays[pointer] = inline[_name(pointer)]
     check_shapes(states, arrays, settings)
+    sources = {STATES: states} | {
+        pointer: array
+        for pointer, array in arrays.items()
+        if not isinstance(array, np.ndarray)
+    }
+    check_chunks(sources, settings.max_memory_bytes)
     options = params.options.chosen() if params.options else {}
     if "localization" in options:
         raise _wrong(
             "/options/localization", "got one here, wanted it beside the options"
         )
-    result = _result(params, locations, attempt is not None)
+    result = _result(params, locations, sources, attempt is not None)
     for before in attempt.earlier() if attempt else ():
         clear(beside(result, before))
     sweep(result.parent, max(settings.deadline_seconds, settings.job_deadline_seconds))
@@ -129,6 +136,10 @@ def told(params: StoredAnalysisRequest, found: StoredOutcome) -> dict[str, Any]:
             "shape": list(found.shape),
             "sha256": found.digest,
         },
+        "inputs": {
+            pointer: {"bytes": facts.size, "modified": _seconds(facts.modified)}
+            for pointer, facts in found.inputs.items()
+        },
         "diagnostics": found.diagnostics,
     }
 
@@ -142,14 +153,28 @@ def _arrays(params: StoredAnalysisRequest) -> dict[str, Reference | list[Any]]:
     }
 
 
+def _seconds(moment: int) -> str:
+    """Nanoseconds since 1970 as ``stat --format %.Y`` has them: no float holds them."""
+    return f"{moment // 10**9}.{moment % 10**9:09d}"
+
+
 def _name(pointer: str) -> str:
     return pointer.rpartition("/")[2]
 
 
-def _result(params: StoredAnalysisRequest, locations: Locations, again: bool) -> Path:
+def _result(
+    params: StoredAnalysisRequest,
+    locations: Locations,
+    sources: Mapping[str, Source],
+    again: bool,
+) -> Path:
     """Where the result goes, before any time is spent on it."""
     given = params.result
-    file = file_in(locations, given.location, given.path, "/result", write=True)
+    place = file_in(locations, given.location, given.path, "/result", write=True)
+    for pointer, source in sources.items():
+        if place.is_same(source.file):
+            raise in_place(pointer)
+    file = place.path
     if file.exists() and not params.overwrite and not again:
         raise already_there()
     if file.suffix != ".npy":

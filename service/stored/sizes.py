@@ -27,6 +27,13 @@ class Shaped(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
 
+class Chunked(Protocol):
+    """An array in a file."""
+
+    @property
+    def chunk_bytes(self) -> int: ...
+
+
 def check_shapes(
     states: Shaped, arrays: Mapping[str, Shaped], settings: Settings
 ) -> None:
@@ -66,6 +73,27 @@ def check_shapes(
         if len(shape) not in (1, 2) or shape[0] != count:
             raise _unfit(pointer, shape, f"({count},) or ({count}, axes)")
     _check_bytes(arrays, settings.max_memory_bytes)
+
+
+def check_chunks(sources: Mapping[str, Chunked], limit: int) -> None:
+    """Refuse files of which no small piece can be read.
+
+    Args:
+        sources: files by the pointers above.
+        limit: bytes of memory.
+
+    Raises:
+        TooLargeError: for a chunk beyond it.
+    """
+    for pointer, source in sources.items():
+        if source.chunk_bytes > limit:
+            raise TooLargeError(
+                f"{pointer}: to unpack one chunk of its variable takes "
+                f"{source.chunk_bytes} bytes; at most {limit} here. Write it in "
+                "smaller chunks.",
+                "max_memory_bytes",
+                limit,
+            )
 
 
 def _check_bytes(arrays: Mapping[str, Shaped], limit: int) -> None:

@@ -1,20 +1,24 @@
 """Arrays of files, read by the block: npy, and NetCDF or HDF5 through h5py.
 
 A source is a name and a shape: it can be sent to a worker that sees the same folder,
-and opens the file there. Bytes are read where they are needed and not kept.
+and opens the file there. Bytes are read where they are needed and not kept: each time
+out of the file whose head was read, or it is an error.
 """
 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from service.stored.beneath import Beneath, Facts, facts_of
 from service.stored.troubles import reading
 
 Array = npt.NDArray[np.float64]
@@ -29,19 +33,23 @@ class NpySource:
 
     Attributes:
         file: where it is.
+        facts: of the file whose head this is.
         shape: of the array.
         dtype: of its numbers, as NumPy spells it.
         fortran: whether columns are contiguous.
         offset: of the first number.
         pointer: of the reference in the request.
+        chunk_bytes: 0, as any piece of it can be read.
     """
 
-    file: Path
+    file: Beneath
+    facts: Facts
     shape: tuple[int, ...]
     dtype: str
     fortran: bool
     offset: int
     pointer: str
+    chunk_bytes: int = 0
 
     def read(self, columns: slice) -> Array:
         """The block ``(N, b)`` as float64.
@@ -62,7 +70,7 @@ class NpySource:
         count, size = columns.stop - columns.start, np.dtype(self.dtype).itemsize
         shape = (count, rows) if self.fortran else (rows, count)
         found = np.empty(shape, dtype=self.dtype)
-        with self.file.open("rb", buffering=0) as file:
+        with self._file() as file:
             if self.fortran:
                 file.seek(self.offset + columns.start * rows * size)
                 _fill(file, found)
@@ -74,10 +82,18 @@ class NpySource:
 
     def _whole(self) -> Array:
         found = np.empty(self.shape[::-1] if self.fortran else self.shape, self.dtype)
-        with self.file.open("rb", buffering=0) as file:
+        with self._file() as file:
             file.seek(self.offset)
             _fill(file, found)
         return np.ascontiguousarray(found.T if self.fortran else found, np.float64)
+
+    @contextmanager
+    def _file(self) -> Iterator[Any]:
+        with (
+            self.file.unchanged(self.facts) as handle,
+            os.fdopen(handle, "rb", buffering=0, closefd=False) as file,
+        ):
+            yield file
 
 
 def _fill(file: Any, array: npt.NDArray[Any]) -> None:
@@ -95,15 +111,20 @@ class Hdf5Source:
 
     Attributes:
         file: where it is.
+        facts: of the file whose head this is.
         variable: its name, groups before it.
         shape: of the array.
         pointer: of the reference in the request.
+        chunk_bytes: memory to read the smallest piece of it: HDF5 unpacks a chunk as
+            a whole, however small the array, out of one buffer into another.
     """
 
-    file: Path
+    file: Beneath
+    facts: Facts
     variable: str
     shape: tuple[int, ...]
     pointer: str
+    chunk_bytes: int
 
     def read(self, columns: slice) -> Array:
         """The block ``(N, b)`` as float64, NaN where the file says missing.
@@ -120,7 +141,8 @@ class Hdf5Source:
     def _values(self, where: Any) -> Array:
         with (
             reading(self.pointer, self.file.name),
-            h5py_module().File(self.file, "r") as opened,
+            self.file.unchanged(self.facts) as handle,
+            _hdf5_file(handle) as opened,
         ):
             dataset = opened[self.variable]
             found = np.ascontiguousarray(dataset[where], dtype=np.float64)
@@ -143,7 +165,17 @@ def _missing(dataset: Any) -> np.float64 | None:
 Source = NpySource | Hdf5Source
 
 
-def open_source(file: Path, variable: str | None, pointer: str) -> Source:
+def check_unchanged(source: Source) -> None:
+    """Refuse a file that is not any more what was read, block by block.
+
+    Raises:
+        InvalidArrayError: for it.
+    """
+    with reading(source.pointer, source.file.name), source.file.unchanged(source.facts):
+        pass
+
+
+def open_source(file: Beneath, variable: str | None, pointer: str) -> Source:
     """What a file holds, told by its head.
 
     Args:
@@ -155,15 +187,16 @@ def open_source(file: Path, variable: str | None, pointer: str) -> Source:
         InvalidArrayError: for a file that is not what it seems, an array that is none
             of numbers, or one that points to other files.
     """
-    with reading(pointer, file.name):
-        if file.suffix == ".npy":
-            return _npy(file, pointer)
-        return _hdf5(file, variable or "", pointer)
+    with reading(pointer, file.name), file.opened() as handle:
+        if file.name.endswith(".npy"):
+            return _npy(file, handle, pointer)
+        return _hdf5(file, handle, variable or "", pointer)
 
 
-def _npy(file: Path, pointer: str) -> NpySource:
+def _npy(file: Beneath, handle: int, pointer: str) -> NpySource:
     head = np.lib.format
-    with file.open("rb") as opened:
+    facts = facts_of(handle)
+    with os.fdopen(handle, "rb", closefd=False) as opened:
         version = head.read_magic(opened)
         read = {(1, 0): head.read_array_header_1_0, (2, 0): head.read_array_header_2_0}
         if version not in read:
@@ -174,10 +207,10 @@ def _npy(file: Path, pointer: str) -> NpySource:
     _require_numbers(dtype)
     _require_sides(shape)
     needed = offset + dtype.itemsize * math.prod(shape)
-    if file.stat().st_size < needed:
+    if facts.size < needed:
         raise ValueError("it is shorter than its head says")
     fortran = fortran and len(shape) > 1
-    return NpySource(file, shape, dtype.str, fortran, offset, pointer)
+    return NpySource(file, facts, shape, dtype.str, fortran, offset, pointer)
 
 
 def _require_short_head(opened: Any, version: tuple[int, int]) -> None:
@@ -195,9 +228,11 @@ def _require_sides(shape: tuple[Any, ...]) -> None:
         raise ValueError("got a shape that no array has, wanted whole numbers from 0")
 
 
-def _hdf5(file: Path, variable: str, pointer: str) -> Hdf5Source:
-    h5py = h5py_module()
-    with h5py.File(file, "r") as opened:
+def _hdf5(file: Beneath, handle: int, variable: str, pointer: str) -> Hdf5Source:
+    h5py, facts = h5py_module(), facts_of(handle)
+    if "\0" in variable:
+        raise ValueError("there is no variable with a null in its name")
+    with _hdf5_file(handle) as opened:
         here = opened
         for step in filter(None, variable.split("/")):
             steps_in = isinstance(here, h5py.Group) and step not in (".", "..")
@@ -215,7 +250,13 @@ def _hdf5(file: Path, variable: str, pointer: str) -> Hdf5Source:
         if here.shape is None:
             raise ValueError("variable has no values at all")
         _missing(here)
-        return Hdf5Source(file, variable, tuple(here.shape), pointer)
+        size = 2 * math.prod(here.chunks or (0,)) * here.dtype.itemsize
+        return Hdf5Source(file, facts, variable, tuple(here.shape), pointer, size)
+
+
+def _hdf5_file(handle: int) -> Any:
+    """What is open, for HDF5 to read: by name it might be another file."""
+    return h5py_module().File(f"/dev/fd/{handle}", "r")
 
 
 def _require_numbers(dtype: np.dtype[Any]) -> None:

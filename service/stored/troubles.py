@@ -79,6 +79,16 @@ def already_there() -> InvalidParametersError:
     )
 
 
+def in_place(pointer: str) -> InvalidParametersError:
+    """A result in the place of what it is made from."""
+    return result_error(
+        "/result/path",
+        "in-place",
+        f"got the file of {pointer}, wanted another: an analysis that is done again, "
+        "as after a crash, would read its own result; name a new path",
+    )
+
+
 def _said(error: BaseException) -> str:
     if isinstance(error, OSError):
         # Its text may have the whole path.

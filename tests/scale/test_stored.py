@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from ccdm_engine import AnalysisOptions, Localization, assimilate, blockwise
 from service.schemas.stored import StoredAnalysisRequest
 from service.settings import Settings
+from service.stored.beneath import Beneath
 from service.stored.sources import open_source
 from tests.support.servers import PATIENCE, ROOT, Server, in_process, serving
 
@@ -145,6 +146,8 @@ def test_netcdf_and_hdf5_are_read_and_written(
         (".hidden.npy", "path"),
         ("states.txt", "path"),
         ("states.npy\0", "path"),
+        ("states.npy/", "path"),
+        ("states.npy/.", "path"),
         ("", "path"),
         ("x" * 2000 + ".npy", "path"),
         ("link.npy", "not-found"),
@@ -190,7 +193,7 @@ def test_a_file_that_points_elsewhere_is_refused(kind: str, tmp_path: Path) -> N
         else:
             file.create_group("x")
     with pytest.raises(Exception, match=r"variable|other files|packed|dtype"):
-        open_source(tmp_path / "run.h5", "x", "/forecast_states")
+        open_source(Beneath(tmp_path, ("run.h5",)), "x", "/forecast_states")
 
 
 def test_what_a_head_promises_is_held_against_the_file(tmp_path: Path) -> None:
@@ -199,10 +202,10 @@ def test_what_a_head_promises_is_held_against_the_file(tmp_path: Path) -> None:
     content = file.read_bytes().replace(b"(4, 4)", b"(4,9999999999)"[:6])
     file.write_bytes(content.replace(b"(4,999", b"(4, 9)"))
     with pytest.raises(Exception, match="shorter than its head"):
-        open_source(file, None, "/forecast_states")
+        open_source(Beneath(tmp_path, (file.name,)), None, "/forecast_states")
     np.save(file, np.array([None]), allow_pickle=True)
     with pytest.raises(Exception, match="dtype object"):
-        open_source(file, None, "/forecast_states")
+        open_source(Beneath(tmp_path, (file.name,)), None, "/forecast_states")
 
 
 @pytest.mark.parametrize(

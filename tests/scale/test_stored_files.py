@@ -18,6 +18,7 @@ from ccdm_engine import blockwise
 from service.compute import estimates
 from service.errors import InvalidParametersError
 from service.media.errors import InvalidArrayError
+from service.stored.beneath import Beneath
 from service.stored.sources import open_source
 from service.stored.targets import Target, beside
 from tests.support.servers import in_process
@@ -204,7 +205,7 @@ def test_variables_without_numbers_are_refused(kind: str, tmp_path: Path) -> Non
         else:
             file["x"] = h5py.Empty("f8")
     with pytest.raises(InvalidArrayError, match=r"_FillValue|no values"):
-        open_source(tmp_path / "run.h5", "x", "/forecast_states")
+        open_source(Beneath(tmp_path, ("run.h5",)), "x", "/forecast_states")
 
 
 def head(shape: str) -> bytes:
@@ -229,7 +230,7 @@ def head(shape: str) -> bytes:
 def test_heads_that_no_array_has_are_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(content + bytes(2**14))
     with pytest.raises(InvalidArrayError) as caught:
-        open_source(tmp_path / "x.npy", None, "/forecast_states")
+        open_source(Beneath(tmp_path, ("x.npy",)), None, "/forecast_states")
     (error,) = caught.value.errors
     assert error.pointer == "/forecast_states"
     assert "wanted" in error.message
@@ -250,7 +251,7 @@ def test_a_long_head_is_not_read(tmp_path: Path) -> None:
     file.write_bytes(b"\x93NUMPY\x02\0" + (2**31).to_bytes(4, "little"))
     os.truncate(file, 2**32)
     with pytest.raises(InvalidArrayError, match="wanted at most 65536"):
-        open_source(file, None, "/forecast_states")
+        open_source(Beneath(tmp_path, (file.name,)), None, "/forecast_states")
 
 
 @pytest.mark.parametrize("name", ["out.npy", "out.h5"])

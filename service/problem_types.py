@@ -364,7 +364,8 @@ TYPES = {
             "The tenant keeps as much as it may",
             "`limit_name` names the setting, `limit` its value and `used` what is kept "
             "now. Nothing was changed.",
-            "Delete sessions that are not needed, or keep fewer analyses of each.",
+            "Delete sessions that are not needed, or keep fewer analyses of each; "
+            "where it speaks of jobs, delete those that have ended.",
         ),
         ProblemType(
             "store-full",

@@ -79,7 +79,8 @@ def _failures(error: Any) -> Mapping[str, Any]:
 
 def _quota(error: Any) -> Mapping[str, Any]:
     name = f"max_tenant_{error.what}"
-    return {"limit_name": name, "limit": error.limit, "used": error.used}
+    told = {"limit_name": name, "limit": error.limit, "used": error.used}
+    return {**told, "remedy": error.remedy}
 
 
 def _media_header(error: Any) -> Mapping[str, str]:

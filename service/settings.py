@@ -202,7 +202,10 @@ class Settings(BaseSettings):
         None, ge=0, description="Most sessions that one tenant may keep."
     )
     max_tenant_bytes: int | None = Field(
-        None, ge=0, description="Most bytes of sessions that one tenant may keep."
+        None,
+        ge=0,
+        description="Most bytes of sessions that one tenant may keep, and besides "
+        "as many of jobs, with the arrays and results that they keep.",
     )
     requests_per_second: float | None = Field(
         None,

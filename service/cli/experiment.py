@@ -146,7 +146,8 @@ def _draw(setting: Experiment, tasks: list[Task], records: Records) -> None:
     try:
         made = pictures.draw(setting, series, records.folder)
     except ImportError:
-        out.print("no pictures: matplotlib is missing; install ccdm[demo]")
+        wanted = "pip install '.[demo]' in this project's folder"
+        out.print(f"no pictures: matplotlib is missing; {wanted}", markup=False)
         return
     for path in made:
         out.print(f"picture: {path}")

@@ -132,6 +132,8 @@ def _xarray() -> Any:
         import_module("h5py")
     except ImportError as error:
         raise CommandError(
-            "NetCDF needs the extra netcdf: pip install 'ccdm[netcdf]'", FAILED
+            "NetCDF needs the extra netcdf: pip install '.[netcdf]' in this project's "
+            "folder",
+            FAILED,
         ) from error
     return xarray

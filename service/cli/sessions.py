@@ -55,8 +55,9 @@ def list_sessions(place: Place, *, as_json: bool) -> None:
     if sessions:
         # What goes through a pipe has all the room it wants.
         _print_table(out, sessions, out.width if out.is_terminal else None)
+    kept = "session" if usage.sessions == 1 else "sessions"
     out.print(
-        f"{usage.sessions} sessions of tenant {escape(place.tenant)}, "
+        f"{usage.sessions} {kept} of tenant {escape(place.tenant)}, "
         f"{usage.bytes / 2**20:.1f} MiB"
     )
 

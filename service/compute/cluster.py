@@ -134,7 +134,7 @@ def _distributed() -> Any:
     except ImportError:
         raise ClusterUnavailableError(
             "CCDM_COMPUTE names a Dask scheduler, and Dask is not installed: "
-            "pip install 'ccdm[dask]'.",
+            "pip install '.[dask]' in this project's folder.",
             60,
         ) from None
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from service.errors import TooBusyError
-from service.jobs.errors import JobGone, NoSuchJob, TooManyJobs
+from service.jobs.errors import JobGone, LeaseLost, NoSuchJob, TooManyJobs
 from service.jobs.models import (
     FACTS,
     SAMPLES,
@@ -38,7 +38,12 @@ from service.stores.codec import (
     unpack_array,
     unpack_document,
 )
-from service.stores.errors import SessionGone, SessionNotFound, StoreCorrupt
+from service.stores.errors import (
+    QuotaExceeded,
+    SessionGone,
+    SessionNotFound,
+    StoreCorrupt,
+)
 from service.stores.offloop import off_loop
 from service.stores.protocol import Change, Outcome, Quota, Store
 
@@ -235,6 +240,9 @@ class Book:
         """Write a job down if it still has this version; ``None`` if it has not.
 
         What came with the request is dropped once the job has ended.
+
+        Raises:
+            QuotaExceeded: when the jobs of the tenant would take up more than they may.
         """
         now = self.now()
         job = replace(job, updated=now, expires_at=now + self._limits.ttl_seconds)
@@ -252,6 +260,9 @@ class Book:
             outcome = await self._store.commit(shelf(job.tenant), job.id, change)
         except _ABSENT:
             return None
+        except QuotaExceeded as error:
+            found = error.what, error.limit, error.used
+            raise QuotaExceeded(*found, of="jobs") from None
         if outcome is Outcome.CONFLICT:
             return None
         self._nudge(job)
@@ -278,7 +289,11 @@ class Book:
                 return saved
 
     async def inputs(self, job: Job) -> dict[str, Array]:
-        """The arrays that came with a job."""
+        """The arrays that came with a job.
+
+        Raises:
+            NoSuchJob, JobGone, LeaseLost: when it was dismissed or ended meanwhile.
+        """
         return {name: await self._array(job, input_blob(name)) for name in job.arrays}
 
     async def result(self, job: Job) -> tuple[Array, Document]:
@@ -295,8 +310,11 @@ class Book:
     async def _array(self, job: Job, name: str) -> Array:
         payload = await self._store.blob(shelf(job.tenant), job.id, name)
         if payload is None:
-            # Dismissed or expired since? Then this says so.
-            await self.get(job.tenant, job.id)
+            # Expired, or deleted? Then this says so.
+            found = await self.get(job.tenant, job.id)
+            if found.ended and not job.ended:
+                # Dismissed since, or ended by who has it now: nothing is damaged.
+                raise LeaseLost
             raise StoreCorrupt(f"job {job.id} has lost {name}")
         return unpack_array(payload)
 

@@ -34,7 +34,13 @@ from service.sessions import CycleResult, MembersMissing, Sessions
 from service.sessions.driving import Driven, Evaluates
 from service.sessions.gathering import Observed
 from service.stores.codec import pack_array
-from service.stores.errors import StoreBusy, StoreError, StoreUnavailable
+from service.stores.errors import (
+    SessionGone,
+    SessionNotFound,
+    StoreBusy,
+    StoreError,
+    StoreUnavailable,
+)
 from service.stores.offloop import off_loop
 
 LOOK_SECONDS = 0.5
@@ -219,7 +225,7 @@ class Runner:
         arrays = await patiently(lambda: self._book.inputs(job))
         with self._hold(sum(array.nbytes for array in arrays.values())):
             if job.kind == "cycle":
-                result = await self._cycle(job, arrays)
+                result = await self._while_there(job, lambda: self._cycle(job, arrays))
                 return {"replayed": result.replayed}, None
             if job.kind == "stored-analysis":
                 return await self._stored(job, arrays), None
@@ -229,6 +235,39 @@ class Runner:
                 states, simulated, observation, options, seed
             )
             return {"diagnostics": analysis.diagnostics}, analysis.samples
+
+    async def _while_there(
+        self, job: Job, work: Callable[[], Awaitable[CycleResult]]
+    ) -> CycleResult:
+        """Work for a session as long as there is one; its end stops the work."""
+        done: list[CycleResult] = []
+        failed: list[Exception] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, job, failed, group.cancel_scope)
+            try:
+                done.append(await work())
+            except Exception as error:
+                # Kept aside: leaving a task group would wrap it.
+                failed.append(error)
+            group.cancel_scope.cancel()
+        if not done:
+            raise failed[0]
+        return done[0]
+
+    async def _watch(
+        self, job: Job, failed: list[Exception], scope: anyio.CancelScope
+    ) -> None:
+        while True:
+            await anyio.sleep(LOOK_SECONDS)
+            try:
+                await self._sessions.peek(job.tenant, job.asked["session"])
+            except (SessionNotFound, SessionGone) as error:
+                failed.append(error)
+                scope.cancel()
+                return
+            except StoreError:
+                # Away, for a while: whoever works with it will say so.
+                continue
 
     async def _cycle(self, job: Job, arrays: dict[str, Array]) -> CycleResult:
         asked = job.asked

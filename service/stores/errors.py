@@ -17,6 +17,12 @@ from typing import Literal
 
 GoneReason = Literal["deleted", "expired"]
 QuotaKind = Literal["sessions", "bytes"]
+Kept = Literal["sessions", "jobs"]
+_ROOM: dict[Kept, str] = {
+    "sessions": "Delete sessions that are not needed, or keep fewer analyses.",
+    "jobs": "Delete jobs that have ended: each keeps its result, and an open one its "
+    "arrays.",
+}
 
 
 class StoreError(Exception):
@@ -90,16 +96,20 @@ class QuotaExceeded(StoreError):
         what: ``"sessions"`` or ``"bytes"``.
         limit: how many it may keep.
         used: how many it keeps now.
+        remedy: what makes room.
     """
 
-    def __init__(self, what: QuotaKind, limit: int, used: int) -> None:
+    def __init__(
+        self, what: QuotaKind, limit: int, used: int, of: Kept = "sessions"
+    ) -> None:
         self.what: QuotaKind = what
         self.limit = limit
         self.used = used
-        kept = "sessions" if what == "sessions" else "bytes of sessions"
+        self.remedy = _ROOM[of]
+        kept = what if what == of else f"{what} of {of}"
         super().__init__(
             f"At most {limit} {kept} are kept for this key, and {used} are there "
-            "already. Delete sessions that are not needed, or keep fewer analyses."
+            f"already. {self.remedy}"
         )
 
 

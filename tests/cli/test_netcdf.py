@@ -104,5 +104,5 @@ def test_without_the_extra_it_says_which(
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(CommandError, match=r"pip install 'ccdm\[netcdf\]'"):
+    with pytest.raises(CommandError, match=r"pip install '\.\[netcdf\]'"):
         read_triple([tmp_path / "some.nc"])

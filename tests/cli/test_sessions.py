@@ -133,7 +133,7 @@ def test_a_narrow_terminal_gets_fewer_columns_but_whole_ones(
     assert rest[0] == (
         f"no room for {', '.join(left_out)}: use --json"
         if left_out
-        else f"1 sessions of tenant default, {rest[0].split(', ')[1]}"
+        else f"1 session of tenant default, {rest[0].split(', ')[1]}"
     )
     piped = ccdm("sessions", "list", "--store", url, COLUMNS="80").stdout
     assert re.split(r" {2,}", piped.splitlines()[0].strip()) == HEADINGS

@@ -19,7 +19,7 @@ FOLDER = ROOT / "examples" / "reactor"
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Modules of the example, by name."""
-    pytest.importorskip("cantera", reason="needs cantera: pip install 'ccdm[examples]'")
+    pytest.importorskip("cantera", reason="needs cantera: pip install '.[examples]'")
     monkeypatch.syspath_prepend(str(FOLDER))
     # The simulator's own imports are not ours to mend.
     with warnings.catch_warnings():

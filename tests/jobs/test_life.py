@@ -17,6 +17,7 @@ from service.media.bodies import encode_body
 from service.media.npy import decode_npy
 from tests.jobs.conftest import ASYNC, ended, submitted
 from tests.service_http.bodies import JSON, STATES, ensemble, json_bytes, new_session
+from tests.service_http.heavy import HEAVY
 from tests.support.servers import PATIENCE, Server, serving
 
 NPY = {"Accept": "application/x-npy"}
@@ -155,6 +156,25 @@ def test_dismissing_what_waits_and_what_runs(http: httpx.Client, busy: str) -> N
     assert http.delete(f"/v1/jobs/{waits}").status_code == 200
     gone = http.get(f"/v1/jobs/{waits}")
     assert (gone.status_code, gone.json()["reason"]) == (410, "dismissed")
+
+
+def test_a_cycle_whose_session_goes_is_stopped(http: httpx.Client) -> None:
+    kind, body = HEAVY
+    shape = {"state_dim": 40, "measurement_dim": 2}
+    place = f"/v1/sessions/{new_session(http, **shape)}"
+    headers = {"Content-Type": kind} | ASYNC
+    answer = http.put(f"{place}/cycles/1", content=body, headers=headers)
+    assert answer.status_code == 202, answer.text
+    job = answer.json()["jobID"]
+    while http.get(f"/v1/jobs/{job}").json()["status"] == "accepted":
+        time.sleep(0.02)
+    http.delete(place).raise_for_status()
+    begun = time.monotonic()
+    assert ended(http, job)["status"] == "failed"
+    # Of about a minute, on a busy machine more.
+    assert time.monotonic() - begun < 15
+    problem = http.get(f"/v1/jobs/{job}/results")
+    assert problem.json()["type"] == "/problems/session-gone"
 
 
 def test_progress_is_told(http: httpx.Client) -> None:

@@ -53,3 +53,30 @@ def test_a_client_may_give_a_job_less_time(tmp_path: Path) -> None:
         bad = JSON | ASYNC | {"Ccdm-Timeout": "soon"}
         refused = http.post("/v1/analyses", content=json_bytes(), headers=bad)
         assert refused.status_code == 422
+
+
+def test_jobs_of_a_tenant_have_a_room_of_their_own(tmp_path: Path) -> None:
+    settings = {"MAX_TENANT_BYTES": "4000", "JOB_WORKERS": "0"}
+    with (
+        serving(tmp_path, **settings) as server,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as http,
+    ):
+        jobs: list[str] = []
+        post = lambda: http.post(  # noqa: E731
+            "/v1/analyses", content=json_bytes(), headers=JSON | ASYNC
+        )
+        while (answer := post()).status_code == 202:
+            jobs.append(answer.json()["jobID"])
+            assert len(jobs) < 50
+        assert answer.status_code == 507
+        problem = answer.json()
+        assert problem["limit_name"] == "max_tenant_bytes"
+        assert "bytes of jobs" in problem["detail"]
+        for told in (problem["detail"], problem["remedy"]):
+            assert "Delete jobs" in told
+            assert "sessions" not in told
+        # Sessions are not counted with them.
+        assert new_session(http)
+        for _ in ("dismiss", "delete"):
+            http.delete(f"/v1/jobs/{jobs[0]}").raise_for_status()
+        assert post().status_code == 202

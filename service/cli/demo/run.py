@@ -36,7 +36,8 @@ def run_demo(plan: Plan) -> int:
     """Run the demo; 0 when everything it promises was kept."""
     if find_spec("matplotlib") is None:
         raise CommandError(
-            "the demo draws a picture and needs matplotlib: pip install 'ccdm[demo]'"
+            "the demo draws a picture and needs matplotlib: pip install '.[demo]' in "
+            "this project's folder"
         )
     try:
         plan.out.mkdir(parents=True, exist_ok=True)

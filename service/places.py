@@ -42,6 +42,12 @@ class Place:
     certificates: tuple[Path | None, Path | None, Path | None] = (None, None, None)
 
     @property
+    def listens(self) -> tuple[str, int]:
+        """Host and port of the scheduler."""
+        where = urlsplit(self.address)
+        return where.hostname or "", where.port or 0
+
+    @property
     def is_here(self) -> bool:
         """Whether all is done in the service's own process."""
         return self.kind == "threads"

@@ -296,12 +296,10 @@ class Compute:
         """Run something that can tell how far it is, where the setting says."""
         if self._place.is_here:
             return await stoppable(function, *job, self._place)
-        await self.reach.check()
-        with self.reach.noticed():
-            async with followed(report) as file:
-                return await self._in_worker(
-                    self._processes, function, *job, self._place, file
-                )
+        async with followed(report) as file:
+            return await self._in_worker(
+                self._processes, function, *job, self._place, file
+            )
 
     async def _in_worker(
         self,

@@ -12,6 +12,7 @@ kill; the scheduler then forgets what it asked for.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
@@ -25,7 +26,6 @@ from ccdm_engine.version import __version__
 from service.compute.engine import engine
 from service.compute.link import Link
 from service.compute.progress import Progress
-from service.compute.reach import RETRY_SECONDS
 from service.errors import ClusterUnavailableError
 from service.places import Place
 
@@ -35,6 +35,8 @@ R = TypeVar("R")
 
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 1.0
+# When to come back to a scheduler that was away.
+RETRY_SECONDS = 10
 SHARE_SECONDS = 30.0
 # How often the scheduler gives a part to another worker; and how often this process
 # hands it in again when what all parts need was lost with the workers.
@@ -157,6 +159,8 @@ def _client(place: Place) -> Any:
     Raises:
         OSError: when there is none to be had.
     """
+    # Where nobody listens Dask would try again for all of its time.
+    socket.create_connection(place.listens, CONNECT_SECONDS).close()
     return _distributed().Client(
         place.address,
         security=_security(place),

@@ -215,6 +215,7 @@ class Runner:
             except ClusterUnavailableError as error:
                 waited = most - (end - time.monotonic())
                 pause = max(_PAUSE_SHARE * waited, float(error.retry_after))
+                _log.warning("job %s waits: %s", job.id, error.detail)
                 pause = min(pause, _MOST_PAUSE_SECONDS, max(most - waited, 0.0))
                 raise _Postponed(pause, f"{_WAITING}{error.detail}") from error
             except _LATER as error:

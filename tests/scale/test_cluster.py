@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ import httpx
 import numpy as np
 import pytest
 
+from service.cli.demo.processes import free_port
 from service.compute import AnalysisResult, Compute
+from service.compute.reach import Reach
 from service.errors import ClusterUnavailableError
 from service.media.bodies import encode_body
+from service.places import Place
 from service.progress import listening
 from service.settings import Settings
 from tests.scale.cluster import Cluster, running
@@ -24,6 +28,8 @@ from tests.support.servers import PATIENCE, serving
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 pytest.importorskip("distributed")
+
+from service.compute.cluster import CONNECT_SECONDS, workers_of  # noqa: E402
 
 MEMBERS = 3000
 KERNELS: dict[str, Any] = {
@@ -80,6 +86,14 @@ async def test_every_place_gives_the_same_bytes_and_tells_how_far_it_is(
         assert len(shares) > 2
 
 
+async def test_a_cluster_is_looked_at(cluster: Cluster) -> None:
+    place = Place("dask", f"tcp://{cluster.address}")
+    assert workers_of(place) == [1, 1]
+    found = await Reach(place).look()
+    assert found is not None
+    assert (found.ok, found.warnings) == (True, ())
+
+
 async def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
     cluster: Cluster, alone: AnalysisResult
 ) -> None:
@@ -124,6 +138,13 @@ async def test_a_lost_scheduler_is_a_problem_of_its_own(tmp_path: Path) -> None:
         assert caught.value.retry_after > 0
         with pytest.raises(ClusterUnavailableError):
             await analysed(small.setting)
+
+
+def test_where_nobody_listens_it_is_not_waited_for() -> None:
+    began = time.monotonic()
+    with pytest.raises(ClusterUnavailableError, match="is away: Connection"):
+        workers_of(Place("dask", f"tcp://127.0.0.1:{free_port()}"))
+    assert time.monotonic() - began < CONNECT_SECONDS / 2
 
 
 async def test_work_that_nobody_waits_for_leaves_the_cluster_too(

@@ -87,7 +87,9 @@ def _stored(folder: Path, dimension: int) -> Callable[[Compute], Any]:
     states = Waves((100, dimension))
     _write(folder / "states.npy", states)
     simulated, observed, local = states.measured()
-    place = Beneath(folder.resolve(), ("states.npy",))
+    place, result = (
+        Beneath(folder.resolve(), (name,)) for name in ("states.npy", "result.npy")
+    )
     job = StoredJob(
         states=open_source(place, None, "/forecast_states"),
         simulated=simulated,
@@ -99,8 +101,8 @@ def _stored(folder: Path, dimension: int) -> Callable[[Compute], Any]:
         },
         options={"measurement_error": ERROR},
         seed=1,
-        result=folder / "result.npy",
-        side=beside(folder / "result.npy"),
+        result=result,
+        side=beside(result),
         overwrite=True,
     )
 

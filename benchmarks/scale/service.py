@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.load import Client
 from benchmarks.problems import problem
 from benchmarks.service import Session, processor_seconds
+from service.stored.beneath import Beneath
 from service.stored.targets import Target, beside
 from tests.support.redis import RedisServer
 from tests.support.servers import serving
@@ -61,7 +62,7 @@ def gather_seconds() -> float:
     count = 16
     with tempfile.TemporaryDirectory() as folder:
         start = time.process_time()
-        file = Path(folder) / "out.npy"
+        file = Beneath(Path(folder), ("out.npy",))
         with Target(file, beside(file), count * 8192) as target:
             for begin in range(0, count * 8192, 8192):
                 target.put(slice(begin, begin + 8192), block)

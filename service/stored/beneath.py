@@ -1,4 +1,4 @@
-"""A file of a location, opened so that nobody can put another in its place.
+"""A file of a location, read and written so that nobody can put another in its place.
 
 A path that was looked at may lead elsewhere by the time it is opened. So each step is
 opened from the one before, and none of them may be a link: what a client may follow was
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from typing import NamedTuple
 _THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 # What is no file, such as a pipe, must not be waited for.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Facts(NamedTuple):
@@ -108,6 +109,24 @@ class Beneath:
             finally:
                 # Also where it could not be read: this is why, then.
                 _require_same(handle, facts)
+
+    def begun(self) -> int:
+        """A descriptor of a file that was not there before, to be written and closed.
+
+        Raises:
+            OSError: likewise, and where there is one.
+        """
+        with self.folder() as folder:
+            return os.open(self.name, _NEW, 0o666, dir_fd=folder)
+
+    def remove(self) -> None:
+        """Take it away, if it is there.
+
+        Raises:
+            OSError: likewise.
+        """
+        with self.folder() as folder, suppress(FileNotFoundError):
+            os.unlink(self.name, dir_fd=folder)
 
     def is_same(self, other: Beneath) -> bool:
         """Whether both are one file, by whatever names; it may be there or not."""

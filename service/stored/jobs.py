@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from service.stored.beneath import Facts
+from service.stored.beneath import Beneath, Facts
 from service.stored.sources import Source
 
 Array = npt.NDArray[np.float64]
@@ -46,8 +45,8 @@ class StoredJob:
     localization: Mapping[str, Any]
     options: Mapping[str, Any]
     seed: int | None
-    result: Path
-    side: Path
+    result: Beneath
+    side: Beneath
     variable: str | None = None
     overwrite: bool = False
     again: bool = False

@@ -7,7 +7,6 @@ another machine, later: files are opened, and shapes checked, where the work is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from service.media.errors import FieldError
 from service.media.numbers import array_from_json
 from service.schemas.stored import Reference, StoredAnalysisRequest
 from service.sessions.requests import fresh_seed
+from service.stored.beneath import Beneath
 from service.stored.jobs import StoredJob, StoredOutcome
 from service.stored.locations import Location, file_in, parse
 from service.stored.sizes import (
@@ -85,7 +85,10 @@ def prepared(
     result = _result(params, locations, sources, attempt is not None)
     for before in attempt.earlier() if attempt else ():
         clear(beside(result, before))
-    sweep(result.parent, max(settings.deadline_seconds, settings.job_deadline_seconds))
+    sweep(
+        result.path.parent,
+        max(settings.deadline_seconds, settings.job_deadline_seconds),
+    )
     given = params.localization
     return StoredJob(
         states=states,
@@ -167,17 +170,16 @@ def _result(
     locations: Locations,
     sources: Mapping[str, Source],
     again: bool,
-) -> Path:
+) -> Beneath:
     """Where the result goes, before any time is spent on it."""
     given = params.result
-    place = file_in(locations, given.location, given.path, "/result", write=True)
+    file = file_in(locations, given.location, given.path, "/result", write=True)
     for pointer, source in sources.items():
-        if place.is_same(source.file):
+        if file.is_same(source.file):
             raise in_place(pointer)
-    file = place.path
-    if file.exists() and not params.overwrite and not again:
+    if file.path.exists() and not params.overwrite and not again:
         raise already_there()
-    if file.suffix != ".npy":
+    if not file.name.endswith(".npy"):
         with writing():
             h5py_module()
         check_variable(given.variable)

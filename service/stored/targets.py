@@ -9,7 +9,6 @@ name, and takes the file away when it runs again; of what no job knows, a sweep 
 
 from __future__ import annotations
 
-import filecmp
 import hashlib
 import io
 import os
@@ -19,6 +18,7 @@ import stat
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from service.stored.beneath import Beneath
 from service.stored.sources import h5py_module
 from service.stored.troubles import TROUBLES, already_there, result_error, writing
 
@@ -33,6 +34,7 @@ Array = npt.NDArray[np.float64]
 VARIABLE = "analysis_samples"
 AXES = ("sample", "state")
 LONGEST_NAME = 255
+COMPARED = 2**20
 BESIDE = r"\.ccdm-[0-9a-f]{16}\.part"
 # Clocks of other machines may be so far off.
 SPARE_SECONDS = 3600.0
@@ -58,7 +60,7 @@ class Attempt(NamedTuple):
         return [Attempt(self.job, number) for number in range(1, self.number)]
 
 
-def beside(file: Path, attempt: Attempt | None = None) -> Path:
+def beside(file: Beneath, attempt: Attempt | None = None) -> Beneath:
     """A name in the same folder: short, hidden, and nobody else's.
 
     Args:
@@ -69,13 +71,13 @@ def beside(file: Path, attempt: Attempt | None = None) -> Path:
         mark = secrets.token_hex(8)
     else:
         mark = hashlib.sha256(f"{attempt.job} {attempt.number}".encode()).hexdigest()
-    return file.with_name(f".ccdm-{mark[:16]}.part")
+    return replace(file, steps=(*file.steps[:-1], f".ccdm-{mark[:16]}.part"))
 
 
-def clear(side: Path) -> None:
+def clear(side: Beneath) -> None:
     """Take away what an analysis that did not end left beside its place."""
     with suppress(OSError):
-        side.unlink()
+        side.remove()
 
 
 def sweep(folder: Path, seconds: float) -> None:
@@ -103,7 +105,7 @@ def _sweep_entry(entry: os.DirEntry[str], oldest: float) -> None:
     facts = entry.stat(follow_symlinks=False)
     plain = stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid()
     if plain and facts.st_mtime < oldest:
-        clear(Path(entry.path))
+        Path(entry.path).unlink()
 
 
 def _swept_lately(folder: Path) -> bool:
@@ -156,8 +158,8 @@ class Target:
 
     def __init__(
         self,
-        file: Path,
-        side: Path,
+        file: Beneath,
+        side: Beneath,
         dimension: int,
         *,
         variable: str | None = None,
@@ -195,17 +197,16 @@ class Target:
     def _begin(self, rows: int) -> None:
         self.shape = (rows, self._dimension)
         # Of a process that was killed, after which this one does the same again.
-        self._beside.unlink(missing_ok=True)
-        if self._file.suffix == ".npy":
+        self._beside.remove()
+        self._array = os.fdopen(self._beside.begun(), "r+b", buffering=0)
+        if self._file.name.endswith(".npy"):
             head = io.BytesIO()
             facts = {"descr": "<f8", "fortran_order": False, "shape": self.shape}
             np.lib.format.write_array_header_1_0(head, facts)
             self._offset = head.tell()
-            self._array = self._beside.open("xb", buffering=0)
             self._array.write(head.getvalue())
-            return
-        self._offset = self._begin_hdf5()
-        self._array = self._beside.open("r+b", buffering=0)
+        else:
+            self._offset = self._begin_hdf5()
 
     def _begin_hdf5(self) -> int:
         """All but the numbers; where those go.
@@ -216,7 +217,8 @@ class Target:
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        with h5py.File(self._beside, "x") as opened:
+        # What is open, not what has its name by now.
+        with h5py.File(f"/dev/fd/{self._array.fileno()}", "w") as opened:
             array = opened.create_dataset(
                 self._variable, shape=self.shape, dtype="<f8", dcpl=plan
             )
@@ -260,22 +262,45 @@ class Target:
                 os.fsync(array.fileno())
 
     def _name(self) -> None:
-        if not self._overwrite:
-            try:
-                # A link, unlike a move, never replaces.
-                os.link(self._beside, self._file)
-            except FileExistsError:
-                self._check_same()
-                return
-            except OSError:  # there are file systems without links
-                if self._file.exists():
+        here, there = self._beside.name, self._file.name
+        with self._beside.folder() as side, self._file.folder() as folder:
+            if not self._overwrite:
+                try:
+                    # A link, unlike a move, never replaces.
+                    os.link(
+                        *(here, there),
+                        src_dir_fd=side,
+                        dst_dir_fd=folder,
+                        follow_symlinks=False,
+                    )
+                except FileExistsError:
                     self._check_same()
                     return
-            else:
-                return
-        os.replace(self._beside, self._file)
+                except OSError:  # there are file systems without links
+                    if self._file.path.exists():
+                        self._check_same()
+                        return
+                else:
+                    return
+            os.replace(here, there, src_dir_fd=side, dst_dir_fd=folder)
 
     def _check_same(self) -> None:
         """Refuse a file that is there, unless it is this result."""
-        if not (self._again and filecmp.cmp(self._beside, self._file, shallow=False)):
+        if not (self._again and _alike(self._beside, self._file)):
             raise already_there()
+
+
+def _alike(one: Beneath, other: Beneath) -> bool:
+    """Whether both have the same bytes."""
+    with (
+        one.opened() as first,
+        other.opened() as second,
+        os.fdopen(first, "rb", closefd=False) as left,
+        os.fdopen(second, "rb", closefd=False) as right,
+    ):
+        while True:
+            piece = left.read(COMPARED)
+            if piece != right.read(COMPARED):
+                return False
+            if not piece:
+                return True

@@ -12,6 +12,7 @@ import pytest
 
 from ccdm_engine import blockwise
 from service.compute.stored import run_stored
+from service.errors import InvalidParametersError
 from service.media.errors import InvalidArrayError
 from service.schemas.stored import StoredAnalysisRequest
 from service.settings import Settings
@@ -20,6 +21,7 @@ from service.stored.beneath import Beneath
 from service.stored.jobs import StoredJob
 from service.stored.requests import prepared
 from service.stored.sources import open_source
+from service.stored.targets import Target, beside
 from tests.jobs.conftest import ASYNC
 from tests.scale.test_stored_files import (
     DIMENSION,
@@ -140,8 +142,6 @@ def test_states_that_change_while_they_are_read_are_refused(
 def test_a_change_after_the_last_block_is_seen_before_there_is_a_result(
     change: Callable[[Path], None], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from service.stored.targets import Target
-
     file, _ = with_states(folder, "npy")
     put = Target.put
 
@@ -212,6 +212,34 @@ def test_what_is_swapped_for_a_link_after_the_look_is_not_followed(
     for use in (source.whole, lambda: open_source(given, None, STATES)):
         with pytest.raises(InvalidArrayError):
             use()
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.h5"])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_no_result_is_written_through_a_link_put_in_the_way(
+    name: str, when: str, tmp_path: Path
+) -> None:
+    if name.endswith("h5"):
+        pytest.importorskip("h5py")
+    root, away = tmp_path / "runs", tmp_path / "away"
+    (root / "day").mkdir(parents=True)
+    away.mkdir()
+    (away / name).write_bytes(b"somebody's")
+    file = Beneath(root, ("day", name))
+    target = Target(file, beside(file), 4, overwrite=True)
+
+    def swap() -> None:
+        (root / "day").rename(root / "old")
+        (root / "day").symlink_to(away)
+
+    with pytest.raises(InvalidParametersError, match="wanted a place"), target:
+        if when == "before":
+            swap()
+        target.put(slice(0, 2), np.zeros((3, 2)))
+        if when == "meanwhile":
+            swap()
+    assert [file.name for file in away.iterdir()] == [name]
+    assert (away / name).read_bytes() == b"somebody's"
 
 
 async def test_links_within_a_location_are_followed(folder: Path) -> None:

@@ -75,8 +75,13 @@ def left(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir() if file.suffix == ".part"]
 
 
+def at(file: Path) -> Beneath:
+    return Beneath(file.parent, (file.name,))
+
+
 def target(file: Path, *, overwrite: bool = True) -> Target:
-    return Target(file, beside(file), 2, overwrite=overwrite)
+    place = at(file)
+    return Target(place, beside(place), 2, overwrite=overwrite)
 
 
 def test_two_analyses_to_one_path_leave_the_result_of_one(tmp_path: Path) -> None:
@@ -93,13 +98,13 @@ def test_two_analyses_to_one_path_leave_the_result_of_one(tmp_path: Path) -> Non
 
 def test_a_result_that_has_gone_is_no_success(tmp_path: Path) -> None:
     file = tmp_path / "out.npy"
-    side = beside(file)
+    side = beside(at(file))
     with (
         pytest.raises(InvalidParametersError, match="No such file"),
-        Target(file, side, 2) as lost,
+        Target(at(file), side, 2) as lost,
     ):
         lost.put(slice(0, 2), np.zeros((3, 2)))
-        side.unlink()
+        side.path.unlink()
 
 
 def test_a_file_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
@@ -205,7 +210,7 @@ def test_variables_without_numbers_are_refused(kind: str, tmp_path: Path) -> Non
         else:
             file["x"] = h5py.Empty("f8")
     with pytest.raises(InvalidArrayError, match=r"_FillValue|no values"):
-        open_source(Beneath(tmp_path, ("run.h5",)), "x", "/forecast_states")
+        open_source(at(tmp_path / "run.h5"), "x", "/forecast_states")
 
 
 def head(shape: str) -> bytes:
@@ -230,7 +235,7 @@ def head(shape: str) -> bytes:
 def test_heads_that_no_array_has_are_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.npy").write_bytes(content + bytes(2**14))
     with pytest.raises(InvalidArrayError) as caught:
-        open_source(Beneath(tmp_path, ("x.npy",)), None, "/forecast_states")
+        open_source(at(tmp_path / "x.npy"), None, "/forecast_states")
     (error,) = caught.value.errors
     assert error.pointer == "/forecast_states"
     assert "wanted" in error.message
@@ -238,7 +243,8 @@ def test_heads_that_no_array_has_are_refused(content: bytes, tmp_path: Path) -> 
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    wrong = Target(tmp_path / "out.npy", tmp_path / "away" / "out.part", 2)
+    side = Beneath(tmp_path, ("away", "out.part"))
+    wrong = Target(at(tmp_path / "out.npy"), side, 2)
     with (
         pytest.raises(InvalidParametersError, match="ccdm check"),
         wrong,
@@ -251,7 +257,7 @@ def test_a_long_head_is_not_read(tmp_path: Path) -> None:
     file.write_bytes(b"\x93NUMPY\x02\0" + (2**31).to_bytes(4, "little"))
     os.truncate(file, 2**32)
     with pytest.raises(InvalidArrayError, match="wanted at most 65536"):
-        open_source(Beneath(tmp_path, (file.name,)), None, "/forecast_states")
+        open_source(at(file), None, "/forecast_states")
 
 
 @pytest.mark.parametrize("name", ["out.npy", "out.h5"])
@@ -263,7 +269,7 @@ def test_a_full_place_is_told_and_left_clean(name: str, tmp_path: Path) -> None:
     try:
         with (
             pytest.raises(InvalidParametersError, match="has room"),
-            Target(file, beside(file), 2**12) as full,
+            Target(at(file), beside(at(file)), 2**12) as full,
         ):
             full.put(slice(0, 2**11), np.zeros((8, 2**11)))
             # What the system says of a file that may not be written any further.

@@ -18,7 +18,7 @@ from service.settings import Settings
 from service.stored.requests import kept, prepared
 from service.stored.targets import SPARE_SECONDS, Attempt, beside, sweep
 from tests.jobs.conftest import ASYNC, ended
-from tests.scale.test_stored_files import folder, left, refused, request
+from tests.scale.test_stored_files import at, folder, left, refused, request
 from tests.support.servers import PATIENCE, Server, serving
 
 __all__ = ["folder"]
@@ -191,20 +191,20 @@ def test_an_attempt_takes_away_what_those_before_it_left(folder: Path) -> None:
     settings = Settings(store_url="unused", locations=(f"runs+write={folder}",))
     params = StoredAnalysisRequest.model_validate(request())
     sides = [
-        prepared(params, settings, {}, Attempt(job, number)).side
+        prepared(params, settings, {}, Attempt(job, number)).side.path
         for job, number in (("one", 1), ("one", 2), ("two", 1))
     ]
     for side in sides:
         side.write_bytes(b"half")
     third = prepared(params, settings, {}, Attempt("one", 3))
     assert left(folder) == [sides[2].name], "of its own job alone"
-    assert third.side not in sides
+    assert third.side.path not in sides
 
 
 def test_what_a_killed_service_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
-    old, fresh, foreign = (beside(tmp_path / "out.npy") for _ in range(3))
+    old, fresh, foreign = (beside(at(tmp_path / "out.npy")).path for _ in range(3))
     foreign = foreign.with_name(".ccdm-mine.part")
-    linked = beside(tmp_path / "out.npy")
+    linked = beside(at(tmp_path / "out.npy")).path
     for file in (old, fresh, foreign):
         file.write_bytes(b"half")
     linked.symlink_to(foreign)
@@ -219,7 +219,7 @@ def test_what_a_killed_service_left_is_swept_when_it_is_old(tmp_path: Path) -> N
 def test_it_is_swept_before_the_next_result_in_that_folder(
     folder: Path, tmp_path: Path
 ) -> None:
-    old = beside(folder / "out.npy")
+    old = beside(at(folder / "out.npy")).path
     old.write_bytes(b"half")
     os.utime(old, (1.0, 1.0))
     settings = Settings(store_url="unused", locations=(f"runs+write={folder}",))
@@ -230,7 +230,7 @@ def test_it_is_swept_before_the_next_result_in_that_folder(
 def test_one_that_ends_meanwhile_does_not_end_the_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for file in (beside(tmp_path / "out.npy") for _ in range(4)):
+    for file in (beside(at(tmp_path / "out.npy")).path for _ in range(4)):
         file.write_bytes(b"half")
         os.utime(file, (1.0, 1.0))
     look = os.scandir

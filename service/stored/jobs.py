@@ -54,12 +54,13 @@ class StoredJob:
 
     def inputs(self) -> dict[str, Facts]:
         """What tells the files that are read, by the pointers of their references."""
+        return {source.pointer: source.facts for source in self.sources()}
+
+    def sources(self) -> list[Source]:
+        """The files that are read."""
         given = (self.states, self.simulated, self.observation)
         places = (self.localization[name] for name in PLACES)
-        sources = (
-            each for each in (*given, *places) if not isinstance(each, np.ndarray)
-        )
-        return {source.pointer: source.facts for source in sources}
+        return [it for it in (*given, *places) if not isinstance(it, np.ndarray)]
 
     def read(self) -> StoredJob:
         """The same with all but the states in memory.
@@ -67,6 +68,8 @@ class StoredJob:
         Raises:
             InvalidArrayError: for what cannot be read any more.
         """
+        for source in self.sources():
+            source.check()
         places = {name: whole(self.localization[name]) for name in PLACES}
         return replace(
             self,

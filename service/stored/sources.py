@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.stored.beneath import Beneath, Facts, facts_of
+from service.stored.chunks import check_packed, chunk_bytes
 from service.stored.troubles import reading
 
 Array = npt.NDArray[np.float64]
@@ -64,6 +65,9 @@ class NpySource:
         """All of it; likewise."""
         with reading(self.pointer, self.file.name):
             return self._whole()
+
+    def check(self) -> None:
+        """Nothing in it is packed."""
 
     def _block(self, columns: slice) -> Array:
         rows, width = self.shape
@@ -138,18 +142,27 @@ class Hdf5Source:
         """All of it; likewise."""
         return self._values(())
 
+    def check(self) -> None:
+        """Look through its chunks, once before any is read; likewise."""
+        with self._dataset() as dataset:
+            check_packed(dataset)
+
     def _values(self, where: Any) -> Array:
-        with (
-            reading(self.pointer, self.file.name),
-            self.file.unchanged(self.facts) as handle,
-            _hdf5_file(handle) as opened,
-        ):
-            dataset = opened[self.variable]
+        with self._dataset() as dataset:
             found = np.ascontiguousarray(dataset[where], dtype=np.float64)
             missing = _missing(dataset)
             if missing is not None:
                 found[found == missing] = np.nan
         return found
+
+    @contextmanager
+    def _dataset(self) -> Iterator[Any]:
+        with (
+            reading(self.pointer, self.file.name),
+            self.file.unchanged(self.facts) as handle,
+            _hdf5_file(handle) as opened,
+        ):
+            yield opened[self.variable]
 
 
 def _missing(dataset: Any) -> np.float64 | None:
@@ -250,8 +263,8 @@ def _hdf5(file: Beneath, handle: int, variable: str, pointer: str) -> Hdf5Source
         if here.shape is None:
             raise ValueError("variable has no values at all")
         _missing(here)
-        size = 2 * math.prod(here.chunks or (0,)) * here.dtype.itemsize
-        return Hdf5Source(file, facts, variable, tuple(here.shape), pointer, size)
+        size, shape = chunk_bytes(here), tuple(here.shape)
+        return Hdf5Source(file, facts, variable, shape, pointer, size)
 
 
 def _hdf5_file(handle: int) -> Any:

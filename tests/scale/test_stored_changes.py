@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -281,3 +283,59 @@ async def test_chunks_larger_than_memory_are_not_unpacked(
     assert answer.status_code == 413, answer.text
     assert answer.json()["limit_name"] == "max_memory_bytes"
     assert f"/{name}" in answer.json()["detail"]
+
+
+def packed(file: Path, content: bytes, **more: Any) -> None:
+    """One chunk of 2 by 3 numbers, with other bytes packed in it."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(file, "w") as opened:
+        array = opened.create_dataset(
+            "v", shape=(2, 3), chunks=(2, 3), dtype="f8", compression="gzip", **more
+        )
+        array.id.write_direct_chunk((0, 0), content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [zlib.compress(bytes(2**22)), zlib.compress(bytes(53)), bytes(5000)],
+    ids=["bomb", "more by one", "long"],
+)
+def test_chunks_that_hold_more_than_they_say_are_refused(
+    content: bytes, tmp_path: Path
+) -> None:
+    """HDF5 would unpack them first: a thousand times their bytes."""
+    packed(tmp_path / "run.h5", content)
+    source = open_source(Beneath(tmp_path, ("run.h5",)), "v", STATES)
+    with pytest.raises(InvalidArrayError, match="one of its chunks"):
+        source.check()
+
+
+def test_chunks_are_looked_through_before_any_is_read(folder: Path) -> None:
+    packed(folder / "run.h5", zlib.compress(bytes(2**22)))
+    given = Beneath(folder, ("run.h5",))
+    job = replace(job_of(folder), states=open_source(given, "v", STATES))
+    with pytest.raises(InvalidArrayError, match="holds more than it says"):
+        job.read()
+
+
+@pytest.mark.parametrize("more", [{}, {"shuffle": True}, {"fletcher32": True}])
+def test_chunks_that_are_packed_well_are_read(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    values = np.random.default_rng(1).standard_normal((50, 70))
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file.create_dataset("v", data=values, chunks=(7, 9), compression=9, **more)
+    source = open_source(Beneath(tmp_path, ("run.h5",)), "v", STATES)
+    source.check()
+    assert np.array_equal(source.whole(), values)
+
+
+@pytest.mark.parametrize("how", ["lzf", "scaleoffset"])
+def test_other_packings_are_refused_at_sight(how: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    more = {"compression": "lzf"} if how == "lzf" else {"scaleoffset": 2}
+    with h5py.File(tmp_path / "run.h5", "w") as file:
+        file.create_dataset("v", data=np.ones((4, 4)), **more)
+    with pytest.raises(InvalidArrayError, match="other than gzip"):
+        open_source(Beneath(tmp_path, ("run.h5",)), "v", STATES)

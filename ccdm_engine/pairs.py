@@ -315,7 +315,7 @@ def _working_members(
         raise NonFiniteError(
             "simulated_measurements",
             got=str(simulated[member, column]),
-            wanted="a finite number",
+            wanted=f"a finite number, at most {LARGEST_VALUE:g} in size",
             remedy="Set failed_members to 'drop' or 'refill' to go on without it.",
             index=(member, int(columns[column])),
         )

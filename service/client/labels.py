@@ -74,7 +74,7 @@ class Labels:
             import xarray
         except ImportError:
             raise UsageError(
-                "xarray is not installed: pip install 'ccdm[netcdf]'"
+                "xarray is not installed: pip install '.[netcdf]'"
             ) from None
         member, state = self.dims
         coordinates: dict[str, Any] = {

@@ -287,5 +287,5 @@ def h5py_module() -> Any:
         return import_module("h5py")
     except ImportError:
         raise ValueError(
-            "NetCDF and HDF5 need the extra netcdf: pip install 'ccdm[netcdf]'"
+            "NetCDF and HDF5 need the extra netcdf: pip install '.[netcdf]'"
         ) from None

@@ -97,5 +97,5 @@ def test_without_xarray_it_says_what_to_install(
 ) -> None:
     result = client.analyse(*pairs(), options=FIXED)
     monkeypatch.setitem(sys.modules, "xarray", None)
-    with pytest.raises(UsageError, match=r"pip install 'ccdm\[netcdf\]'"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[netcdf\]'"):
         result.to_xarray()

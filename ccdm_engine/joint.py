@@ -203,9 +203,9 @@ def _widening(weights: Array, erring: Array, left: Array) -> tuple[float, float]
 
     Along a state of variance 1 of which nothing is to be learned the mean is moved all
     the same, and variance taken away. By weights, of what the centres have of it, as
-    in any sample of weighted draws::
+    in any sample of weighted draws, and by 1 / N at least, for it is drawn anew::
 
-        1 + q   and   1 - q,           q = sum w_i^2 - 1 / N
+        1 + q   and   1 - q,           q = sum w_i^2
 
     By the gain, since covariances err, with E of :attr:`.Noise.slopes` and d what the
     weights leave of the innovation::

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.neighbourhood import FARTHEST
 from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, deviations, fit_frame
 
 Array = npt.NDArray[np.float64]
@@ -43,8 +44,6 @@ SETTLED = 1e-3
 MANY_IN_DOUBT, EARLY = 0.05, 3
 # Variance of a component along each axis, in units of the whole ensemble's.
 LEAST_VARIANCE = 1e-6
-# Deviations beyond which all distances are alike, and their squares overflow.
-FARTHEST = 1e100
 
 
 def apart(states: Array) -> list[Indices]:

@@ -20,9 +20,8 @@ tell them, by regressing measurements on states:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +32,6 @@ from ccdm_engine.pairs import Pairs
 from ccdm_engine.scaling import has_footing
 
 Array = npt.NDArray[np.float64]
-# Taper of the states in a block for all measurements, 0 to 1, (b, dy).
-Taper = Callable[[slice], Array]
 
 # Noise below this share of a measurement's variance is no noise.
 LEAST_SHARE = 1e-6
@@ -77,7 +74,7 @@ class Noise:
         return cls(simulated, np.zeros((width, width)))
 
 
-def apart(pairs: Pairs, taper: Taper | None = None) -> Noise:
+def apart(pairs: Pairs) -> Noise:
     """The parts by whatever tells them: the caller, all states, or a few.
 
     As they are needed to widen the ensemble: ``f`` has the slopes of least squares,
@@ -86,7 +83,7 @@ def apart(pairs: Pairs, taper: Taper | None = None) -> Noise:
     return (
         known(pairs)
         or regressed(pairs, credible=False)
-        or sparse(pairs.states, pairs.simulated, taper)
+        or sparse(pairs.states, pairs.simulated)
     )
 
 
@@ -188,7 +185,7 @@ def _orthogonal(gaps: Array) -> tuple[Array, Array, Array]:
     return u[:, kept], values[kept], turn[kept] * scale
 
 
-def sparse(states: Array, simulated: Array, taper: Taper | None = None) -> Noise:
+def sparse(states: Array, simulated: Array) -> Noise:
     """Each measurement as a linear function of few states, and noise.
 
     A measurement that depends on no state to speak of, or on more than a few, is left
@@ -197,55 +194,25 @@ def sparse(states: Array, simulated: Array, taper: Taper | None = None) -> Noise
     Args:
         states: ``x_i``, ``(N, dx)``.
         simulated: ``y_i``, ``(N, dy)``.
-        taper: how far a state is believed to matter for a measurement.
     """
-    return explained(simulated, _Finder(standardized(states), taper))
-
-
-class Finder(Protocol):
-    """Looks for states among all there are."""
-
-    def candidates(self, measurements: int) -> Array:
-        """How many states compete for each measurement, at least 2, ``(dy,)``."""
-
-    def strongest(
-        self, residual: Array, open_: npt.NDArray[np.intp]
-    ) -> tuple[Array, Array]:
-        """The state most correlated with each residual: how much, and its values.
-
-        Args:
-            residual: of the open measurements, ``(N, m)``.
-            open_: which of the measurements these are, ``(m,)``.
-
-        Returns:
-            ``(m,)``, and standardized states ``(N, m)``.
-        """
-
-
-def explained(simulated: Array, finder: Finder) -> Noise:
-    """See :func:`sparse`.
-
-    Args:
-        simulated: ``y_i``, ``(N, dy)``.
-        finder: knows the states.
-    """
+    z = standardized(states)
     members = simulated.shape[0]
     mean = simulated.mean(axis=0)
     gaps = simulated - mean
-    candidates = finder.candidates(gaps.shape[1])
-    needed = 1.0 - np.minimum(2.0 * np.log(candidates) / members, 0.9)
+    candidates = max(z.shape[1], 2)
+    needed = 1.0 - min(2.0 * np.log(candidates) / members, 0.9)
     residual, basis = gaps.copy(), list[Array]()
     keep = np.full(gaps.shape, 1.0 - 1.0 / members)
     error = _squares(gaps / keep) / members
     open_ = np.arange(gaps.shape[1])
     found = np.zeros(gaps.shape[1], dtype=np.intp)
     while open_.size and len(basis) <= min(FEW, members // 5):
-        direction = _next_direction(finder, residual, basis, open_)
+        direction = _next_direction(z, residual, basis, open_)
         along = np.einsum("ij,ij->j", direction, gaps[:, open_])
         left = residual[:, open_] - direction * along
         kept = np.maximum(keep[:, open_] - direction**2, 1.0 / members)
         held_out = _squares(left / kept) / members
-        better = (held_out < needed[open_] * error[open_]) & direction.any(axis=0)
+        better = (held_out < needed * error[open_]) & direction.any(axis=0)
         open_ = open_[better]
         residual[:, open_], keep[:, open_] = left[:, better], kept[:, better]
         error[open_] = held_out[better]
@@ -274,46 +241,8 @@ def _covariance(errors: Array, variance: Array) -> Array:
     return np.asarray(correlation * np.outer(deviations, deviations))
 
 
-@dataclass(frozen=True, slots=True)
-class _Finder:
-    """Among states that are all here.
-
-    Attributes:
-        z: standardized, ``(N, dx)``.
-        taper: how far a state is believed to matter for a measurement.
-    """
-
-    z: Array
-    taper: Taper | None
-
-    def candidates(self, measurements: int) -> Array:
-        """See :class:`Finder`."""
-        if self.taper is None:
-            return np.full(measurements, max(float(self.z.shape[1]), 2.0))
-        total = np.zeros(measurements)
-        for block in blocks(self.z.shape[1], BLOCK):
-            total += self.taper(block).sum(axis=0)
-        return np.asarray(np.maximum(total, 2.0))
-
-    def strongest(
-        self, residual: Array, open_: npt.NDArray[np.intp]
-    ) -> tuple[Array, Array]:
-        """See :class:`Finder`."""
-        strongest = np.full(open_.size, -1.0)
-        best = np.zeros(open_.size, dtype=np.intp)
-        for block in blocks(self.z.shape[1], BLOCK):
-            strength = np.abs(self.z[:, block].T @ residual)
-            if self.taper is not None:
-                strength *= self.taper(block)[:, open_] ** 2
-            place = np.argmax(strength, axis=0)
-            value = strength[place, np.arange(open_.size)]
-            best = np.where(value > strongest, place + block.start, best)
-            strongest = np.maximum(value, strongest)
-        return strongest, self.z[:, best]
-
-
 def _next_direction(
-    finder: Finder,
+    z: Array,
     residual: Array,
     basis: Sequence[Array],
     open_: npt.NDArray[np.intp],
@@ -323,7 +252,7 @@ def _next_direction(
     Returns:
         Unit vectors, zero where nothing new is left, ``(N, len(open_))``.
     """
-    strongest, new = finder.strongest(residual[:, open_], open_)
+    strongest, new = _strongest(z, residual[:, open_])
     length = np.sqrt(_squares(new))
     for layer in basis:
         known_part = layer[:, open_]
@@ -331,6 +260,27 @@ def _next_direction(
     left = np.sqrt(_squares(new))
     fresh = (left > 1e-6 * length) & (strongest > 0.0)
     return np.asarray(np.where(fresh, new / np.where(fresh, left, 1.0), 0.0))
+
+
+def _strongest(z: Array, residual: Array) -> tuple[Array, Array]:
+    """The state most correlated with each residual: how much, and its values.
+
+    Args:
+        z: standardized states, ``(N, dx)``.
+        residual: ``(N, m)``.
+
+    Returns:
+        ``(m,)``, and ``(N, m)``.
+    """
+    count = residual.shape[1]
+    strongest, best = np.full(count, -1.0), np.zeros(count, dtype=np.intp)
+    for block in blocks(z.shape[1], BLOCK):
+        strength = np.abs(z[:, block].T @ residual)
+        place = np.argmax(strength, axis=0)
+        value = strength[place, np.arange(count)]
+        best = np.where(value > strongest, place + block.start, best)
+        strongest = np.maximum(value, strongest)
+    return strongest, z[:, best]
 
 
 def _squares(columns: Array) -> Array:

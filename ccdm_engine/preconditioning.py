@@ -70,7 +70,7 @@ def localized(
     localization: Localization,
     state_columns: Columns,
     columns: Columns,
-    noise: Noise | None = None,
+    noise: Noise,
 ) -> Regression:
     """Least squares with correlations tapered by distance (Gaspari-Cohn).
 
@@ -81,18 +81,17 @@ def localized(
         localization: coordinates of all states and all measurements.
         state_columns: which of the caller's variables the columns of ``states`` are.
         columns: which of the caller's measurements the columns of ``simulated`` are.
-        noise: the measurements taken apart; told by :func:`.noise.sparse` if not given.
+        noise: the measurements taken apart.
     """
 
     def taper(block: slice) -> Array:
         return localization.taper_xy(columns, state_columns[block])
 
-    apart = sparse(states, simulated, taper) if noise is None else noise
     among = localization.taper_yy(columns)
     return _correlated(
         "localized",
         (states, simulated, observation),
-        apart,
+        noise,
         lambda r, n, block: taper(block),
         lambda r, n: among,
     )

@@ -157,7 +157,7 @@ def test_what_learning_from_few_costs_is_given_back(
     """One state of three is measured: of the others nothing is to be learned.
 
     Theirs are errors of variance ``1 + E mean^2``, whatever is claimed. So much wider
-    the model has to be, and is, to 0.05 and a fifth of it. Over 100 ensembles the
+    the model has to be, and is, to 0.05 or a fifth of it. Over 100 ensembles the
     figure errs by a twentieth of itself or so, which the seed fixes.
     """
     missed, plain, wide = 0.0, 0.0, 0.0

@@ -116,19 +116,6 @@ def test_measurements_of_everything_or_nothing_stay_as_they_are() -> None:
     assert np.all(split > 0.125)
 
 
-def test_a_taper_says_where_to_look() -> None:
-    """A state that is not believed to matter is not found, however close it follows."""
-    rng = np.random.default_rng(2)
-    states = rng.standard_normal((40, 10))
-    simulated = states[:, :1] + 0.3 * rng.standard_normal((40, 1))
-    near = np.ones((10, 1))
-    near[0] = 0.0
-    parts = noise.sparse(states, simulated, lambda block: near[block])
-    assert np.array_equal(np.diag(parts.covariance), [0.0])
-    parts = noise.sparse(states, simulated, lambda block: np.eye(10)[block, :1])
-    assert np.diag(parts.covariance)[0] == pytest.approx(0.09, abs=0.06)
-
-
 @pytest.mark.parametrize("scaling", ["auto", "none"])
 @pytest.mark.parametrize("inflation", [1.0, "adaptive"])
 @pytest.mark.parametrize("error", [None, 0.3])
@@ -176,13 +163,6 @@ def test_what_chance_tells_is_not_believed() -> None:
     assert np.mean(np.array(shares) > 1e-9) < 0.2
     # Least squares would tell 3 / 59 of the variance from nothing at all.
     assert np.mean(shares) < 0.01
-
-
-def test_a_taper_of_nothing_finds_nothing() -> None:
-    rng = np.random.default_rng(3)
-    states = rng.standard_normal((40, 5))
-    nothing = noise.sparse(states, states[:, :1], lambda block: np.zeros((5, 1))[block])
-    assert nothing.covariance[0, 0] == 0.0
 
 
 def test_blocks_of_columns_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,7 +15,7 @@ import pytest
 from tests.jobs.conftest import ASYNC, ended
 from tests.jobs.test_survival import Start, client, lasting, running, sessions, start
 from tests.support.redis import RedisServer
-from tests.support.servers import PATIENCE, ROOT, Server
+from tests.support.servers import PATIENCE, Server, started_worker
 
 __all__ = ["start"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -28,24 +26,7 @@ Work = Callable[[Server], subprocess.Popen[bytes]]
 def work(tmp_path: Path) -> Iterator[Work]:
     """Starts workers on the store of a service."""
     with ExitStack() as stack:
-
-        def started(server: Server) -> subprocess.Popen[bytes]:
-            clean = {k: v for k, v in os.environ.items() if not k.startswith("CCDM_")}
-            own = {f"CCDM_{name}": value for name, value in server.settings.items()}
-            log = stack.enter_context((tmp_path / "worker.log").open("ab"))
-            process = subprocess.Popen(
-                [sys.executable, "-m", "service.cli", "worker"],
-                cwd=ROOT,
-                env={**clean, **own},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            return process
-
-        yield started
+        yield lambda server: started_worker(stack, tmp_path, server.settings)
 
 
 def submitted_cycle(http: httpx.Client) -> tuple[str, bytes]:

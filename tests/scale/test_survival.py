@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,7 +18,7 @@ from tests.jobs.conftest import ASYNC, ended
 from tests.scale.cluster import Cluster, running
 from tests.service_http.bodies import new_session
 from tests.support.redis import RedisServer
-from tests.support.servers import PATIENCE, ROOT, Server, serving
+from tests.support.servers import PATIENCE, Server, serving, started_worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -76,20 +74,7 @@ class Place:
 
     def worker(self) -> subprocess.Popen[bytes]:
         """One more ``ccdm worker``."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("CCDM_")}
-        own = {f"CCDM_{name}": value for name, value in self.settings.items()}
-        log = self._stack.enter_context((self.folder / "worker.log").open("ab"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service.cli", "worker"],
-            cwd=ROOT,
-            env={**clean, **own},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-        self._stack.callback(process.wait)
-        self._stack.callback(process.kill)
-        return process
+        return started_worker(self._stack, self.folder, self.settings)
 
     def close(self) -> None:
         """End what was started here."""

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +45,14 @@ class Server:
 
     def start(self) -> Server:
         """Start it and wait until it answers."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("CCDM_")}
-        own = {f"CCDM_{name}": value for name, value in self.settings.items()}
         command = [sys.executable, "-m", "service.cli", "serve", "--port", "0"]
         # Nobody stands in front of it who had to be told to turn elsewhere.
-        own.setdefault("CCDM_DRAIN_SECONDS", "0")
+        settings = {"DRAIN_SECONDS": "0", **self.settings}
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**inherited, **own, "PYTHONUNBUFFERED": "1"},
+                env=_environment(settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -96,6 +94,37 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(PATIENCE)
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """This one's, but for the settings of the service."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("CCDM_")}
+    own = {f"CCDM_{name}": value for name, value in settings.items()}
+    return {**inherited, **own, "PYTHONUNBUFFERED": "1"}
+
+
+def started_worker(
+    stack: ExitStack, folder: Path, settings: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """One ``ccdm worker``, killed with the stack at the latest.
+
+    Args:
+        stack: ends it.
+        folder: where its log goes.
+        settings: ``NAME=value`` without the prefix ``CCDM_``.
+    """
+    log = stack.enter_context((folder / "worker.log").open("ab"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "worker"],
+        cwd=ROOT,
+        env=_environment(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    return process
 
 
 @contextmanager

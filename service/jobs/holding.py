@@ -52,7 +52,9 @@ class Holding:
     def __init__(self, book: Book, ticket: Ticket, job: Job, begun: float) -> None:
         self._book = book
         self._ticket = ticket
+        # Of the ticket, and of the document: a long result is no reason not to beat.
         self._turn = asyncio.Lock()
+        self._writing = asyncio.Lock()
         self.job = job
         self.begun = begun
         self.waits = job.message if ticket.later else ""
@@ -126,6 +128,8 @@ class Holding:
 
     async def _seen(self) -> None:
         found = await self._book.tickets.find(self.job.id)
+        if self.job.ended:
+            return  # by this worker, which is taking the ticket away
         mine = (self._ticket.worker, self._ticket.attempt)
         if found is None or (found.worker, found.attempt) != mine:
             raise LeaseLost
@@ -150,8 +154,10 @@ class Holding:
         Raises:
             LeaseLost: when it is not ours any more.
         """
+        if self._writing.locked():
+            return  # its result is on the way
         if (percent, message) != (self.job.progress, self.job.message):
-            async with self._turn:
+            async with self._writing:
                 await self._save(replace(self.job, progress=percent, message=message))
 
     async def succeed(
@@ -192,7 +198,7 @@ class Holding:
         facts: Document | None = None,
         blobs: Mapping[str, bytes] | None = None,
     ) -> None:
-        async with self._turn:
+        async with self._writing:
             ended = replace(ended, version=self.job.version)
             await patiently(lambda: self._save(ended, facts, blobs))
         await patiently(lambda: self._book.tickets.close(ended.id))
@@ -203,14 +209,18 @@ class Holding:
         facts: Document | None = None,
         blobs: Mapping[str, bytes] | None = None,
     ) -> None:
-        saved = await self._book.save(job, facts=facts, blobs=blobs)
-        if saved is None:
+        while (saved := await self._book.save(job, facts=facts, blobs=blobs)) is None:
             found = await self._still()
-            # The first try went through and only its reply was lost.
-            same = (found.version, found.attempt, found.status)
-            if same != (job.version + 1, job.attempt, job.status):
+            if found.attempt != job.attempt or found.version <= job.version:
                 raise LeaseLost
-            saved = found
+            if found.status == job.status:
+                # The first try went through and only its reply was lost.
+                saved = found
+                break
+            if found.ended:
+                raise LeaseLost
+            # So did what was told of its progress before.
+            job = replace(job, version=found.version)
         self.job = saved
 
     async def postpone(self, seconds: float, message: str, *, spent: bool) -> None:

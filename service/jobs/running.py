@@ -56,6 +56,7 @@ POSTPONED = "postponed"
 _PAUSE_SHARE = 0.1
 _LEAST_PAUSE_SECONDS = 1.0
 _MOST_PAUSE_SECONDS = 60.0
+_DEFECT_SECONDS = 10.0
 _WAITING = "waiting: "
 _log = logging.getLogger(__name__)
 
@@ -145,13 +146,16 @@ class Runner:
                 with suppress(LeaseLost, StoreError):
                     ended = await self._work(holding, reached)
                 group.cancel_scope.cancel()
-        except BaseException:
-            # Told to stop: the next worker need not wait for the lease to run out.
+        except BaseException as error:
+            # Told to stop: the next worker need not wait for the lease to run out. A
+            # defect would meet the next one too: an attempt, and not at once.
+            broken = isinstance(error, Exception)
+            later = self._book.now() + _DEFECT_SECONDS if broken else 0.0
             with (
                 anyio.move_on_after(_STOP_SECONDS, shield=True),
                 suppress(LeaseLost, StoreError),
             ):
-                await holding.release()
+                await holding.release(later=later, spent=broken)
             raise
         return ended
 

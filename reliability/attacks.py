@@ -1,6 +1,7 @@
 """Input that means harm, one function each; answers are counted by status.
 
-Status 0 is a connection that was closed, or not answered, without a status.
+Statuses that are none: 0 a connection that was closed without one, -1 one that was
+neither answered nor closed in the time that it was given.
 """
 
 from __future__ import annotations
@@ -8,17 +9,17 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
-import socket
 import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
 import numpy as np
 
-from reliability.raw import connect, exchange, message, status_of
-from reliability.readers import slow_readers
+from reliability.documents import large_sessions
+from reliability.raw import connect, dripping, end_of, ended, held, message
+from reliability.readers import slow_readers, unread_replays
 from service.media.multipart import encode_multipart
 from service.media.npy import MAGIC, encode_npy
 
@@ -31,7 +32,7 @@ MB = 1 << 20
 
 
 def _each(port: int, requests: Iterable[bytes]) -> Answers:
-    return Counter(status_of(exchange(port, request)) for request in requests)
+    return Counter(ended(port, request) for request in requests)
 
 
 def _posted(body: bytes, content_type: str = "application/json") -> bytes:
@@ -107,18 +108,18 @@ def lying_lengths(port: int, times: int) -> Answers:
 def bodies_that_stop(port: int, times: int) -> Answers:
     """Bodies of which half comes and then nothing, all at once"""
     request = message("POST", ANALYSES, JSON_HEADERS, b'{"seed"', length=MB)
-    return _held(port, [request] * 10 * times)
+    return held(port, [request] * 10 * times)
 
 
 def slow_heads(port: int, times: int) -> Answers:
     """Heads that come a byte at a time, all at once"""
-    return _dripping(port, b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX:", 10 * times)
+    return dripping(port, b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nX:", 10 * times)
 
 
 def slow_bodies(port: int, times: int) -> Answers:
     """Bodies that come a byte at a time, all at once"""
     head = message("POST", ANALYSES, JSON_HEADERS, b"", length=MB)
-    return _dripping(port, head, 10 * times)
+    return dripping(port, head, 10 * times)
 
 
 def tiny_parts(port: int, times: int) -> Answers:
@@ -195,7 +196,7 @@ def bodies_at_once(port: int, times: int) -> Answers:
     """Forty bodies of nearly the most bytes, held at the same time"""
     body = bytes(15 * MB)
     request = message("POST", ANALYSES, JSON_HEADERS, body, length=len(body) + 10)
-    return _held(port, [request] * 40)
+    return held(port, [request] * 40)
 
 
 def header_floods(port: int, times: int) -> Answers:
@@ -306,71 +307,18 @@ def pipelines(port: int, times: int) -> Answers:
     one = message("GET", "/v1/sessions/none", HOST)
     found: Answers = Counter()
     for _ in range(times):
-        with connect(port) as connection, suppress(OSError):
+        with connect(port) as connection:
             connection.settimeout(2.0)
-            connection.sendall(one * 2000)
+            with suppress(OSError):
+                connection.sendall(one * 2000)
             time.sleep(0.5)
-            found[status_of(connection.recv(4096))] += 1
+            found[end_of(connection, time.monotonic() + 2)] += 1
     return found
 
 
 def idle_connections(port: int, times: int) -> Answers:
     """Hundreds of connections that say nothing"""
-    return _held(port, [b""] * 100 * times)
-
-
-def _held(port: int, requests: list[bytes]) -> Answers:
-    """Open all, send what each has, and see how each ends."""
-    with ExitStack() as stack:
-        connections = []
-        for request in requests:
-            with suppress(OSError):
-                connection = stack.enter_context(connect(port))
-                connection.settimeout(20.0)
-                connections.append(connection)
-                connection.sendall(request)
-        return Counter(_end_of(connection) for connection in connections)
-
-
-def _dripping(port: int, start: bytes, count: int) -> Answers:
-    """Open many, let bytes drip into each until it ends or 20 s have passed."""
-    found: Answers = Counter()
-    with ExitStack() as stack:
-        left = [stack.enter_context(connect(port)) for _ in range(count)]
-        for connection in left:
-            with suppress(OSError):
-                connection.sendall(start)
-        end = time.monotonic() + 20
-        while left and time.monotonic() < end:
-            time.sleep(0.2)
-            for connection in list(left):
-                if not _drip(connection):
-                    left.remove(connection)
-                    found[_end_of(connection)] += 1
-        found[-1] += len(left)
-    return +found if found[-1] == 0 else found
-
-
-def _drip(connection: socket.socket) -> bool:
-    """Send one more byte; False once the other side has said something."""
-    connection.settimeout(0.0)
-    try:
-        connection.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        with suppress(OSError):
-            connection.send(b"x")
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def _end_of(connection: socket.socket) -> int:
-    connection.settimeout(20.0)
-    try:
-        return status_of(connection.recv(65536))
-    except OSError:
-        return 0
+    return held(port, [b""] * 100 * times)
 
 
 ATTACKS: tuple[Attack, ...] = (
@@ -396,5 +344,7 @@ ATTACKS: tuple[Attack, ...] = (
     chunk_floods,
     pipelines,
     slow_readers,
+    unread_replays,
+    large_sessions,
     idle_connections,
 )

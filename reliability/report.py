@@ -159,13 +159,13 @@ def _schema(rows: Rows) -> str:
 
 def _hostile(rows: Rows) -> str:
     heads = ["attack", "answers", "service MiB", "stated", "largest worker MiB"]
-    heads += ["calls of others", "failed", "slowest ms"]
+    heads += ["calls of others", "failed", "slowest ms", "slowest probe ms"]
     cells = [
         [
             row["attack"],
             ", ".join(f"{n} x {_status(code)}" for code, n in row["answers"].items()),
             *(row[name] for name in ("service_mb", "limit_mb", "worker_mb")),
-            *(row[name] for name in ("others", "failed", "slowest_ms")),
+            *(row[name] for name in ("others", "failed", "slowest_ms", "livez_ms")),
         ]
         for row in rows
     ]
@@ -191,15 +191,19 @@ def _walks(rows: Rows) -> str:
 
 def _load(rows: Rows) -> str:
     heads = ["store", "clients", "minutes", "answers", "per second", "p50, p99 ms"]
-    heads += ["livez p50, p99, max ms", "memory MiB, second and last third", "growth"]
+    heads += ["probes of livez", "failed", "of these p50, p99, max ms"]
+    heads += ["memory MiB, by thirds", "growth from second to last"]
     cells = [
         [
             *(row[name] for name in ("store", "clients", "minutes")),
             ", ".join(f"{n} x {code}" for code, n in row["statuses"].items()),
             row["per_second"],
             f"{row['p50_ms']}, {row['p99_ms']}",
+            f"{row['livez']} of {row.get('livez_expected', 'not kept')}",
+            row.get("livez_failed", "not kept"),
             f"{row['livez_p50_ms']}, {row['livez_p99_ms']}, {row['livez_max_ms']}",
-            f"{row['second_third_mb']}, {row['last_third_mb']}",
+            f"{row.get('first_third_mb', 'not kept')}, {row['second_third_mb']}, "
+            f"{row['last_third_mb']}",
             f"{100 * row['growth']:.1f} %",
         ]
         for row in rows

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
+import time
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from reliability import load, parts, report
 from reliability.ledger import Row
-from reliability.load import run_load
+from reliability.load import Load, run_load
+from reliability.probe import EVERY, Probe
 from reliability.processes import ServiceProcess
 from reliability.races import Races
 
@@ -22,7 +27,63 @@ def test_under_saturation_clients_are_served_or_asked_back(tmp_path: Path) -> No
     assert found.errors == 0, found.statuses
     # Some of each: more clients than the queue has places, and all get on.
     assert found.statuses["200"] and found.statuses["201"] and found.statuses["503"]
-    assert found.livez > 10
+    assert found.livez >= 0.9 * found.livez_expected > 50 and not found.livez_failed
+
+
+def _probed(answers: list[float | None]) -> Probe:
+    """A probe of what stands still before an answer, and, for None, hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            for wait in answers:
+                connection.recv(4096)
+                if wait is None:
+                    connection.close()
+                    connection, _ = server.accept()
+                    continue
+                time.sleep(wait)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            connection.close()
+
+        thread = Thread(target=serve, daemon=True)
+        probe = Probe(server.getsockname()[1], patience=5.0)
+        thread.start()
+        probe.start()
+        end = time.monotonic() + 10
+        while len(probe.taken) < len(answers) and time.monotonic() < end:
+            time.sleep(0.01)
+        probe.stop()
+        thread.join(10)
+    return probe
+
+
+def test_a_probe_that_fails_is_counted_and_asks_on() -> None:
+    probe = _probed([0.0, 0.0, None, 0.0, 0.0])
+    # One hung up on, and perhaps one that came after the end.
+    assert 1 <= probe.failed <= 2
+    assert len(probe.taken) >= max(5, probe.expected)
+
+
+def test_a_stall_counts_for_all_probes_that_it_delays() -> None:
+    stall = 0.5
+    probe = _probed([0.0, stall, *[0.0] * 15])
+    late = [taken for taken in probe.taken if taken > 100]
+    assert len(late) >= (stall - 0.1) / EVERY - 1, probe.taken
+
+
+def test_a_load_is_kept_only_by_a_probe_that_asked_and_was_answered() -> None:
+    good = Load("", 1, 1.0, livez=95, livez_expected=100, livez_p99_ms=100.0)
+    assert parts.kept(good)
+    for bad in (
+        replace(good, livez=0, livez_expected=0),
+        replace(good, livez=89),
+        replace(good, livez_failed=1),
+        replace(good, livez_p99_ms=100.1),
+        replace(good, growth=0.05),
+        replace(good, statuses={"500": 1}),
+    ):
+        assert not parts.kept(bad)
 
 
 def test_the_page_is_made_of_the_results(tmp_path: Path) -> None:

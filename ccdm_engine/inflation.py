@@ -156,7 +156,7 @@ def adapt(pairs: Pairs, parts: Noise, before: float) -> Adapted:
         before: ``lambda`` as the cycle before learned it.
     """
     total, gaps, limit, freedom = _innovations(pairs)
-    noise = np.minimum(np.diag(parts.covariance) / total, 1.0 - LEAST_SIGNAL)
+    noise = np.minimum(parts.variance / total, 1.0 - LEAST_SIGNAL)
     signal, square = 1.0 - noise, before**2
     expected = square * signal + noise
     seen, weight = float(np.sum(gaps)), float(np.sum(signal))

@@ -144,7 +144,7 @@ def _alike(pairs: Pairs, gaps: Array, part: Followed) -> Noise:
     fitted[:, ~noisy] = gaps[:, ~noisy]
     mean = pairs.simulated.mean(axis=0)
     curved = float(np.mean(part.bent)) > MOST_BENT_BY_CHANCE
-    return Noise(fitted + mean, _covariance(gaps - fitted, variance), curved)
+    return Noise(fitted + mean, _errors(gaps - fitted, variance), curved)
 
 
 def _alike_variances(
@@ -194,11 +194,14 @@ def _random_effects(values: Array, variances: Array) -> tuple[Array, Array]:
     return mean + share * (values - mean), share
 
 
-def _covariance(errors: Array, variance: Array) -> Array:
-    """Covariance of the errors, ``(dy, dy)``, diagonal unless clearly correlated."""
+def _errors(errors: Array, variance: Array) -> Array:
+    """Variances of the errors, or their covariance where they clearly have one.
+
+    Returns:
+        ``(dy,)``, or ``(dy, dy)``.
+    """
     deviations = np.sqrt(variance)
     width = variance.size
-    correlation = np.eye(width)
     if FEWEST_ALIKE <= width <= MOST_CORRELATED:
         unit = np.where(variance > 0, errors, 0.0)
         length = np.linalg.norm(unit, axis=0)
@@ -209,7 +212,9 @@ def _covariance(errors: Array, variance: Array) -> Array:
         if np.sum(sample**2) - chance > CLEARLY * chance * np.sqrt(
             2.0 / (width * (width - 1) / 2.0)
         ):
+            correlation = np.eye(width)
             correlation += sample * noise.common_shrinkage(
                 sample + np.eye(width), errors.shape[0]
             )
-    return np.asarray(correlation * np.outer(deviations, deviations))
+            return np.asarray(correlation * np.outer(deviations, deviations))
+    return np.asarray(deviations * deviations)

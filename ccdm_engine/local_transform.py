@@ -146,19 +146,27 @@ def measured(pairs: Pairs, noise: Noise) -> Measured:
     mean = noise.fitted.mean(axis=0)
     deviations = noise.fitted - mean
     spread = np.std(pairs.simulated, axis=0, ddof=1)
-    own = np.sqrt(np.diag(noise.covariance))
+    own = np.sqrt(noise.variance)
     unit = np.maximum(own, LEAST_NOISE * spread)
-    correlation = noise.covariance / np.outer(unit, unit)
-    np.fill_diagonal(correlation, 0.0)
-    alone = not correlation.any()
-    np.fill_diagonal(correlation, 1.0)
     return Measured(
         deviations / unit,
         (pairs.simulated - mean) / unit,
         (pairs.observation - mean) / unit,
-        None if alone else correlation,
+        _correlation(noise.errors, unit),
         np.where(own > 0, 1.0, (spread / unit) ** 2),
     )
+
+
+def _correlation(errors: Array, unit: Array) -> Array | None:
+    """That of the errors in these units, ``(dy, dy)``; ``None`` where there is none."""
+    if errors.ndim == 1:
+        return None
+    correlation = errors / np.outer(unit, unit)
+    np.fill_diagonal(correlation, 0.0)
+    if not correlation.any():
+        return None
+    np.fill_diagonal(correlation, 1.0)
+    return np.asarray(correlation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ class Noise:
 
     Attributes:
         fitted: ``f(x_i)``, ``(N, dy)``.
-        covariance: ``R``, ``(dy, dy)``; zero for a measurement left as it is.
+        errors: ``R``, ``(dy, dy)``, or its diagonal alone, ``(dy,)``, where errors are
+            not correlated; zero for a measurement left as it is.
         curved: whether ``f`` is seen to be nonlinear.
         slopes: ``E``, ``(k, dy)``, where ``f`` was learned: its covariance with a
             state of variance 1 that has nothing to do with it errs by
@@ -63,15 +64,24 @@ class Noise:
     """
 
     fitted: Array
-    covariance: Array
+    errors: Array
     curved: bool = False
     slopes: Array | None = None
 
     @classmethod
     def none(cls, simulated: Array) -> Noise:
         """Measurements left as they are."""
-        width = simulated.shape[1]
-        return cls(simulated, np.zeros((width, width)))
+        return cls(simulated, np.zeros(simulated.shape[1]))
+
+    @property
+    def variance(self) -> Array:
+        """The diagonal of ``R``, ``(dy,)``."""
+        return self.errors if self.errors.ndim == 1 else np.diag(self.errors)
+
+    @property
+    def covariance(self) -> Array:
+        """``R`` in full, ``(dy, dy)``."""
+        return np.diag(self.errors) if self.errors.ndim == 1 else self.errors
 
 
 def apart(pairs: Pairs) -> Noise:
@@ -95,7 +105,7 @@ def known(pairs: Pairs) -> Noise | None:
         return None
     fitted = pairs.simulated - pairs.noise
     curved = _is_curved(standardized(pairs.states), fitted)
-    return Noise(fitted, np.diag(pairs.error**2), curved)
+    return Noise(fitted, pairs.error**2, curved)
 
 
 def regressed(pairs: Pairs, *, credible: bool = True) -> Noise | None:
@@ -126,7 +136,7 @@ def regressed(pairs: Pairs, *, credible: bool = True) -> Noise | None:
     errors = gaps - signal
     fitted = pairs.simulated - errors
     if not has_footing(members, variance.size):
-        return Noise(fitted, np.diag(left), curved, slopes)
+        return Noise(fitted, left, curved, slopes)
     covariance = errors.T @ errors
     scale = np.sqrt(left / np.diag(covariance))
     return Noise(fitted, covariance * np.outer(scale, scale), curved, slopes)

@@ -203,7 +203,10 @@ def fit_gain(
     among *= among_factor(among, members)
     np.fill_diagonal(among, 1.0)
     among *= np.outer(width, width)
-    among += noise.covariance / np.outer(scale, scale)
+    if noise.errors.ndim == 1:
+        among[np.diag_indices_from(among)] += noise.errors / (scale * scale)
+    else:
+        among += noise.errors / np.outer(scale, scale)
     loads = _solved(among, np.vstack([gaps, target_gap]).T)  # (dy, N + 1)
     return Gain(unit, width, loads, loads[:, :-1].T * fitted)
 

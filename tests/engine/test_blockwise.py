@@ -308,6 +308,33 @@ def test_memory_is_that_of_a_few_blocks() -> None:
     assert most < 12 * members * blockwise.PART * 8
 
 
+@pytest.mark.parametrize("error", [0.5, None])
+def test_memory_is_not_that_of_all_measurements_squared(error: float | None) -> None:
+    members, dimension, measured = 10, 2 * blockwise.PART, 6000
+    place = np.arange(dimension, dtype=np.float64)
+    there = np.linspace(0.0, dimension - 1.0, measured)
+    rng = np.random.default_rng(1)
+    states = rng.standard_normal((members, dimension))
+    tracemalloc.start()
+    try:
+        blockwise.assimilate_blocks(
+            blockwise.InMemory(states),
+            rng.standard_normal((members, measured)),
+            np.zeros(measured),
+            lambda columns, samples: None,
+            options=AnalysisOptions(
+                localization=Localization(place, there, 5.0), measurement_error=error
+            ),
+            seed=1,
+            crew=InTurn(),
+        )
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Their errors are not correlated: nobody needs the 275 MiB of a matrix of them.
+    assert most < 8 * measured**2 / 2
+
+
 def test_options_that_tie_variables_together_are_refused() -> None:
     states, simulated, observed, local = waves(12, 300, 25)
     for changes in (

@@ -256,6 +256,8 @@ class _Work:
         factors = inflation.factors(pairs, parts, self.options)
         # The states stand in for themselves: they are widened block by block.
         wider = inflation.widened(pairs, parts, factors.applied)
+        if self.options.rescues:
+            wider = inflation.drawn_in(wider)
         return replace(wider, states=pairs.states), factors
 
     def _fitted(self, pairs: Pairs) -> Gain | Measured:

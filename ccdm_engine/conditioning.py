@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import inflation, lobes, local_noise
-from ccdm_engine.family import has_joint_kernels
+from ccdm_engine.family import goes_by_lobes, has_joint_kernels
 from ccdm_engine.local_transform import turned
 from ccdm_engine.members import places, sample_count
 from ccdm_engine.mixture import effective_sample_size
@@ -78,8 +78,9 @@ def condition(
         seed: of the analysis.
         crew: who does the parts of a large analysis.
     """
-    joint = has_joint_kernels(options, *pairs.states.shape)
-    divided = lobes.apart(pairs.states) if joint else []
+    shape = pairs.states.shape
+    joint = has_joint_kernels(options, *shape)
+    divided = lobes.apart(pairs.states) if goes_by_lobes(options, *shape) else []
     rows = places(pairs, sample_count(pairs, options), options)
     if len(divided) > 1:
         return _by_lobes(pairs, divided, options, latents(), rows, seed, crew)
@@ -92,7 +93,8 @@ def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.A
         return pairs, NEUTRAL
     parts = local_noise.apart(pairs, options.localization)
     factors = inflation.factors(pairs, parts, options)
-    return inflation.widened(pairs, parts, factors.applied), factors
+    forecast = inflation.widened(pairs, parts, factors.applied)
+    return inflation.drawn_in(forecast) if options.rescues else forecast, factors
 
 
 def _by_lobes(

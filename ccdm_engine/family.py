@@ -108,8 +108,8 @@ def has_kernels(members: int, dimension: int) -> bool:
     return narrow and has_footing(members, dimension)
 
 
-def has_joint_kernels(options: AnalysisOptions, members: int, dimension: int) -> bool:
-    """Whether joint kernels are for the engine to choose, and have footing.
+def goes_by_lobes(options: AnalysisOptions, members: int, dimension: int) -> bool:
+    """Whether a forecast that has come apart is analysed lobe by lobe.
 
     Args:
         options: as given.
@@ -120,9 +120,20 @@ def has_joint_kernels(options: AnalysisOptions, members: int, dimension: int) ->
         _is_free(options)
         and options.localization is None
         and options.scaling in ("auto", "whiten")
-        and members >= MEMBERS_PER_DIMENSION * (dimension + 1)
-        and silverman(members, dimension) < WIDEST
+        and has_kernels(members, dimension)
     )
+
+
+def has_joint_kernels(options: AnalysisOptions, members: int, dimension: int) -> bool:
+    """Whether joint kernels over all members are for the engine to choose.
+
+    Args:
+        options: as given.
+        members: of the whole ensemble.
+        dimension: of the states.
+    """
+    enough = members >= MEMBERS_PER_DIMENSION * (dimension + 1)
+    return enough and goes_by_lobes(options, members, dimension)
 
 
 def _is_free(options: AnalysisOptions) -> bool:

@@ -23,7 +23,10 @@ One acts on the forecast, before the analysis:
     scalar Kalman filter averages it over cycles (Li, Kalnay and Miyoshi 2009;
     Miyoshi 2011). Innovations that chance would show once in a thousand cycles mean
     that the ensemble has collapsed or lost the truth: it is widened at once until
-    they are credible, which is not handed on.
+    they are credible, but no more than threefold, which is not handed on. An
+    observation that is incredible even then counts as if it lay where it is credible
+    (:func:`drawn_in`): slopes found in a narrow ensemble are not believed far outside
+    of it, and an ensemble that is lost comes back in a few cycles.
 """
 
 from __future__ import annotations
@@ -49,6 +52,9 @@ DRIFT = 0.1**2
 # ensemble is never made narrower, nor wider than this at once.
 LEAST, MOST = LEAST_INFLATION, MOST_INFLATION
 INCREDIBLE = 1e-3
+# What innovations of one cycle may widen the forecast by. Through an instrument that
+# is saturated, with slopes next to nothing, more throws members far off the attractor.
+MOST_AT_ONCE = 3.0
 # Share of a measurement's variance that is taken to come from the states at least:
 # in a collapsed ensemble it drowns in the noise.
 LEAST_SIGNAL = 0.01
@@ -164,7 +170,8 @@ def adapt(pairs: Pairs, parts: Noise, before: float) -> Adapted:
     estimate = (credible - float(np.sum(noise))) / weight
     doubt = 2.0 * float(np.sum(expected**2)) / weight**2 * gaps.size / freedom
     learned = square + DRIFT / (DRIFT + doubt) * (estimate - square)
-    applied = max(learned, (seen / limit - float(np.sum(noise))) / weight, 1.0)
+    rescue = (seen / limit - float(np.sum(noise))) / weight
+    applied = max(learned, min(rescue, MOST_AT_ONCE**2), 1.0)
     return Adapted(_factor(learned), _factor(applied))
 
 
@@ -199,6 +206,22 @@ def is_credible(pairs: Pairs) -> bool:
         return True
     found = _innovations(pairs)
     return bool(np.mean(found.gaps) <= found.limit)
+
+
+def drawn_in(pairs: Pairs) -> Pairs:
+    """The observation no farther from the forecast than chance allows.
+
+    Args:
+        pairs: at least one measurement, every one with spread. Returned untouched
+            where the innovations are credible.
+    """
+    found = _innovations(pairs)
+    ratio = float(np.mean(found.gaps)) / found.limit
+    if ratio <= 1.0:
+        return pairs
+    middle = pairs.simulated.mean(axis=0)
+    near = middle + (pairs.observation - middle) / ratio**0.5
+    return replace(pairs, observation=near)
 
 
 def _factor(square: float) -> float:

@@ -40,8 +40,10 @@ IN_DOUBT = 1e-3
 STANDARD_ERRORS = 3.0
 STEPS = 20
 SETTLED = 1e-3
-# So many in doubt after so many steps will not be lobes in the end.
-MANY_IN_DOUBT, EARLY = 0.05, 3
+# More in doubt after so many steps will not be lobes in the end, nor will more than
+# these that no longer become fewer.
+MOST_IN_DOUBT = {1: 0.1, 3: 0.05}
+LATE, STILL_IN_DOUBT = 4, 0.02
 # Variance of a component along each axis, in units of the whole ensemble's.
 LEAST_VARIANCE = 1e-6
 
@@ -212,34 +214,39 @@ def _mixed(z: Array, first: Array, least: int) -> tuple[Array, float] | None:
     Returns:
         ``None`` where a component has fewer, or too many members remain in doubt.
     """
-    share, likelihood = first, -np.inf
+    share, likelihood, doubt = first, -np.inf, 1.0
     for step in range(STEPS):
         if not least <= float(share.sum()) <= share.size - least:
             return None
-        one, other = (_component(z, part) for part in (share, 1.0 - share))
+        one, other = _components(z, share)
         both = np.logaddexp(one, other)
         before, share = share, np.exp(one - both)
         likelihood = float(both.sum())
-        if step == EARLY and _in_doubt(share) > MANY_IN_DOUBT:
+        earlier, doubt = doubt, _in_doubt(share)
+        stuck = step >= LATE and doubt > STILL_IN_DOUBT and doubt >= earlier
+        if stuck or doubt > MOST_IN_DOUBT.get(step, 1.0):
             return None
         if float(np.max(np.abs(share - before))) < SETTLED:
             break
     return share, likelihood
 
 
-def _component(z: Array, part: Array) -> Array:
-    """Log of weight times density of the component with these shares, ``(N,)``."""
+def _components(z: Array, share: Array) -> Array:
+    """Log of weight times density of either component, ``(2, N)``.
+
+    Args:
+        z: members in whitened coordinates, ``(N, d)``.
+        share: of each member in the first, ``(N,)``.
+    """
     members, dimension = z.shape
-    weight = float(part.sum())
-    gaps = z - part @ z / weight
-    covariance = (gaps * part[:, None]).T @ gaps / weight
-    covariance.flat[:: dimension + 1] += LEAST_VARIANCE
-    factor = np.linalg.cholesky(covariance)
-    unit = np.linalg.solve(factor, gaps.T)
-    volume = float(np.sum(np.log(np.diag(factor))))
-    return np.asarray(
-        np.log(weight / members)
-        - 0.5 * np.sum(unit**2, axis=0)
-        - volume
-        - 0.5 * dimension * np.log(2 * np.pi)
-    )
+    parts = np.stack([share, 1.0 - share])
+    weights = parts.sum(axis=1)[:, None]
+    gaps = z - (parts @ z / weights)[:, None]
+    across = gaps.transpose(0, 2, 1)
+    covariances = across * parts[:, None] @ gaps / weights[:, None]
+    covariances += LEAST_VARIANCE * np.eye(dimension)
+    factors = np.linalg.cholesky(covariances)
+    unit = np.linalg.solve(factors, across)
+    constant = np.log(weights / members) - 0.5 * dimension * np.log(2 * np.pi)
+    constant -= np.sum(np.log(np.einsum("kii->ki", factors)), axis=1, keepdims=True)
+    return np.asarray(constant - 0.5 * np.sum(unit**2, axis=1))

@@ -123,19 +123,43 @@ def test_a_calibrated_ensemble_is_seldom_widened(states: int, copies: int) -> No
     assert np.mean(learned[200:]) == pytest.approx(1.0, abs=0.1)
 
 
-def test_a_collapsed_ensemble_far_away_is_widened_at_once() -> None:
+def test_a_collapsed_ensemble_far_away_comes_back_step_by_step() -> None:
+    """A thousandth as wide as it is away, and by no more than threefold at once."""
     rng = np.random.default_rng(1)
-    states = 1e-3 * rng.standard_normal((40, 3))
-    simulated = states + 0.1 * rng.standard_normal((40, 3))
-    triple = (states, simulated, np.full(3, 5.0))
-    first = assimilate(*triple, seed=1)
-    plain = assimilate(*triple, options={"rescue": False}, seed=1)
-    assert first.diagnostics.forecast_inflation == 1.0
-    codes = [advice.code for advice in first.diagnostics.warnings]
-    assert "ensemble-widened" in codes
-    assert np.linalg.norm(first.samples.mean(axis=0)) > 10 * np.linalg.norm(
-        plain.samples.mean(axis=0)
-    )
+    ends = {}
+    for rescue in ("auto", False):
+        states = 5e-3 * rng.standard_normal((40, 3))
+        for step in range(12):
+            simulated = states + 0.1 * rng.standard_normal((40, 3))
+            observed = 5.0 + 0.1 * rng.standard_normal(3)
+            options = AnalysisOptions(rescue=rescue)  # type: ignore[arg-type]
+            analysis = assimilate(
+                states, simulated, observed, options=options, seed=step
+            )
+            codes = [advice.code for advice in analysis.diagnostics.warnings]
+            assert step or ("ensemble-widened" in codes) is (rescue == "auto")
+            assert analysis.diagnostics.forecast_inflation == 1.0
+            before, states = states, analysis.samples
+            # The spread bounds what a cycle may move the members by.
+            assert np.ptp(states) < 40 * max(np.ptp(before), 1e-2)
+        ends[rescue] = states.mean(axis=0)
+    assert ends["auto"] == pytest.approx(np.full(3, 5.0), abs=0.3)
+    assert np.all(ends[False] < 4.0)
+
+
+def test_one_wild_reading_moves_members_by_what_is_credible() -> None:
+    """As far as the limit, however far off it lies; with Bayes' rule, all the way."""
+    rng = np.random.default_rng(3)
+    states = rng.standard_normal((60, 2))
+    simulated = states + 0.5 * rng.standard_normal((60, 2))
+    moved = [
+        float(np.abs(assimilate(states, simulated, [far, far], seed=1).samples).max())
+        for far in (50.0, 1e6)
+    ]
+    assert moved[1] < 40
+    assert moved[0] == pytest.approx(moved[1], rel=0.2)
+    plain = assimilate(states, simulated, [1e6, 1e6], options={"rescue": False}, seed=1)
+    assert np.abs(plain.samples).max() > 1e5
 
 
 def test_a_rescue_is_only_for_the_incredible() -> None:

@@ -136,8 +136,10 @@ def test_members_that_are_moved_keep_their_places() -> None:
     assert np.max(np.abs(moved)) < 6
 
 
-def test_a_few_members_are_not_divided() -> None:
-    assert assimilate(*folded(30), seed=1).diagnostics.lobes == ()
+def test_a_few_members_are_divided_and_fewer_are_not() -> None:
+    """Clouds of ten are in one variable, of four not."""
+    assert assimilate(*folded(20), seed=1).diagnostics.lobes == (0.5, 0.5)
+    assert assimilate(*folded(8), seed=1).diagnostics.lobes == ()
 
 
 def test_more_or_fewer_samples_than_members() -> None:

@@ -197,7 +197,7 @@ def demo(
     cycles: Annotated[
         int, typer.Option(help="Observations to assimilate.", min=2)
     ] = 100,
-    members: Annotated[int, typer.Option(help="Ensemble size.", min=2)] = 100,
+    members: Annotated[int, typer.Option(help="Ensemble size.", min=2)] = 250,
     seed: Annotated[int, typer.Option(help="Of all randomness.", min=0)] = 1,
     out: Annotated[Path, typer.Option(help="Folder for picture, scores and logs.")] = (
         Path("out/demo")

@@ -43,6 +43,7 @@ def test_a_short_demo_twice_into_the_same_folder(ccdm: Ccdm, tmp_path: Path) -> 
     assert set(scores["scores"]) == {"CCDM", "EnKF", "Free run", "Reference"}
     for name, row in scores["scores"].items():
         assert 0 < row["crps"] < 30
+        assert (row["distance"] == 0) == (name == "Reference")
         assert (row["milliseconds"] is None) == (name == "Free run")
     pixels = matplotlib.image.imread(tmp_path / "here" / "lorenz63.png")
     assert pixels.shape[1] > 1500

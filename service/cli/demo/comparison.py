@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.distance import cdist
 
 from ccdm_engine import Analysis, AnalysisOptions, scores
 from ccdm_engine.baselines import enkf, sir_plain
@@ -49,6 +50,7 @@ class Score:
     """Time means after the first fifth of the cycles.
 
     Attributes:
+        distance: root of the energy distance to the reference: 0 is the exact belief.
         crps: against the truth, mean over x, y and z; lower is better.
         rmse: of the ensemble mean; means little while there are two lobes.
         spread: root mean variance.
@@ -56,6 +58,7 @@ class Score:
         smaller_lobe: share of members in the lobe with fewer; 0.5 is exact.
     """
 
+    distance: float
     crps: float
     rmse: float
     spread: float
@@ -76,18 +79,26 @@ def contenders(record: Mapping[str, Array], seed: int) -> list[Contender]:
     ]
 
 
-def score(contender: Contender, truth: Array) -> Score:
-    """Score a run against the truth ``(cycles, 3)``."""
+def score(contender: Contender, truth: Array, exact: Array) -> Score:
+    """Score a run against truth ``(cycles, 3)`` and reference ``(cycles, n, 3)``."""
     start = len(truth) // 5
     kept = list(zip(contender.analyses[start:], truth[start:], strict=True))
+    beliefs = zip(contender.analyses[start:], exact[start:], strict=True)
     right = (contender.analyses[start:, :, 0] > 0).mean(axis=1)
     return Score(
+        distance=float(np.mean([_apart(one, true) for one, true in beliefs])),
         crps=float(np.mean([scores.crps(one, true) for one, true in kept])),
         rmse=float(np.mean([scores.rmse(one, true) for one, true in kept])),
         spread=float(np.mean([scores.spread(one) for one, _ in kept])),
         milliseconds=1e3 * float(np.median(contender.seconds)),
         smaller_lobe=float(np.minimum(right, 1 - right).mean()),
     )
+
+
+def _apart(one: Array, other: Array) -> float:
+    """``(2 E|X - Y| - E|X - X'| - E|Y - Y'|)^1/2`` (Szekely and Rizzo 2013)."""
+    square = 2 * cdist(one, other).mean() - cdist(one, one).mean()
+    return float(np.sqrt(max(square - cdist(other, other).mean(), 0.0)))
 
 
 Update = Callable[[Array, Array, Array, int], Analysis]

@@ -52,7 +52,8 @@ def run_demo(plan: Plan) -> int:
     with report.waiting("scoring, and the other filters on the same observations"):
         runs = contenders(record, plan.seed)
         truth = record["truth"][:, -1]
-        scores = {run.name: score(run, truth) for run in runs}
+        exact = runs[-1].analyses
+        scores = {run.name: score(run, truth, exact) for run in runs}
     picture = plan.out / "lorenz63.png"
     with report.waiting("drawing"):
         _draw(plan, journey, record, runs, scores, picture)

@@ -175,7 +175,7 @@ def main() -> int:
     parser.add_argument("--url", required=True)
     parser.add_argument("--record", type=Path, required=True)
     parser.add_argument("--cycles", type=int, default=100)
-    parser.add_argument("--members", type=int, default=100)
+    parser.add_argument("--members", type=int, default=250)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--patience", type=float, default=60.0)
     args = parser.parse_args()

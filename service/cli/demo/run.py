@@ -171,7 +171,9 @@ def _draw(
         truth=record["truth"],
         observations=record["observations"],
         snapshots={run.name: run.analyses for run in shown},
-        scores={run.name: f"CRPS {scores[run.name].crps:.2f}" for run in shown},
+        scores={
+            run.name: f"{scores[run.name].distance:.2f} from exact" for run in shown
+        },
         restart=journey.killed_after,
         subtitle=report.setting(plan),
     )

@@ -172,7 +172,10 @@ def _draw(
         observations=record["observations"],
         snapshots={run.name: run.analyses for run in shown},
         scores={
-            run.name: f"{scores[run.name].distance:.2f} from exact" for run in shown
+            run.name: f"{far:.2f} from exact"
+            if (far := scores[run.name].distance)
+            else ""
+            for run in shown
         },
         restart=journey.killed_after,
         subtitle=report.setting(plan),

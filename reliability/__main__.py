@@ -15,7 +15,7 @@ from reliability import parts, report
 
 
 def main() -> int:
-    """Run what was asked for; 1 when a promise was not kept."""
+    """Run what was asked for; 1 when a promise was not kept, or too little tried."""
     arguments = _arguments()
     # So that what was started ends with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -26,7 +26,7 @@ def main() -> int:
         rows = parts.PARTS[name](arguments)
         beside = parts.beside(name, arguments)
         report.write(arguments.results, name, rows, beside=beside, note=arguments.note)
-        kept &= all(parts.kept(row) for row in rows)
+        kept &= all(parts.kept(row) for row in rows) and parts.enough(rows, arguments)
     report.make_page(arguments.results, arguments.page)
     return 0 if kept else 1
 

@@ -32,17 +32,22 @@ class Row:
     """Figures of one fault.
 
     Attributes:
-        fault, store: what was done to which kind of store.
+        fault, store: what was done to which kind of store; without one it was not run.
+        struck: how often the fault was seen to take effect, as the fault itself counts
+            it: processes that are gone, replies cut, commands refused, and the like.
         sessions: how many there were.
         calls: cycles asked for; ``repeats``: how often the client had to ask again.
         acknowledged: cycles answered with 200 or 201.
         refused: calls that ended in an error; the caller made them again.
-        lost, wrong, duplicates: see above; ``seconds``: how long all of it took.
+        lost, wrong, duplicates: see above.
+        changed: calls refused as 507 that had been stored all the same.
+        seconds: how long all of it took.
         note: what else was seen.
     """
 
     fault: str
     store: str
+    struck: int = 0
     sessions: int = 0
     calls: int = 0
     repeats: int = 0
@@ -51,6 +56,7 @@ class Row:
     lost: int = 0
     wrong: int = 0
     duplicates: int = 0
+    changed: int = 0
     seconds: float = 0.0
     note: str = ""
 
@@ -61,8 +67,9 @@ class Row:
 
     @property
     def kept(self) -> bool:
-        """Whether the promise was kept."""
-        return not (self.lost or self.wrong or self.duplicates)
+        """Whether the promise was kept; nothing is by a fault that did not strike."""
+        broken = self.lost or self.wrong or self.duplicates or self.changed
+        return not broken and (self.struck > 0 or not self.store)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON and CSV."""
@@ -81,6 +88,8 @@ class Account:
     calls: int = 0
     repeats: int = 0
     refused: int = 0
+    changed: int = 0
+    unsure: bool = False
     errors: dict[str, int] = field(default_factory=dict)
     acknowledged: dict[int, bytes] = field(default_factory=dict)
 
@@ -118,6 +127,7 @@ def _audit_one(row: Row, account: Account, client: Client) -> None:
     row.calls += account.calls
     row.repeats += account.repeats
     row.refused += account.refused
+    row.changed += account.changed
     row.acknowledged += len(account.acknowledged)
     try:
         session = client.session(account.session_id)

@@ -32,6 +32,8 @@ from tests.support.redis import RedisServer
 STORES = ("sqlite", "redis")
 # Parts that try each store by itself.
 BY_STORE = ("races", "isolation", "walks")
+# Faults that have to strike in a run of all.
+FEWEST = 20
 
 
 class Figures(Protocol):
@@ -167,6 +169,13 @@ def stored(store: str, place: Path) -> Iterator[str]:
     settings = {"appendonly": "yes", "appendfsync": "always"}
     with RedisServer(place / "redis", **settings) as server:
         yield server.url
+
+
+def enough(rows: Sequence[Figures], asked: argparse.Namespace) -> bool:
+    """Whether so many faults struck as make a run of them worth its name."""
+    struck = sum(row.struck > 0 for row in rows if isinstance(row, Row))
+    least = 1 if asked.fault else FEWEST
+    return struck >= least or not any(isinstance(row, Row) for row in rows)
 
 
 def kept(row: Figures) -> bool:

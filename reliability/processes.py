@@ -57,7 +57,12 @@ class ServiceProcess:
         return self._process.pid
 
     def __enter__(self) -> ServiceProcess:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Whoever is interrupted here has nothing yet to end it with.
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -97,11 +102,11 @@ class ServiceProcess:
                 return
         raise RuntimeError(f"the service does not start:\n{tail(self.log)}")
 
-    def kill(self) -> None:
-        """``kill -9``: no farewell."""
+    def kill(self) -> int:
+        """``kill -9``: no farewell; 1 when that is what it ended of."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(PATIENCE)
+        return int(self._process.wait(PATIENCE) == -signal.SIGKILL)
 
     def terminate(self) -> float:
         """SIGTERM; seconds until it ended by itself."""

@@ -38,12 +38,14 @@ class Racer:
     Attributes:
         broken: connections that broke, after which the same was sent again.
         turned: answers "come back later", after which it was sent again, too.
+        unsure: how often either left open whether the first was done: not where there
+            were too many at once, and nothing was begun.
     """
 
     def __init__(self, url: str) -> None:
         self._port = urlsplit(url).port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self.broken = self.turned = 0
+        self.broken = self.turned = self.unsure = 0
 
     async def send(self, data: bytes) -> Answer:
         """Again when turned away or cut off, as the documented client does."""
@@ -52,11 +54,13 @@ class Racer:
                 answer = await asyncio.wait_for(self._exchange(data), PATIENCE)
             except (OSError, EOFError):
                 self.broken += 1
+                self.unsure += 1
                 self.close()
             else:
                 if answer.status not in (429, 503):
                     return answer
                 self.turned += 1
+                self.unsure += b"/problems/store-unavailable" in answer.body
             await asyncio.sleep(0.2)
 
     async def _exchange(self, data: bytes) -> Answer:

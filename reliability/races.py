@@ -30,6 +30,7 @@ class Races:
         requests: sent; ``results``: answered 201; ``replays``: 200; ``conflicts``: 409.
         others: answered otherwise; ``broken``: connections that broke, ``turned``:
             answers 429 and 503, after which the client sent the same again.
+        late: rounds without a 201, as the one whose it was had to ask again for it.
         not_one: rounds with another number of results than one.
         different: rounds whose answers, or what was kept, had other bytes.
         seconds: how long all of it took.
@@ -46,6 +47,7 @@ class Races:
     others: int = 0
     broken: int = 0
     turned: int = 0
+    late: int = 0
     not_one: int = 0
     different: int = 0
     seconds: float = 0.0
@@ -90,7 +92,7 @@ async def _round(
     figures: Races,
 ) -> None:
     alike = cycle % 2 == 0
-    before = _again(racers)
+    before = [racer.unsure for racer in racers]
     bodies = [
         _put(session, cycle, writer) for writer in range(1 if alike else len(racers))
     ]
@@ -105,24 +107,33 @@ async def _round(
     figures.results += codes.count(201)
     figures.replays += codes.count(200)
     figures.conflicts += codes.count(409)
-    # An answer 201 that was lost, or told as 503 since the store's was, comes again as
-    # 200 to the one that sent the same again.
-    lost = not codes.count(201) and _again(racers) > before
-    expected = {201, 200} if alike else {201, 409} | ({200} if lost else set())
+    unsure = [racer.unsure > n for racer, n in zip(racers, before, strict=True)]
+    late = made_late(codes, unsure, alike=alike)
+    expected = {201, 200} if alike else {201, 409} | ({200} if late else set())
     figures.others += sum(code not in expected for code in codes)
-    if lost:
-        figures.not_one += not alike and codes.count(200) != 1
-    else:
-        figures.not_one += codes.count(201) != 1
+    figures.late += late
+    figures.not_one += not late and codes.count(201) != 1
     samples = {answer.samples for answer in answers if answer.status < 300}
     for racer in racers[:services]:
         samples.add((await racer.send(_kept(session, cycle))).samples)
     figures.different += len(samples) != 1
 
 
-def _again(racers: Sequence[Racer]) -> int:
-    """How often anything had to be sent again so far."""
-    return sum(racer.broken + racer.turned for racer in racers)
+def made_late(codes: Sequence[int], unsure: Sequence[bool], *, alike: bool) -> bool:
+    """Whether the one result of a round was told as 200, to the one that it was of.
+
+    An answer 201 that was lost, or told as 503 since the store's was, comes again as
+    200 to the one that sent the same again.
+
+    Args:
+        codes: what each racer was answered in the end.
+        unsure: whether it had to ask again without knowing if the first was done.
+        alike: whether all sent the same, and so all but one are told 200 anyway.
+    """
+    if 201 in codes:
+        return False
+    told = [again for code, again in zip(codes, unsure, strict=True) if code == 200]
+    return any(told) if alike else told == [True]
 
 
 def _put(session: str, cycle: int, writer: int) -> bytes:

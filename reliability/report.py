@@ -130,20 +130,22 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _faults(rows: Rows) -> str:
-    counts = ["calls", "repeats", "acknowledged", "refused"]
-    counts += ["lost", "wrong", "duplicates"]
+    counts = ["struck", "calls", "repeats", "acknowledged", "refused"]
+    counts += ["lost", "wrong", "duplicates", "changed"]
     names = ["fault", "store", *counts, "note"]
-    ran = [row for row in rows if row["store"]]
-    total = {name: sum(row[name] for row in rows) for name in counts}
-    last: dict[str, Any] = {"fault": f"**{len(ran)} faults**", "store": "", "note": ""}
-    cells = [[row[name] for name in names] for row in [*rows, {**last, **total}]]
+    struck = [row for row in rows if row.get("struck")]
+    total = {name: sum(row.get(name, 0) for row in rows) for name in counts}
+    told = f"**{len(struck)} faults that struck, of {len(rows)}**"
+    last: dict[str, Any] = {"fault": told, "store": "", "note": "", **total}
+    cells = [[row.get(name, "not kept") for name in names] for row in [*rows, last]]
     return _table(names, cells)
 
 
 def _races(rows: Rows) -> str:
     names = ["store", "services", "clients", "rounds", "requests", "results"]
-    names += ["replays", "conflicts", "others", "turned", "not_one", "different"]
-    heads = [*names[:-3], "turned away, sent again"]
+    names += ["replays", "conflicts", "others"]
+    heads = [*names, "turned away, sent again", "rounds whose 201 came as 200"]
+    names += ["turned", "late", "not_one", "different"]
     heads += ["rounds without exactly one", "rounds with other bytes"]
     return _table(
         heads, [[row.get(name, "not kept") for name in names] for row in rows]

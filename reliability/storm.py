@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from reliability.ledger import DIMS, OPTIONS, READING, Account, Row, audit
@@ -12,6 +13,8 @@ from service.client import (
     Client,
     ClientError,
     CycleConflictError,
+    GoneError,
+    NotFoundError,
     Retry,
     RetryPolicy,
     ServiceError,
@@ -54,6 +57,7 @@ class Storm:
         scale: how many they are.
         timeout: seconds that they wait for an answer.
         api_key: with which they come.
+        roaming: each goes to another address for every cycle, with one session.
     """
 
     def __init__(
@@ -63,12 +67,14 @@ class Storm:
         *,
         timeout: float = 30.0,
         api_key: str | None = None,
+        roaming: bool = False,
     ) -> None:
         self.accounts = [Account(n, scale.members) for n in range(scale.clients)]
         self._urls = list(urls)
         self._scale = scale
         self._timeout = timeout
         self._api_key = api_key
+        self._roaming = roaming
         self._done = threading.Event()
         self._broken: list[BaseException] = []
         self._threads = [
@@ -110,21 +116,25 @@ class Storm:
         def again(_: Retry) -> None:
             account.repeats += 1
 
-        url = self._urls[account.number % len(self._urls)]
+        first = account.number % len(self._urls)
+        urls = self._urls[first:] + self._urls[:first]
         try:
             # With time enough: what is disturbed are cycles.
-            with Client(url, retry=READING, api_key=self._api_key) as client:
+            with Client(urls[0], retry=READING, api_key=self._api_key) as client:
                 info = self._created(client, account)
-            with Client(
-                url,
-                retry=PATIENT,
-                on_retry=again,
-                timeout=self._timeout,
-                api_key=self._api_key,
-            ) as client:
-                session = Session(client, info)
+            with ExitStack() as stack:
+                sessions = []
+                for url in urls if self._roaming else urls[:1]:
+                    client = Client(
+                        url,
+                        retry=PATIENT,
+                        on_retry=again,
+                        timeout=self._timeout,
+                        api_key=self._api_key,
+                    )
+                    sessions.append(Session(stack.enter_context(client), info))
                 while not self._done.is_set():
-                    self._cycle(session, account)
+                    self._cycle(sessions[account.calls % len(sessions)], account)
         except BaseException as error:
             self._broken.append(error)
 
@@ -144,20 +154,27 @@ class Storm:
     def _cycle(self, session: Session, account: Account) -> None:
         """One cycle; after an error the same again, as the documentation says."""
         cycle = len(account.acknowledged) + 1
-        account.asked = max(account.asked, cycle)
+        if cycle > account.asked:
+            account.asked, account.unsure = cycle, False
+        repeats = account.repeats
         account.calls += 1
         try:
             result = session.cycle(*account.forecast(cycle), number=cycle)
-        except CycleConflictError as error:
-            # The only writer of a session has no one to be in conflict with.
+        except (CycleConflictError, GoneError, NotFoundError) as error:
+            # The only writer of a session has no one to be in conflict with, nor to
+            # delete it, and it is in use.
             raise AssertionError(f"cycle {cycle}: {error}") from error
         except ClientError as error:
             status = error.status if isinstance(error, ServiceError) else ""
             name = f"{status} {getattr(error, 'slug', type(error).__name__)}".strip()
             account.errors[name] = account.errors.get(name, 0) + 1
             account.refused += 1
+            account.unsure |= status != 507 or account.repeats > repeats
             self._done.wait(0.05)
             return
+        # After nothing but "full" there is nothing that could have been stored before.
+        account.unsure |= account.repeats > repeats
+        account.changed += result.replayed and not account.unsure
         account.acknowledged[cycle] = result.samples.tobytes()
 
 
@@ -165,11 +182,12 @@ def storm(
     row: Row,
     urls: Sequence[str],
     scale: Scale,
-    disturb: Callable[[], None],
+    disturb: Callable[[], int],
     *,
     check_at: str | None = None,
     timeout: float = 30.0,
     api_key: str | None = None,
+    roaming: bool = False,
 ) -> Row:
     """Clients cycle, the fault happens ``rounds`` times, all is held to account.
 
@@ -177,17 +195,18 @@ def storm(
         row: the fault's, to be filled.
         urls: where the clients go.
         scale: how many clients, cycles and faults.
-        disturb: the fault, and its end.
+        disturb: the fault, and its end; how often it was seen to take effect.
         check_at: where to look afterwards, if not at the first of ``urls``.
         timeout: seconds that clients wait for an answer.
         api_key: with which they come.
+        roaming: whether each goes to all of ``urls`` with one session.
     """
     began = time.monotonic()
-    clients = Storm(urls, scale, timeout=timeout, api_key=api_key)
+    clients = Storm(urls, scale, timeout=timeout, api_key=api_key, roaming=roaming)
     clients.begin()
     try:
         for _ in range(scale.rounds):
-            disturb()
+            row.struck += disturb()
             clients.progress()
     finally:
         clients.end()

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reliability.faults.scene import Scene, Unable
+from reliability.faults.seen import ahead
 from reliability.ledger import Row
 from reliability.processes import ServiceProcess
 
 HOUR = 3600.0
+# Much less than an hour: sessions expire where a clock is believed.
+SETTINGS = {"SESSION_TTL_SECONDS": "600"}
+SHIFTED = (sys.executable, "-m", "reliability.shifted")
 _SHIM = Path(__file__).parents[1] / "shifted.c"
 
 
@@ -21,10 +25,12 @@ def clock_forward(scene: Scene) -> Row:
     """The service's clock jumps an hour ahead, and back."""
     service, turn = _turning(scene)
 
-    def disturb() -> None:
-        for shift in (HOUR, 0.0):
-            turn(shift)
-            time.sleep(0.5)
+    def disturb() -> int:
+        struck = turn(HOUR)
+        time.sleep(0.5)
+        turn(0.0)
+        time.sleep(0.5)
+        return struck
 
     return scene.run(clock_forward, "sqlite", [service.url], disturb)
 
@@ -33,26 +39,33 @@ def clock_backward(scene: Scene) -> Row:
     """The service's clock jumps an hour back, and ahead again."""
     service, turn = _turning(scene)
 
-    def disturb() -> None:
-        for shift in (-HOUR, 0.0):
-            turn(shift)
-            time.sleep(0.5)
+    def disturb() -> int:
+        struck = turn(-HOUR)
+        time.sleep(0.5)
+        turn(0.0)
+        time.sleep(0.5)
+        return struck
 
     return scene.run(clock_backward, "sqlite", [service.url], disturb)
 
 
 def clocks_disagree(scene: Scene) -> Row:
-    """Two services on one Redis, one of them an hour ahead."""
+    """Two services on one Redis and its sessions, one of them an hour ahead."""
     store = scene.redis().url
-    ahead, turn = _turning(scene, store)
-    right = scene.service(store)
+    wrong, turn = _turning(scene, store)
+    right = scene.service(store, settings=SETTINGS)
 
-    def disturb() -> None:
-        turn(HOUR)
+    def disturb() -> int:
+        struck = turn(HOUR)
         time.sleep(1.0)
+        return struck
 
-    urls = [ahead.url, right.url]
-    return scene.run(clocks_disagree, "redis", urls, disturb, check_at=right.url)
+    urls = [wrong.url, right.url]
+    return scene.run(
+        *(clocks_disagree, "redis", urls, disturb),
+        check_at=right.url,
+        roaming=True,
+    )
 
 
 def redis_clock_forward(scene: Scene) -> Row:
@@ -66,21 +79,19 @@ def redis_clock_forward(scene: Scene) -> Row:
         "SHIFT_FILE": str(file),
     }
     server.start()
-    service = scene.service(server.url)
-    seen: list[float] = []
+    service = scene.service(server.url, settings=SETTINGS)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        seen: list[float] = []
         for shift in (int(HOUR), 0):
             with file.open("r+b") as turned:
                 turned.write(struct.pack("q", shift))
             time.sleep(0.5)
             with server.client() as client:
                 seen.append(client.time()[0] - time.time())
+        return int(seen[0] > HOUR - 60)
 
-    row = scene.run(redis_clock_forward, "redis", [service.url], disturb)
-    if max(seen) < HOUR - 60:
-        raise Unable("Redis did not see the other time")
-    return row
+    return scene.run(redis_clock_forward, "redis", [service.url], disturb)
 
 
 def _compiled(folder: Path) -> Path:
@@ -96,20 +107,29 @@ def _compiled(folder: Path) -> Path:
 
 def _turning(
     scene: Scene, store: str | None = None
-) -> tuple[ServiceProcess, Callable[[float], None]]:
-    """A service, and what turns its clock by seconds."""
+) -> tuple[ServiceProcess, Callable[[float], int]]:
+    """A service, and what turns its clock by seconds; 1 once it tells that time."""
     file = scene.folder / "shift"
     file.write_text("0")
 
-    def turn(seconds: float) -> None:
+    def turn(seconds: float) -> int:
         # At once: the service may be reading it.
         fresh = file.with_suffix(".new")
         fresh.write_text(str(seconds))
         fresh.replace(file)
+        # The date of its answers is made anew every second.
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            if abs(ahead(service.url) - seconds) < 60:
+                return 1
+            time.sleep(0.1)
+        return 0
 
-    command = (sys.executable, "-m", "reliability.shifted")
     service = scene.service(
-        store, command=command, environment={"SHIFT_FILE": str(file)}
+        store,
+        settings=SETTINGS,
+        command=SHIFTED,
+        environment={"SHIFT_FILE": str(file)},
     )
     return service, turn
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 
 from reliability.faults.scene import Scene
+from reliability.faults.seen import refused, silent
 from reliability.ledger import Row
+from tests.support.redis import RedisServer
 
 
 def redis_slow(scene: Scene) -> Row:
@@ -13,10 +15,16 @@ def redis_slow(scene: Scene) -> Row:
     line = scene.line(scene.redis().port)
     service = scene.service(line.proxy.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = line.proxy.round_trips
         line.set(delay=0.05)
+        with RedisServer.client_of(line.proxy.url) as client:
+            asked = time.monotonic()
+            client.ping()
+            slow = time.monotonic() - asked >= 0.1
         time.sleep(2.0)
         line.set(delay=0.0)
+        return slow * (line.proxy.round_trips - before)
 
     return scene.run(redis_slow, "redis", [service.url], disturb)
 
@@ -26,13 +34,14 @@ def redis_replies_cut(scene: Scene) -> Row:
     line = scene.line(scene.redis().port)
     service = scene.service(line.proxy.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = line.proxy.cuts
         line.set(cut_every=7)
         time.sleep(2.0)
         line.set(cut_every=0)
+        return line.proxy.cuts - before
 
-    row = scene.run(redis_replies_cut, "redis", [service.url], disturb)
-    return row.noting(f"{line.proxy.cuts} cut")
+    return scene.run(redis_replies_cut, "redis", [service.url], disturb)
 
 
 def redis_black_hole(scene: Scene) -> Row:
@@ -40,10 +49,12 @@ def redis_black_hole(scene: Scene) -> Row:
     line = scene.line(scene.redis().port)
     service = scene.service(line.proxy.url)
 
-    def disturb() -> None:
-        line.hold()
-        time.sleep(5.0)
-        line.release()
+    def disturb() -> int:
+        with refused(service.url) as watch:
+            line.hold()
+            time.sleep(5.0)
+            line.release()
+        return watch.count
 
     return scene.run(redis_black_hole, "redis", [service.url], disturb)
 
@@ -53,13 +64,14 @@ def redis_commit_reply_lost(scene: Scene) -> Row:
     line = scene.line(scene.redis().port)
     service = scene.service(line.proxy.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = line.proxy.lost
         for _ in range(5):
             line.set(lose_reply_to=b"EVALSHA")
             time.sleep(0.2)
+        return line.proxy.lost - before
 
-    row = scene.run(redis_commit_reply_lost, "redis", [service.url], disturb)
-    return row.noting(f"{line.proxy.lost} lost")
+    return scene.run(redis_commit_reply_lost, "redis", [service.url], disturb)
 
 
 def answers_lost(scene: Scene) -> Row:
@@ -67,13 +79,14 @@ def answers_lost(scene: Scene) -> Row:
     service = scene.service()
     line = scene.line(service.port)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = line.proxy.lost
         for _ in range(10):
             line.set(lose_reply_to=b"PUT ")
             time.sleep(0.1)
+        return line.proxy.lost - before
 
-    row = scene.run(answers_lost, "sqlite", [line.url], disturb, check_at=service.url)
-    return row.noting(f"{line.proxy.lost} lost")
+    return scene.run(answers_lost, "sqlite", [line.url], disturb, check_at=service.url)
 
 
 def answers_cut(scene: Scene) -> Row:
@@ -81,13 +94,14 @@ def answers_cut(scene: Scene) -> Row:
     service = scene.service()
     line = scene.line(service.port)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = line.proxy.cuts
         line.set(cut_every=3)
         time.sleep(1.0)
         line.set(cut_every=0)
+        return line.proxy.cuts - before
 
-    row = scene.run(answers_cut, "sqlite", [line.url], disturb, check_at=service.url)
-    return row.noting(f"{line.proxy.cuts} cut")
+    return scene.run(answers_cut, "sqlite", [line.url], disturb, check_at=service.url)
 
 
 def service_black_hole(scene: Scene) -> Row:
@@ -95,10 +109,12 @@ def service_black_hole(scene: Scene) -> Row:
     service = scene.service()
     line = scene.line(service.port)
 
-    def disturb() -> None:
-        line.hold()
-        time.sleep(3.0)
-        line.release()
+    def disturb() -> int:
+        with silent(line.url) as watch:
+            line.hold()
+            time.sleep(3.0)
+            line.release()
+        return watch.count
 
     return scene.run(
         *(service_black_hole, "sqlite", [line.url], disturb),

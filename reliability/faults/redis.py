@@ -11,6 +11,7 @@ import httpx
 import redis
 
 from reliability.faults.scene import Scene
+from reliability.faults.seen import refused, told
 from reliability.ledger import Row
 from reliability.processes import ServiceProcess
 from tests.support.redis import RedisServer
@@ -24,14 +25,17 @@ def redis_killed(scene: Scene) -> Row:
     service = scene.service(server.url)
     analyses: list[int] = []
 
-    def disturb() -> None:
-        server.kill()
-        time.sleep(1.0)
-        analyses.append(_one_analysis(service))
-        server.start()
+    def disturb() -> int:
+        with refused(service.url) as watch:
+            server.kill()
+            time.sleep(1.0)
+            analyses.append(_one_analysis(service))
+            server.start()
+        return watch.count
 
     row = scene.run(redis_killed, "redis", [service.url], disturb)
     good = analyses.count(200)
+    row.wrong += len(analyses) - good
     return row.noting(f"{good} of {len(analyses)} analyses without a session went on")
 
 
@@ -40,9 +44,11 @@ def redis_killed_everysec(scene: Scene) -> Row:
     server = scene.redis(appendfsync="everysec")
     service = scene.service(server.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = _run_id(server)
         server.kill()
         server.start()
+        return int(_run_id(server) != before)
 
     row = scene.run(redis_killed_everysec, "redis", [service.url], disturb)
     return row.noting("the process was killed, not the machine: that may cost 1 s")
@@ -53,10 +59,12 @@ def redis_paused(scene: Scene) -> Row:
     server = scene.redis()
     service = scene.service(server.url)
 
-    def disturb() -> None:
-        os.kill(server.pid, signal.SIGSTOP)
-        time.sleep(PAUSE)
-        os.kill(server.pid, signal.SIGCONT)
+    def disturb() -> int:
+        with refused(service.url) as watch:
+            os.kill(server.pid, signal.SIGSTOP)
+            time.sleep(PAUSE)
+            os.kill(server.pid, signal.SIGCONT)
+        return watch.count
 
     return scene.run(redis_paused, "redis", [service.url], disturb)
 
@@ -66,9 +74,10 @@ def redis_busy(scene: Scene) -> Row:
     server = scene.redis(enable_debug_command="yes")
     service = scene.service(server.url)
 
-    def disturb() -> None:
-        with server.client() as client:
+    def disturb() -> int:
+        with refused(service.url) as watch, server.client() as client:
             client.execute_command("DEBUG", "SLEEP", str(PAUSE))
+        return watch.count
 
     return scene.run(redis_busy, "redis", [service.url], disturb)
 
@@ -78,32 +87,31 @@ def redis_out_of_memory(scene: Scene) -> Row:
     server = scene.redis()
     service = scene.service(server.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = told(server, "OOM")
         server.configure(maxmemory=1)
         time.sleep(2.0)
         server.configure(maxmemory=0)
+        return told(server, "OOM") - before
 
     return scene.run(redis_out_of_memory, "redis", [service.url], disturb)
 
 
-def redis_evicts(scene: Scene) -> Row:
-    """Wrong eviction policy (allkeys-lru), memory enough."""
+def redis_may_evict(scene: Scene) -> Row:
+    """Redis may evict (allkeys-lru, memory enough): /readyz warns of it."""
     server = scene.redis()
     service = scene.service(server.url)
-    said: list[str] = []
 
-    def disturb() -> None:
+    def disturb() -> int:
         server.configure(maxmemory_policy="allkeys-lru", maxmemory=1 << 30)
         # What is said of the store is asked anew every few seconds.
         end = time.monotonic() + 15
         while time.monotonic() < end and "allkeys-lru" not in (text := _ready(service)):
             time.sleep(0.5)
-        said.append(text)
         server.configure(maxmemory_policy="noeviction", maxmemory=0)
+        return int("allkeys-lru" in text)
 
-    row = scene.run(redis_evicts, "redis", [service.url], disturb)
-    warned = sum("allkeys-lru" in text for text in said)
-    return row.noting(f"/readyz warned of it {warned} times of {len(said)}")
+    return scene.run(redis_may_evict, "redis", [service.url], disturb)
 
 
 def redis_scripts_flushed(scene: Scene) -> Row:
@@ -111,11 +119,13 @@ def redis_scripts_flushed(scene: Scene) -> Row:
     server = scene.redis()
     service = scene.service(server.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = told(server, "NOSCRIPT")
         with server.client() as client:
             for _ in range(100):
                 client.script_flush()
                 time.sleep(0.01)
+        return told(server, "NOSCRIPT") - before
 
     return scene.run(redis_scripts_flushed, "redis", [service.url], disturb)
 
@@ -125,11 +135,13 @@ def redis_clients_killed(scene: Scene) -> Row:
     server = scene.redis()
     service = scene.service(server.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        ended = 0
         with server.client() as client:
             for _ in range(20):
-                client.client_kill_filter(_type="normal", skipme=True)
+                ended += client.client_kill_filter(_type="normal", skipme=True)
                 time.sleep(0.05)
+        return ended
 
     return scene.run(redis_clients_killed, "redis", [service.url], disturb)
 
@@ -139,12 +151,14 @@ def redis_refuses_connections(scene: Scene) -> Row:
     server = scene.redis()
     service = scene.service(server.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
         with server.client() as client:
+            before = client.info("stats")["rejected_connections"]
             client.config_set("maxclients", 1)
             client.client_kill_filter(_type="normal", skipme=True)
             time.sleep(2.0)
             client.config_set("maxclients", 1000)
+            return int(client.info("stats")["rejected_connections"] - before)
 
     return scene.run(redis_refuses_connections, "redis", [service.url], disturb)
 
@@ -154,12 +168,14 @@ def redis_read_only(scene: Scene) -> Row:
     server = scene.redis()
     service = scene.service(server.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = told(server, "READONLY")
         with server.client() as client:
             # Of a server that is not there, so that its own data stay.
             client.replicaof("127.0.0.1", "1")
             time.sleep(2.0)
             client.replicaof("NO", "ONE")
+        return told(server, "READONLY") - before
 
     return scene.run(redis_read_only, "redis", [service.url], disturb)
 
@@ -169,7 +185,8 @@ def redis_disk_full(scene: Scene) -> Row:
     server = scene.redis()
     service = scene.service(server.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = told(server, "MISCONF")
         _limit_files(server)
         time.sleep(1.5)
         # With appendfsync always, Redis ends itself rather than acknowledge.
@@ -177,8 +194,9 @@ def redis_disk_full(scene: Scene) -> Row:
         if ended:
             server.kill()
             server.start()
-        else:
-            _limit_files(server, lift=True)
+            return 1
+        _limit_files(server, lift=True)
+        return told(server, "MISCONF") - before
 
     return scene.run(redis_disk_full, "redis", [service.url], disturb)
 
@@ -188,13 +206,15 @@ def redis_asks_for_a_password(scene: Scene) -> Row:
     server = scene.redis()
     service = scene.service(server.url)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        before = told(server, "NOAUTH")
         with server.client() as client:
             client.config_set("requirepass", "secret")
             with suppress(redis.AuthenticationError):
                 client.client_kill_filter(_type="normal", skipme=True)
             time.sleep(2.0)
             client.config_set("requirepass", "")
+        return told(server, "NOAUTH") - before
 
     return scene.run(redis_asks_for_a_password, "redis", [service.url], disturb)
 
@@ -218,6 +238,12 @@ def _has_ended(server: RedisServer) -> bool:
     return False
 
 
+def _run_id(server: RedisServer) -> str:
+    """Another for every process."""
+    with server.client() as client:
+        return str(client.info("server")["run_id"])
+
+
 def _one_analysis(service: ServiceProcess) -> int:
     body = {
         "forecast_states": [[0.9], [1.4], [2.1]],
@@ -237,7 +263,7 @@ FAULTS = (
     redis_paused,
     redis_busy,
     redis_out_of_memory,
-    redis_evicts,
+    redis_may_evict,
     redis_scripts_flushed,
     redis_clients_killed,
     redis_refuses_connections,

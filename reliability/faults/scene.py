@@ -59,11 +59,12 @@ class Scene:
         fault: Callable[..., Row],
         store: str,
         urls: list[str],
-        disturb: Callable[[], None],
+        disturb: Callable[[], int],
         *,
         scale: Scale | None = None,
         check_at: str | None = None,
         timeout: float = 30.0,
+        roaming: bool = False,
     ) -> Row:
         """Disturb clients that cycle; figures under the fault's own name."""
         return storm(
@@ -73,6 +74,7 @@ class Scene:
             disturb,
             check_at=check_at,
             timeout=timeout,
+            roaming=roaming,
         )
 
 

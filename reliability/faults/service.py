@@ -7,26 +7,32 @@ import resource
 import signal
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from reliability.faults.scene import Scene, Unable, title
-from reliability.ledger import Row
+from reliability.faults.seen import silent
+from reliability.ledger import DIMS, OPTIONS, Account, Row, audit
 from reliability.processes import PATIENCE, ServiceProcess
 from reliability.storm import storm
+from service.client import Client, ClientError, RetryPolicy, Session
 
 # Enough for a worker to start with, and less than OpenBLAS takes for its first product.
 SHORT_BYTES = 16 << 20
 SHORT_SECONDS = 4.0
+# Numbers and members of sessions whose cycles are under way when the service is to end.
+_OWN, _LONG = 10_000, 1500
 
 
 def service_killed(scene: Scene) -> Row:
     """Service killed (SIGKILL) under load and started again."""
     service = scene.service()
 
-    def disturb() -> None:
-        service.kill()
+    def disturb() -> int:
+        gone = service.kill()
         service.start()
+        return gone
 
     return scene.run(service_killed, "sqlite", [service.url], disturb)
 
@@ -35,9 +41,10 @@ def service_killed_on_redis(scene: Scene) -> Row:
     """Service killed (SIGKILL) under load and started again, on Redis."""
     service = scene.service(scene.redis().url)
 
-    def disturb() -> None:
-        service.kill()
+    def disturb() -> int:
+        gone = service.kill()
         service.start()
+        return gone
 
     return scene.run(service_killed_on_redis, "redis", [service.url], disturb)
 
@@ -46,13 +53,14 @@ def service_killed_while_it_starts(scene: Scene) -> Row:
     """Service killed three times while it is starting."""
     service = scene.service()
 
-    def disturb() -> None:
+    def disturb() -> int:
+        gone = service.kill()
         for delay in (0.3, 0.6, 1.0):
-            service.kill()
             service.start(wait=False)
             time.sleep(delay)
-        service.kill()
+            gone += service.kill()
         service.start()
+        return gone
 
     return scene.run(service_killed_while_it_starts, "sqlite", [service.url], disturb)
 
@@ -61,10 +69,12 @@ def service_paused(scene: Scene) -> Row:
     """Service stands still for 2 s (SIGSTOP, SIGCONT); clients give up after 1 s."""
     service = scene.service()
 
-    def disturb() -> None:
-        service.pause()
-        time.sleep(2.0)
-        service.go_on()
+    def disturb() -> int:
+        with silent(service.url) as watch:
+            service.pause()
+            time.sleep(2.0)
+            service.go_on()
+        return watch.count
 
     return scene.run(service_paused, "sqlite", [service.url], disturb, timeout=1.0)
 
@@ -73,24 +83,58 @@ def service_drained(scene: Scene) -> Row:
     """SIGTERM under load: running cycles end well, then it is started again."""
     service = scene.service()
     took: list[float] = []
+    accounts: list[Account] = []
+    broken: list[str] = []
 
-    def disturb() -> None:
-        took.append(service.terminate())
+    def disturb() -> int:
+        running = [Account(_OWN + len(accounts) + n, _LONG) for n in range(4)]
+        accounts.extend(running)
+        with ExitStack() as stack, ThreadPoolExecutor(len(running)) as pool:
+            sessions = [_opened(stack, service.url, account) for account in running]
+            cycles = [
+                pool.submit(session.cycle, *account.forecast(1), number=1)
+                for session, account in zip(sessions, running, strict=True)
+            ]
+            time.sleep(0.1)
+            under_way = [not cycle.done() for cycle in cycles]
+            took.append(service.terminate())
+            for account, cycle in zip(running, cycles, strict=True):
+                try:
+                    account.acknowledged[1] = cycle.result().samples.tobytes()
+                except ClientError as error:
+                    broken.append(str(error))
         service.start()
+        return sum(under_way)
 
     row = scene.run(service_drained, "sqlite", [service.url], disturb)
-    row.note = f"ended in {max(took):.1f} s at most; {row.note}".rstrip("; ")
-    return row
+    row = audit(row, accounts, service.url)
+    row.wrong += len(broken)
+    row.sessions += scene.scale.clients
+    told = f"{len(broken)} cycles under way broken off, " if broken else ""
+    return row.noting(f"{told}ended in {max(took):.1f} s at most")
+
+
+def _opened(stack: ExitStack, url: str, account: Account) -> Session:
+    """A session of a client that asks once."""
+    client = stack.enter_context(Client(url, retry=RetryPolicy(give_up_after=0)))
+    session = client.create_session(**DIMS, options=OPTIONS, seed=account.number)
+    account.session_id, account.seed, account.asked = session.id, account.number, 1
+    account.calls = 1
+    return session
 
 
 def worker_killed(scene: Scene) -> Row:
     """Worker processes killed (SIGKILL) while they compute."""
     service = scene.service()
 
-    def disturb() -> None:
+    def disturb() -> int:
+        gone = 0
         for _ in range(5):
-            _kill(service.workers())
+            killed = set(service.workers())
+            _kill(killed)
             time.sleep(0.1)
+            gone += len(killed - set(service.workers()))
+        return gone
 
     return scene.run(
         worker_killed, "sqlite", [service.url], disturb, scale=scene.large()
@@ -101,9 +145,8 @@ def worker_out_of_memory(scene: Scene) -> Row:
     """Worker processes, killed and new, get no memory for four seconds."""
     service = scene.service()
     most = _ready_bytes(service) + SHORT_BYTES
-    ended: list[int] = []
 
-    def disturb() -> None:
+    def disturb() -> int:
         # What a worker has had before it can have again: only new ones can be short.
         before = set(service.workers())
         _kill(before)
@@ -116,15 +159,13 @@ def worker_out_of_memory(scene: Scene) -> Row:
                     # Hard, too: it would widen a soft limit to what it is allowed.
                     resource.prlimit(pid, resource.RLIMIT_DATA, (most, most))
             time.sleep(0.01)
-        ended.append(len(short - set(service.workers())))
+        ended = len(short - set(service.workers()))
         _kill(short)
+        return ended
 
-    row = scene.run(
+    return scene.run(
         worker_out_of_memory, "sqlite", [service.url], disturb, scale=scene.large()
     )
-    if row.kept and not sum(ended):
-        raise Unable("no worker ended for want of memory")
-    return row.noting(f"{sum(ended)} workers ended for want of memory")
 
 
 def _kill(pids: Iterable[int]) -> None:
@@ -151,10 +192,12 @@ def two_services_one_file(scene: Scene) -> Row:
     """Two services on one file, killed in turn."""
     first, second = scene.service(), scene.service()
 
-    def disturb() -> None:
+    def disturb() -> int:
+        gone = 0
         for service in (first, second):
-            service.kill()
+            gone += service.kill()
             service.start()
+        return gone
 
     return scene.run(
         two_services_one_file,
@@ -170,10 +213,12 @@ def two_services_one_redis(scene: Scene) -> Row:
     store = scene.redis().url
     first, second = scene.service(store), scene.service(store)
 
-    def disturb() -> None:
+    def disturb() -> int:
+        gone = 0
         for service in (first, second):
-            service.kill()
+            gone += service.kill()
             service.start()
+        return gone
 
     urls = [first.url, second.url]
     row = Row(title(two_services_one_redis), "redis")

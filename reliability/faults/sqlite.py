@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from reliability.faults.scene import Scene, Unable, title
+from reliability.faults.seen import refused
 from reliability.ledger import Row, audit
 from reliability.storm import Storm
 from service.client import Client, ServiceError
@@ -26,12 +27,14 @@ def disk_full(scene: Scene) -> Row:
     service = scene.service(f"sqlite:///{disk}/sessions.sqlite")
     filler = disk / "filler"
 
-    def disturb() -> None:
+    def disturb() -> int:
         with suppress(OSError), filler.open("wb", buffering=0) as file:
             while file.write(bytes(4096)):
                 pass
-        time.sleep(2.0)
-        filler.unlink()
+        with refused(service.url) as watch:
+            time.sleep(2.0)
+            filler.unlink()
+        return watch.count
 
     return scene.run(disk_full, "sqlite", [service.url], disturb)
 
@@ -52,11 +55,13 @@ def file_cannot_grow(scene: Scene) -> Row:
     """No file of the service may grow for 2 s (file size limit)."""
     service = scene.service()
 
-    def disturb() -> None:
-        service.limit(resource.RLIMIT_FSIZE, 64 << 10)
-        time.sleep(2.0)
-        _, hard = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
-        service.limit(resource.RLIMIT_FSIZE, hard)
+    def disturb() -> int:
+        with refused(service.url) as watch:
+            service.limit(resource.RLIMIT_FSIZE, 64 << 10)
+            time.sleep(2.0)
+            _, hard = resource.prlimit(service.pid, resource.RLIMIT_FSIZE)
+            service.limit(resource.RLIMIT_FSIZE, hard)
+        return watch.count
 
     return scene.run(file_cannot_grow, "sqlite", [service.url], disturb)
 
@@ -65,14 +70,16 @@ def file_locked(scene: Scene) -> Row:
     """File locked by another program for 7 s."""
     service = scene.service()
 
-    def disturb() -> None:
+    def disturb() -> int:
         db = sqlite3.connect(_file(scene), isolation_level=None, timeout=10)
         try:
             db.execute("BEGIN EXCLUSIVE")
-            time.sleep(7.0)
-            db.execute("ROLLBACK")
+            with refused(service.url, slow=3.0) as watch:
+                time.sleep(7.0)
+                db.execute("ROLLBACK")
         finally:
             db.close()
+        return watch.count
 
     return scene.run(file_locked, "sqlite", [service.url], disturb)
 
@@ -82,10 +89,12 @@ def file_moved(scene: Scene) -> Row:
     service = scene.service()
     file, away = _file(scene), scene.folder / "away"
 
-    def disturb() -> None:
-        file.rename(away)
-        time.sleep(2.0)
-        away.rename(file)
+    def disturb() -> int:
+        with refused(service.url) as watch:
+            file.rename(away)
+            time.sleep(2.0)
+            away.rename(file)
+        return watch.count
 
     return scene.run(file_moved, "sqlite", [service.url], disturb)
 
@@ -95,11 +104,13 @@ def file_replaced(scene: Scene) -> Row:
     service = scene.service()
     file, away = _file(scene), scene.folder / "away"
 
-    def disturb() -> None:
-        file.rename(away)
-        file.touch()
-        time.sleep(2.0)
-        away.replace(file)
+    def disturb() -> int:
+        with refused(service.url) as watch:
+            file.rename(away)
+            file.touch()
+            time.sleep(2.0)
+            away.replace(file)
+        return watch.count
 
     return scene.run(file_replaced, "sqlite", [service.url], disturb)
 
@@ -109,11 +120,13 @@ def log_ends_in_garbage(scene: Scene) -> Row:
     service = scene.service()
     log = scene.folder / "sessions.sqlite-wal"
 
-    def disturb() -> None:
-        service.kill()
+    def disturb() -> int:
+        gone = service.kill()
+        behind = log.stat().st_size
         with log.open("ab") as file:
             file.write(os.urandom(5000))
         service.start()
+        return int(gone and behind > 0)
 
     return scene.run(log_ends_in_garbage, "sqlite", [service.url], disturb)
 
@@ -129,7 +142,7 @@ def byte_flipped(scene: Scene) -> Row:
     service.terminate()
     _flip(_file(scene))
     service.start()
-    refused = given = 0
+    caught = given = 0
     with Client(service.url) as client:
         for account in clients.accounts:
             session = client.session(account.session_id)
@@ -137,15 +150,16 @@ def byte_flipped(scene: Scene) -> Row:
                 try:
                     found = session.analysis(cycle).tobytes()
                 except ServiceError as error:
-                    refused += error.slug == "store-corrupt"
+                    caught += error.slug == "store-corrupt"
                 else:
                     given += 1
                     row.wrong += found != acknowledged
     service.terminate()
     _flip(_file(scene))
     service.start()
-    row.note = f"{refused} damaged were refused, {given} others read; then mended"
-    if refused != len(clients.accounts):
+    row.note = f"{caught} damaged were refused, {given} others read; then mended"
+    row.struck = caught
+    if caught != len(clients.accounts):
         row.wrong += 1
     row.seconds = round(time.monotonic() - began, 2)
     return audit(row, clients.accounts, service.url)

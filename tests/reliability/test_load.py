@@ -89,13 +89,13 @@ def test_a_load_is_kept_only_by_a_probe_that_asked_and_was_answered() -> None:
 def test_the_page_is_made_of_the_results(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"Words.\n\n{report.BEGIN}\nold\n{report.END}\n\nMore.\n")
-    row = Row("Killed | often", "sqlite", calls=7, acknowledged=6, note="a\nb")
+    row = Row("Killed | often", "sqlite", 5, calls=7, acknowledged=6, note="a\nb")
     report.write(tmp_path, "faults", [row])
     report.make_page(tmp_path, page)
     text = page.read_text()
     assert text.startswith("Words.") and text.endswith("More.\n") and "old" not in text
-    assert "| Killed \\| often | sqlite | 7 | 0 | 6 |" in text
-    assert "**1 faults**" in text and "a b" in text
+    assert "| Killed \\| often | sqlite | 5 | 7 | 0 | 6 |" in text
+    assert "**1 faults that struck, of 1**" in text and "a b" in text
     assert json.loads((tmp_path / "faults.json").read_text())["rows"][0]["calls"] == 7
     assert "Killed" in (tmp_path / "faults.csv").read_text()
     report.make_page(tmp_path, page)
@@ -131,6 +131,21 @@ def test_one_store_is_put_beside_the_other(tmp_path: Path) -> None:
 
 
 def test_a_broken_promise_is_told() -> None:
-    assert parts.kept(Row("", ""))
-    assert not parts.kept(Row("", "", lost=1))
-    assert not parts.kept(Row("", "", duplicates=1))
+    good = Row("", "sqlite", struck=1)
+    assert parts.kept(good)
+    for broken in ("lost", "wrong", "duplicates", "changed"):
+        assert not parts.kept(replace(good, **{broken: 1}))
+    assert not parts.kept(Row("", "", wrong=1))
+    # A fault that did not strike has shown nothing.
+    assert not parts.kept(replace(good, struck=0))
+
+
+def test_a_run_of_faults_that_did_not_strike_is_none() -> None:
+    every = argparse.Namespace(fault=None)
+    struck, unable = Row("", "sqlite", struck=1), Row("", "", note="not run: no root")
+    assert parts.kept(unable)
+    assert parts.enough([struck] * 20 + [unable], every)
+    assert not parts.enough([struck] * 19 + [unable] * 24, every)
+    one = argparse.Namespace(fault=["disk_full"])
+    assert parts.enough([struck], one) and not parts.enough([unable], one)
+    assert parts.enough([Races("sqlite", 2, 50, 10)], every)

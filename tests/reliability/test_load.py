@@ -133,8 +133,13 @@ def test_one_store_is_put_beside_the_other(tmp_path: Path) -> None:
 def test_a_broken_promise_is_told() -> None:
     good = Row("", "sqlite", struck=1)
     assert parts.kept(good)
-    for broken in ("lost", "wrong", "duplicates", "changed"):
-        assert not parts.kept(replace(good, **{broken: 1}))
+    for broken in (
+        replace(good, lost=1),
+        replace(good, wrong=1),
+        replace(good, duplicates=1),
+        replace(good, changed=1),
+    ):
+        assert not parts.kept(broken)
     assert not parts.kept(Row("", "", wrong=1))
     # A fault that did not strike has shown nothing.
     assert not parts.kept(replace(good, struck=0))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import cast
 
+import numpy as np
 import pytest
 
 from reliability.faults import FAULTS
@@ -12,6 +14,7 @@ from reliability.faults.scene import scene
 from reliability.ledger import Account, Row, audit
 from reliability.processes import ServiceProcess
 from reliability.storm import SHORT, Storm
+from service.client import CycleResult, ServiceError, Session
 
 # One of each family; the stores' own tests have more of theirs.
 CHOSEN = (
@@ -93,6 +96,32 @@ def test_the_audit_sees_what_is_lost_wrong_or_double(tmp_path: Path) -> None:
         forged.asked, forged.acknowledged = double.asked + 1, double.acknowledged
         row = audit(Row("", "sqlite"), [forged], service.url)
         assert row.wrong == len(forged.acknowledged)
+
+
+class _Forgetful:
+    """A session that stores at once, and says something else a few times first."""
+
+    def __init__(self, *statuses: int) -> None:
+        self._statuses = list(statuses)
+
+    def cycle(self, *_: object, number: int) -> CycleResult:
+        if self._statuses:
+            raise ServiceError(self._statuses.pop(0), {})
+        return CycleResult(np.zeros((2, 3)), {}, cycle=number, replayed=True)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "changed"), [((507,), 1), ((507, 503), 0), ((503, 507), 0), ((), 1)]
+)
+def test_what_was_refused_as_full_and_stored_is_seen(
+    statuses: tuple[int, ...], changed: int
+) -> None:
+    """After 503 nobody knows; after nothing but 507 it may not be there."""
+    storm, account = Storm([""], SHORT), Account(1)
+    session = cast(Session, _Forgetful(*statuses))
+    for _ in range(len(statuses) + 1):
+        storm._cycle(session, account)
+    assert (account.changed, len(account.acknowledged)) == (changed, 1)
 
 
 def test_there_are_at_least_twenty_faults_of_every_family() -> None:

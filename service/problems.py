@@ -152,6 +152,7 @@ RULES = (
     ),
     Rule(sessions.MemberNotFound, "member-not-found"),
     Rule(sessions.MembersOverfull, "too-large", _limit),
+    Rule(sessions.DocumentTooLarge, "too-large", _limit),
     Rule(sessions.ModelsFailed, "models-failed", _failures),
     Rule(jobs.NoSuchJob, "no-such-job"),
     Rule(jobs.JobGone, "job-gone", lambda error: {"reason": error.reason}),

@@ -72,6 +72,14 @@ class Settings(BaseSettings):
     max_metadata_bytes: int = Field(
         16 * 1024, ge=2, description="Longest metadata of a session."
     )
+    max_session_document_bytes: int = Field(
+        8 * MEBIBYTE,
+        ge=1024,
+        description="Most bytes of JSON that a session keeps besides its arrays: "
+        "names, coordinates, options, metadata; and the parameters of one cycle. They "
+        "are read and written with every cycle: three coordinates of 100 000 variables "
+        "fit, those of more are better kept in files of stored analyses.",
+    )
 
     max_running: int = Field(
         default_factory=lambda: max(1, os.cpu_count() or 1),

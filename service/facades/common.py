@@ -20,7 +20,7 @@ from service.observability import record
 from service.problem_types import TYPES
 from service.problems import RULES, Rule
 from service.routers.analyses import check_ensemble
-from service.routers.parameters import check_options_limits, validated
+from service.routers.parameters import check_options_limits, read_params
 from service.schemas.analyses import AnalysisParams
 
 Array = npt.NDArray[np.float64]
@@ -113,7 +113,7 @@ async def analyse(
         params: ``options`` and ``seed``, as there.
     """
     state = request.app.state
-    chosen = validated(AnalysisParams, params)
+    chosen = await read_params(AnalysisParams, params)
     options = chosen.options.chosen() if chosen.options else {}
     check_ensemble(state.settings, arrays[0], arrays[1])
     check_options_limits(options, state.settings)

@@ -29,6 +29,7 @@ from service.media.errors import (
     InvalidMultipartError,
     TooLargeError,
 )
+from service.media.lengths import check_length
 from service.media.multipart import decode_multipart, encode_multipart
 from service.media.npy import Buffer, decode_npy, encode_npy
 from service.media.numbers import array_from_json
@@ -80,7 +81,10 @@ _NAME = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?', re.DOTALL)
 
 
 def decode_body(
-    media: MediaType, body: bytes | bytearray, names: Sequence[str]
+    media: MediaType,
+    body: bytes | bytearray,
+    names: Sequence[str],
+    most_params: int | None = None,
 ) -> ArrayBody:
     """Read an array body.
 
@@ -88,12 +92,21 @@ def decode_body(
         media: its Content-Type, JSON or multipart.
         body: the whole body.
         names: what is read as an array.
+        most_params: bytes of JSON that the rest may take.
 
     Raises:
         BodyError: when it cannot be read, or an array is not one.
     """
     if media.name == MULTIPART:
-        return _from_multipart(body, media.parameters.get("boundary", ""), names)
+        found = _from_multipart(body, media.parameters.get("boundary", ""), names)
+    else:
+        found = _from_json(body, names)
+    if most_params is not None:
+        check_length(found.params, most_params)
+    return found
+
+
+def _from_json(body: bytes | bytearray, names: Sequence[str]) -> ArrayBody:
     params = decode_object(body)
     given = {name: params.pop(name, None) for name in names}
     arrays = {

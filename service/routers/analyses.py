@@ -23,7 +23,7 @@ from service.routers.dependencies import (
     array_body,
     diagnostic_headers,
 )
-from service.routers.parameters import check_options_limits, check_sizes, validated
+from service.routers.parameters import check_options_limits, check_sizes, read_params
 from service.routers.submitting import (
     PREFERS,
     accepted,
@@ -81,7 +81,7 @@ async def create_analysis(
     """
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
     async with array_body(request, ARRAYS, timeout) as body:
-        params = validated(AnalysisParams, body.params)
+        params = await read_params(AnalysisParams, body.params)
         options = params.options.chosen() if params.options else {}
         states, simulated, observation = body.require(*ARRAYS)
         check_ensemble(settings, states, simulated)

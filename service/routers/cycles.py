@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
@@ -25,6 +24,8 @@ from service.routers.dependencies import (
     array_answer,
     array_body,
     diagnostic_headers,
+    document_answer,
+    room,
 )
 from service.routers.driven import put_driven, read_driven
 from service.routers.members import (
@@ -39,7 +40,7 @@ from service.routers.parameters import (
     bad_parameter,
     check_options_limits,
     check_sizes,
-    validated,
+    read_params,
 )
 from service.routers.submitting import (
     PREFERS,
@@ -134,8 +135,8 @@ async def put_cycle(
         session = await sessions.peek(tenant, session_id)
     if k > session.cycle + 1:
         raise CycleConflict(k, session.cycle)
-    async with array_body(request, ARRAYS, timeout) as body:
-        params = validated(CycleParams, body.params)
+    async with array_body(request, ARRAYS, timeout, kept=True) as body:
+        params = await read_params(CycleParams, body.params)
         by_job = k == session.cycle + 1 and prefers_job(request)
         if by_job and params.driven:
             driven = read_driven(request, tenant, session.id, k, body, params)
@@ -258,7 +259,9 @@ async def list_cycles(
     link = f"</v1/sessions/{session_id}/cycles?after={last}&limit={limit}"
     link += "&brief=true>" if brief else ">"
     headers = {"Link": f'{link}; rel="next"'} if last < session.cycle else {}
-    return Response(orjson.dumps(page), headers=headers, media_type=JSON)
+    size = sum(item.size for item in found)
+    with room(request, size):
+        return await document_answer(request, page, size, headers=headers)
 
 
 @router.get(
@@ -287,4 +290,6 @@ async def read_cycle(
     headers = {"ETag": f'"{cycle.digest[:32]}"'}
     if is_fresh(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    return Response(orjson.dumps(cycle_view(cycle)), headers=headers, media_type=JSON)
+    view = cycle_view(cycle)
+    with room(request, cycle.size):
+        return await document_answer(request, view, cycle.size, headers=headers)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 from fastapi import Depends, Header, Path, Request
 from starlette.responses import Response
 
@@ -102,7 +103,11 @@ Timeout = Annotated[
 
 @asynccontextmanager
 async def array_body(
-    request: Request, names: Sequence[str], timeout: float | None = None
+    request: Request,
+    names: Sequence[str],
+    timeout: float | None = None,
+    *,
+    kept: bool = False,
 ) -> AsyncIterator[ArrayBody]:
     """The arrays and parameters of a request; memory is accounted for until the end.
 
@@ -110,10 +115,13 @@ async def array_body(
         request: what came.
         names: members that are arrays.
         timeout: seconds that all work on the body may take, where the client says so.
+        kept: whether the parameters are stored, and so have to be short.
     """
+    settings: Settings = request.app.state.settings
+    most = settings.max_session_document_bytes if kept else None
     identity_only(request.headers.get("content-encoding"))
     media = content_type(request.headers.get("content-type"), ARRAY_BODIES)
-    decode = partial(decode_body, media, names=tuple(names))
+    decode = partial(decode_body, media, names=tuple(names), most_params=most)
     async with decoded(request, decode, media.name == JSON, timeout) as body:
         yield body
 
@@ -205,6 +213,40 @@ async def array_answer(
         **(headers or {}),
     }
     return Response(content, status, every, media_type)
+
+
+async def document_answer(
+    request: Request,
+    content: Mapping[str, Any],
+    size: int,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """JSON without arrays; where it is long, written aside.
+
+    Args:
+        request: what came.
+        content: what to say.
+        size: bytes that it takes, roughly; room for them is the caller's to get.
+        status: of the answer.
+        headers: of the answer.
+    """
+    if size <= JSON_INLINE_BYTES:
+        return Response(orjson.dumps(content), status, headers, JSON)
+    compute: Compute = request.app.state.compute
+    with timed("encode"):
+        text = await compute.in_thread(orjson.dumps, content)
+    return Response(text, status, headers, JSON)
+
+
+def room(request: Request, size: int) -> AbstractContextManager[None]:
+    """Room for an answer of so many bytes; a short one needs none.
+
+    Raises:
+        TooBusyError: when too many answers wait for their readers.
+    """
+    bodies: Bodies = request.app.state.bodies
+    return nullcontext() if size <= JSON_INLINE_BYTES else bodies.answer(size)
 
 
 def diagnostic_headers(diagnostics: Mapping[str, Any]) -> dict[str, str]:

@@ -12,10 +12,12 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from service.errors import InvalidParametersError, refused
 from service.media.errors import FieldError, TooLargeError
+from service.media.lengths import least_length
 from service.openapi import query_names
 from service.schemas.analyses import ARRAYS
 from service.schemas.base import field_errors
 from service.settings import Settings
+from service.stores.offloop import INLINE_JSON, JSON_COST, off_loop
 
 TIMEOUT = "Ccdm-Timeout"
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
@@ -37,6 +39,12 @@ def validated(model: type[Model], params: Mapping[str, Any], root: str = "") -> 
         return model.model_validate(params)
     except ValidationError as error:
         raise refused(field_errors(error, params, root, _names(model))) from None
+
+
+async def read_params(model: type[Model], params: Mapping[str, Any]) -> Model:
+    """The same of parameters that may be long, without holding up others."""
+    cost = JSON_COST * least_length(params, INLINE_JSON)
+    return await off_loop(cost, lambda: validated(model, params))
 
 
 @lru_cache

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from service.media.lengths import least_length
 from service.media.types import JSON, negotiate
 from service.observability import timed
 from service.openapi import answer, array_request, header, json_request, problems
@@ -24,13 +24,15 @@ from service.routers.dependencies import (
     TheSessions,
     TheSettings,
     array_body,
+    document_answer,
     json_body,
+    room,
 )
-from service.routers.parameters import Whole, validated
+from service.routers.parameters import Whole, read_params
 from service.routers.views import session_view
 from service.schemas.sessions import SessionParams, SessionPatch
 from service.sessions import Session
-from service.stores.offloop import off_loop
+from service.stores.offloop import INLINE_JSON, JSON_COST, off_loop
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
@@ -80,18 +82,22 @@ async def create_session(
     or neither.
     """
     negotiate(request.headers.get("accept"), (JSON,))
-    async with array_body(request, (ENSEMBLE,)) as body:
+    async with array_body(request, (ENSEMBLE,), kept=True) as body:
         check_lists(body.params, settings)
-        params = validated(SessionParams, body.params)
+        params = await read_params(SessionParams, body.params)
         ensemble = body.arrays.get(ENSEMBLE)
+        length = least_length(body.params, settings.max_session_document_bytes)
         # Millions of draws take a second, in which others are served.
         spec = await off_loop(
-            drawn_bytes(params), lambda: spec_of(params, ensemble, settings)
+            drawn_bytes(params) + JSON_COST * length,
+            lambda: spec_of(params, ensemble, settings),
         )
-        with timed("store"):
-            session = await sessions.create(tenant, spec)
-    location = f"/v1/sessions/{session.id}"
-    return _answer(session, 201, {"Location": location})
+        # Where there is none for the answer, nothing is kept.
+        with room(request, length):
+            with timed("store"):
+                session = await sessions.create(tenant, spec)
+            location = f"/v1/sessions/{session.id}"
+            return await _answer(request, session, 201, {"Location": location})
 
 
 @router.get(
@@ -116,9 +122,11 @@ async def list_sessions(
     with timed("store"):
         found, following = await sessions.list(tenant, after=after, limit=limit)
     page = {"sessions": [session_view(item) for item in found], "next": following}
+    size = sum(item.size for item in found)
     link = f'</v1/sessions?after={following}&limit={limit}>; rel="next"'
     headers = {"Link": link} if following else {}
-    return Response(orjson.dumps(page), headers=headers, media_type=JSON)
+    with room(request, size):
+        return await document_answer(request, page, size, headers=headers)
 
 
 @router.get(
@@ -142,7 +150,8 @@ async def read_session(
         session = await sessions.get(tenant, session_id)
     if is_fresh(request, session_tag(session)):
         return Response(status_code=304, headers={"ETag": session_tag(session)})
-    return _answer(session)
+    with room(request, session.size):
+        return await _answer(request, session)
 
 
 @router.patch(
@@ -170,14 +179,17 @@ async def update_session(
     with timed("store"):
         session = await sessions.get(tenant, session_id)
     body = await json_body(request)
-    changes = patch_of(validated(SessionPatch, body), session, settings)
+    patch = await read_params(SessionPatch, body)
+    cost = JSON_COST * least_length(body, INLINE_JSON)
+    changes = await off_loop(cost, lambda: patch_of(patch, session, settings))
     # Last: what would fail anyhow does not fail for its condition (RFC 9110, 13.2.1).
     expected = require_match(request, session)
-    with timed("store"):
-        session = await sessions.update(
-            tenant, session_id, expected_version=expected, **changes
-        )
-    return _answer(session)
+    with room(request, session.size):
+        with timed("store"):
+            session = await sessions.update(
+                tenant, session_id, expected_version=expected, **changes
+            )
+        return await _answer(request, session)
 
 
 @router.delete(
@@ -205,8 +217,12 @@ async def delete_session(
     return Response(status_code=204)
 
 
-def _answer(
-    session: Session, status: int = 200, headers: dict[str, str] | None = None
+async def _answer(
+    request: Request,
+    session: Session,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
 ) -> Response:
     every = {"ETag": session_tag(session), **(headers or {})}
-    return Response(orjson.dumps(session_view(session)), status, every, JSON)
+    view = session_view(session)
+    return await document_answer(request, view, session.size, status, every)

@@ -21,7 +21,7 @@ from service.routers.dependencies import (
 from service.routers.parameters import (
     check_options_limits,
     check_options_sizes,
-    validated,
+    read_params,
 )
 from service.routers.submitting import (
     PREFERS,
@@ -75,7 +75,8 @@ async def create_stored_analysis(
     a job: its result is this answer.
     """
     negotiate(request.headers.get("accept"), (JSON,))
-    params = validated(StoredAnalysisRequest, await json_body(request))
+    body = await json_body(request)
+    params = await read_params(StoredAnalysisRequest, body)
     check_options_limits(params.options.chosen() if params.options else {}, settings)
     with compute.patience(timeout):
         job = await compute.in_thread(prepared, params, settings)

@@ -21,7 +21,10 @@ FIRST_WRONG: Any = Field(fail_fast=True)
 Numbers = Annotated[list[float], FIRST_WRONG]
 Deviations = Annotated[list[Deviation], FIRST_WRONG]
 Periods = Annotated[list[Positive], FIRST_WRONG]
-Places = Numbers | Annotated[list[Numbers], FIRST_WRONG]
+# More axes than any space here has; a list of lists has no other bound.
+MOST_AXES = 16
+Place = Annotated[list[float], Field(fail_fast=True, max_length=MOST_AXES)]
+Places = Numbers | Annotated[list[Place], FIRST_WRONG]
 
 
 class LocalizationOptions(Incoming):

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from weakref import WeakValueDictionary
 
+from service.media.lengths import least_length
 from service.sessions.creation import new_token
 from service.sessions.documents import cycle_record, pack_cycle, pack_session
 from service.sessions.errors import CycleConflict
@@ -41,7 +42,7 @@ from service.sessions.models import (
 from service.sessions.reading import Reading
 from service.sessions.requests import check_arrays, cycle_seed, digest
 from service.stores.errors import StoreUnavailable
-from service.stores.offloop import off_loop
+from service.stores.offloop import INLINE_JSON, JSON_COST, off_loop
 from service.stores.protocol import Change, Outcome, Store
 
 # Counts what waits or is held for the length of a block, and may refuse.
@@ -280,13 +281,18 @@ class Cycling:
     ) -> bool:
         """Whether the cycle is in, all of it; if not, nothing of it is."""
         after = advanced(session, cycle, self._keeping)
+        # Diagnostics have lists as long as the ensemble or the observation.
+        cost = JSON_COST * session.size + sum(array.nbytes for array in request.arrays)
+        meta, record = await off_loop(
+            cost, lambda: (pack_session(after), pack_cycle(cycle))
+        )
         change = Change(
             expected_version=session.version,
             token=new_token(),
-            meta=pack_session(after),
+            meta=meta,
             expires_at=cycle.created_at + session.ttl_seconds,
             records={
-                cycle_record(cycle.cycle): pack_cycle(cycle),
+                cycle_record(cycle.cycle): record,
                 **(request.gathered.records if request.gathered else {}),
             },
             blobs=await stored(after, request.arrays, result.samples),
@@ -320,6 +326,7 @@ async def _digest(request: Request) -> str:
     if request.gathered is not None:
         return request.gathered.mark
     size = sum(array.nbytes for array in request.arrays)
+    size += JSON_COST * least_length(request.options, INLINE_JSON)
     return await off_loop(size, lambda: digest(*request.arrays, request.options))
 
 

@@ -9,12 +9,14 @@ from typing import Protocol
 
 import numpy as np
 
+from service.media.lengths import least_length
 from service.sessions.cycling import Cycling, Gathered, Request
 from service.sessions.errors import ModelsFailed
 from service.sessions.models import Array, CycleResult, Document, Session
 from service.sessions.reading import Reading
 from service.sessions.requests import check_arrays, check_vector, gathered_mark
 from service.sessions.watching import Watching
+from service.stores.offloop import INLINE_JSON, JSON_COST, off_loop
 
 # Fewer usable members than that are no ensemble.
 _FEWEST = 2
@@ -109,7 +111,10 @@ class Driving:
         """
         session = await self._reading.session(driven.tenant, driven.sid)
         driven.check(session)
-        mark = driven.mark()
+        states = driven.forecast_states
+        size = 0 if states is None else states.nbytes
+        size += JSON_COST * least_length(driven.options, INLINE_JSON)
+        mark = await off_loop(size, driven.mark)
         done = await self._cycling.finished(driven.tenant, session, driven.cycle, mark)
         if done is not None:
             return done

@@ -16,6 +16,7 @@ The store's own errors (``SessionNotFound``, ``SessionGone``, ``StoreUnavailable
     ├── MemberLate                       it came when its cycle was finished
     ├── MemberNotFound                   it has not arrived
     ├── MembersOverfull                  more members, or bytes, than may wait
+    ├── DocumentTooLarge                 names, coordinates and so on of too many bytes
     └── ModelsFailed                     models computed too few of the members
 """
 
@@ -229,6 +230,25 @@ class MembersOverfull(SessionError):
         self.name = name
         self.limit = limit
         super().__init__(f"The members of one cycle may take {limit} at most ({name}).")
+
+
+class DocumentTooLarge(SessionError):
+    """What a session keeps besides its arrays would be too long.
+
+    Attributes:
+        name: the limit.
+        limit: its value.
+    """
+
+    name = "max_session_document_bytes"
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"Got names, coordinates, options and the like of {size} bytes of JSON, "
+            f"wanted {limit} at most: they are read and written anew with every cycle. "
+            "Leave out what the service need not keep."
+        )
 
 
 class ModelsFailed(SessionError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.sessions.coupling import Member
-from service.sessions.documents import unpack_session
+from service.sessions.documents import read_session
 from service.sessions.members import Members
 from service.sessions.models import Cycle, Document, Session
 from service.sessions.reading import Reading
@@ -115,7 +115,7 @@ class Telling:
             SessionNotFound, SessionGone: before the first event, when there is none.
         """
         loaded = await self._watching.moved(tenant, sid, None, 0.0)
-        session = unpack_session(sid, loaded)
+        session = await read_session(sid, loaded)
         arrived = await self._members.arrived(tenant, session)
         last = max((member.arrival for member in arrived), default=loaded.arrivals)
         now = Position(session.cycle, max(last, loaded.arrivals))
@@ -131,7 +131,8 @@ class Telling:
                     yield Quiet()
                     continue
                 seen = state_of(loaded)
-                async for event in self._since(tenant, unpack_session(sid, loaded), at):
+                session = await read_session(sid, loaded)
+                async for event in self._since(tenant, session, at):
                     at = getattr(event, "at", at)
                     yield event
             except SessionGone as error:

@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from service.media.lengths import least_length
 from service.sessions.coupling import Coupling, Member, Roll, check_coupling
 from service.sessions.cycling import (
     Cycling,
@@ -27,6 +29,7 @@ from service.sessions.reading import Reading
 from service.sessions.requests import check_vector, gathered_mark
 from service.sessions.watching import Watching, state_of
 from service.stores.errors import StoreUnavailable
+from service.stores.offloop import INLINE_JSON, JSON_COST, off_loop
 
 _ITEM_BYTES = 8
 # Payloads read from the store at once.
@@ -95,7 +98,11 @@ class Gathering:
             observation = check_vector(
                 "observation", observed.observation, session.measurement_dim
             )
-            mark = gathered_mark(observation, observed.options, observed.coupling)
+            asked = observed.options, observed.coupling
+            mark = await off_loop(
+                JSON_COST * least_length(asked[0], INLINE_JSON),
+                partial(gathered_mark, observation, *asked),
+            )
             done = await self._cycling.finished(
                 observed.tenant, session, observed.cycle, mark
             )

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
+from service.media.lengths import least_length
 from service.sessions.coupling import check_coupling
 from service.sessions.creation import (
     check_document,
@@ -24,10 +26,10 @@ from service.sessions.documents import (
     analysis_blob,
     merged,
     pack_session,
-    unpack_session,
+    read_session,
 )
 from service.sessions.driving import Driving
-from service.sessions.errors import VersionConflict
+from service.sessions.errors import DocumentTooLarge, VersionConflict
 from service.sessions.events import Telling
 from service.sessions.gathering import Gathering
 from service.sessions.keeping import Keeping
@@ -49,12 +51,15 @@ from service.sessions.watching import Watching
 from service.stores.clocks import SteadyClock
 from service.stores.codec import pack_array
 from service.stores.errors import StoreUnavailable
-from service.stores.offloop import off_loop
+from service.stores.offloop import INLINE_JSON, JSON_COST, off_loop
 from service.stores.protocol import Change, Outcome, PartLimits, Quota, Store
 
 DEFAULT_PART_LIMITS = PartLimits(100_000, 256 << 20)
 _ATTEMPTS = 20
 _PAGE_LIMIT = 1000
+# Documents on one page, written out; more are on the next.
+PAGE_BYTES = 8 << 20
+DEFAULT_DOCUMENT_BYTES = 8 << 20
 
 # Inside the class, ``list`` is the method.
 Cycles = list[Cycle]
@@ -76,6 +81,7 @@ class Sessions:
         quota: what one tenant may keep.
         waiting: entered by a cycle while it waits for its turn; may refuse.
         holding: likewise with the bytes of members that come out of the store.
+        document_bytes: what a session may keep besides its arrays, as JSON.
 
     Attributes:
         watching: waits until something happens to a session.
@@ -99,12 +105,14 @@ class Sessions:
         quota: Quota | None = None,
         waiting: Room = freely,
         holding: Room = freely,
+        document_bytes: int = DEFAULT_DOCUMENT_BYTES,
     ) -> None:
         clock = clock or SteadyClock().late
         self._store = store
         self._clock = clock
         self._keep_analyses = keep_analyses
         self._check_options = check_options
+        self._document_bytes = document_bytes
         self._reading = Reading(store, clock)
         self._keeping = Keeping(keep_inputs, quota)
         self._cycling = Cycling(
@@ -127,18 +135,25 @@ class Sessions:
         Raises:
             SessionInputError: naming the first argument that does not fit.
         """
-        session = new_session(spec, self._clock(), self._keep_analyses)
-        if self._check_options is not None:
-            self._check_options(session.options)
-        blobs = {}
+
+        def begun() -> tuple[Session, bytes, dict[str, bytes]]:
+            session = new_session(spec, self._clock(), self._keep_analyses)
+            if self._check_options is not None:
+                self._check_options(session.options)
+            meta = self._bounded(pack_session(session))
+            if ensemble is None:
+                return session, meta, {}
+            return session, meta, {analysis_blob(0): pack_array(ensemble)}
+
         ensemble = spec.initial_ensemble
-        if ensemble is not None:
-            packed = await off_loop(ensemble.nbytes, lambda: pack_array(ensemble))
-            blobs[analysis_blob(0)] = packed
+        cost = _cost(spec.names, spec.coordinates, spec.options)
+        cost += 0 if ensemble is None else ensemble.nbytes
+        session, meta, blobs = await off_loop(cost, begun)
+        session = replace(session, size=len(meta))
         change = Change(
             expected_version=0,
             token=new_token(),
-            meta=pack_session(session),
+            meta=meta,
             expires_at=session.expires_at,
             blobs=blobs,
             quota=self._keeping.quota,
@@ -169,10 +184,16 @@ class Sessions:
     async def list(
         self, tenant: str, *, after: str | None = None, limit: int = 50
     ) -> tuple[list[Session], str | None]:
-        """Sessions in order of creation, and where the next page begins, if any."""
+        """Sessions in order of creation, and where the next page begins, if any.
+
+        Fewer than ``limit`` where their documents are long.
+        """
         check_whole("limit", limit, 1, below=_PAGE_LIMIT + 1)
-        page = await self._store.list(tenant, after=after, limit=limit)
-        return [unpack_session(sid, found) for sid, found in page.sessions], page.next
+        page = await self._store.list(
+            tenant, after=after, limit=limit, max_bytes=PAGE_BYTES
+        )
+        found = [await read_session(sid, loaded) for sid, loaded in page.sessions]
+        return found, page.next
 
     async def update(
         self,
@@ -201,22 +222,35 @@ class Sessions:
         """
         if ttl_seconds is not None:
             check_ttl(ttl_seconds)
-        check_document("metadata", metadata or {})
-        check_document("options", options or {})
-        check_document("coupling", coupling or {})
+
+        def patched(before: Session) -> tuple[Session, bytes]:
+            check_document("metadata", metadata or {})
+            check_document("options", options or {})
+            check_document("coupling", coupling or {})
+            after = self._patched(before, ttl_seconds, metadata, options)
+            if coupling is not None:
+                declared = check_coupling(merged(before.coupling, coupling))
+                after = replace(after, coupling=declared)
+            return after, self._bounded(pack_session(after), before.size)
+
         for _ in range(_ATTEMPTS):
             before = await self._reading.session(tenant, sid)
             if expected_version not in (None, before.version):
                 raise VersionConflict(before.version)
             if all(x is None for x in (ttl_seconds, metadata, options, coupling)):
                 return await self._reading.renewed(tenant, before)
-            after = self._patched(before, ttl_seconds, metadata, options)
-            if coupling is not None:
-                declared = check_coupling(merged(before.coupling, coupling))
-                after = replace(after, coupling=declared)
-            if await self._replaced(tenant, after, before.version):
+            cost = JSON_COST * before.size + _cost(options)
+            after, meta = await off_loop(cost, partial(patched, before))
+            after = replace(after, size=len(meta))
+            if await self._replaced(tenant, after, meta):
                 return after
         raise StoreUnavailable("too many changes to one session at once", 1.0)
+
+    def _bounded(self, meta: bytes, before: int = 0) -> bytes:
+        """A document that is short enough, or at least no longer than before."""
+        if len(meta) > max(before, self._document_bytes):
+            raise DocumentTooLarge(len(meta), self._document_bytes)
+        return meta
 
     def _patched(
         self,
@@ -241,11 +275,11 @@ class Sessions:
             metadata=noted if metadata is None else merged(noted, metadata),
         )
 
-    async def _replaced(self, tenant: str, after: Session, version: int) -> bool:
+    async def _replaced(self, tenant: str, after: Session, meta: bytes) -> bool:
         change = Change(
-            expected_version=version,
+            expected_version=after.version - 1,
             token=new_token(),
-            meta=pack_session(after),
+            meta=meta,
             expires_at=after.expires_at,
             quota=self._keeping.quota,
         )
@@ -298,6 +332,7 @@ class Sessions:
             AnalysisNotKept: for a repetition whose samples are no longer kept.
         """
         check_whole("cycle", k, 1)
+        await off_loop(_cost(options), lambda: check_document("options", options or {}))
         request = Request(
             tenant=tenant,
             sid=sid,
@@ -305,7 +340,7 @@ class Sessions:
             forecast_states=forecast_states,
             simulated_measurements=simulated_measurements,
             observation=as_vector(observation),
-            options=check_document("options", options or {}),
+            options=options or {},
         )
         result = await self._cycling.put(request, known)
         self.watching.nudge(tenant, sid)
@@ -323,12 +358,16 @@ class Sessions:
     async def cycles(
         self, tenant: str, sid: str, *, after: int = 0, limit: int = 100
     ) -> Cycles:
-        """Facts about the cycles after ``after``, in order."""
+        """Facts about the cycles after ``after``, in order.
+
+        Fewer than ``limit`` where their records are long.
+        """
         check_whole("after", after, 0)
         check_whole("limit", limit, 1, below=_PAGE_LIMIT + 1)
         session = await self.get(tenant, sid)
         last = min(session.cycle, after + limit)
-        return await self._reading.cycles(tenant, session, range(after + 1, last + 1))
+        numbers = range(after + 1, last + 1)
+        return await self._reading.page(tenant, session, numbers, PAGE_BYTES)
 
     async def analysis(
         self, tenant: str, sid: str, k: int, members: slice | None = None
@@ -344,3 +383,8 @@ class Sessions:
         session = await self.get(tenant, sid)
         samples = await self._reading.analysis(tenant, session, k)
         return samples if members is None else samples[members]
+
+
+def _cost(*documents: Document | None) -> int:
+    """What going through these takes, in bytes of hashing."""
+    return JSON_COST * least_length(list(documents), INLINE_JSON)

@@ -65,6 +65,7 @@ class Session:
         created_at, updated_at, expires_at: seconds since 1970.
         state_dim, measurement_dim, options, ttl_seconds, names, coordinates,
         metadata, keep_analyses, coupling: as in :class:`SessionSpec`.
+        size: bytes of its document, about; known of what is stored, no part of it.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Session:
     initial_members: int | None
     coupling: Document | None = None
     inputs_from: int = 0
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,7 @@ class Cycle:
         options: this cycle's own options, laid over those of the session.
         timings: seconds by phase when it was analysed, ``queue`` and ``compute``;
             empty for cycles kept by versions that did not note them.
+        size: bytes of its record, as for :class:`Session`.
     """
 
     cycle: int
@@ -113,6 +116,7 @@ class Cycle:
     n_samples: int
     options: Document
     timings: Document = field(default_factory=dict)
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

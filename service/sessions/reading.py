@@ -8,13 +8,14 @@ from dataclasses import replace
 from service.sessions.documents import (
     analysis_blob,
     cycle_record,
+    read_session,
     unpack_cycle,
-    unpack_session,
 )
 from service.sessions.errors import AnalysisNotKept, CycleNotFound
 from service.sessions.models import Array, Cycle, Session
 from service.stores.codec import unpack_array
 from service.stores.errors import StoreCorrupt, StoreFull, StoreUnavailable
+from service.stores.offloop import JSON_COST, off_loop
 from service.stores.protocol import Store
 
 # Use renews the lifetime, but not every read is worth a write: only when this part of
@@ -31,7 +32,7 @@ class Reading:
 
     async def session(self, tenant: str, sid: str) -> Session:
         """A live session as it is now."""
-        return unpack_session(sid, await self._store.load(tenant, sid))
+        return await read_session(sid, await self._store.load(tenant, sid))
 
     async def renewed(self, tenant: str, session: Session) -> Session:
         """The session with its lifetime started anew, when that is worth a write."""
@@ -60,13 +61,33 @@ class Reading:
         """Facts about finished cycles of a session just read."""
         names = [cycle_record(number) for number in numbers]
         records = await self._store.records(tenant, session.id, names)
-        found = []
+        found: list[bytes] = []
         for number, record in zip(numbers, records, strict=True):
             if record is None:
                 # Deleted or expired since? Then this says so.
                 await self._store.load(tenant, session.id)
                 raise StoreCorrupt(f"session {session.id} has lost cycle {number}")
-            found.append(unpack_cycle(record))
+            found.append(record)
+        return await off_loop(
+            JSON_COST * sum(map(len, found)), lambda: list(map(unpack_cycle, found))
+        )
+
+    async def page(
+        self, tenant: str, session: Session, numbers: range, most: int
+    ) -> list[Cycle]:
+        """Facts about as many of these cycles as take so many bytes; at least one."""
+        found: list[Cycle] = []
+        total, largest, left = 0, most, numbers
+        # How long such records are is known of those that were read, so few at first.
+        while left and (not found or total + largest <= most):
+            together = max(1, min((most - total) // largest, 2 * len(found)))
+            some, left = left[:together], left[together:]
+            for cycle in await self.cycles(tenant, session, some):
+                if found and total + cycle.size > most:
+                    return found
+                found.append(cycle)
+                total += cycle.size
+            largest = max(cycle.size for cycle in found)
         return found
 
     async def analysis(self, tenant: str, session: Session, cycle: int) -> Array:

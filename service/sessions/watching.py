@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
-from service.sessions.documents import unpack_session
+from service.sessions.documents import read_session
 from service.stores.protocol import Loaded, Store
 
 # The longest time that something done by another process goes unnoticed.
@@ -102,7 +102,7 @@ class Watching:
         while True:
             left = max(end - time.monotonic(), 0.0)
             loaded = await self.moved(tenant, sid, seen, left)
-            finished = unpack_session(sid, loaded).cycle >= k
+            finished = (await read_session(sid, loaded)).cycle >= k
             if finished or not left or self.stopping:
                 return
             seen = state_of(loaded)

@@ -17,6 +17,7 @@ import io
 import json
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ HEADER_BYTES = _FIELDS.size + _CHECKSUM_BYTES
 _COMPRESSED = 1
 # Shorter documents gain nothing; arrays of doubles gain about 4 % at any length.
 _COMPRESS_FROM = 512
+# Entries of a list that are written in one go: nobody else runs in the meantime.
+_BLOCK = 2048
+# Objects in objects whose long lists are looked for: `options/localization/...`.
+_LEVELS = 3
 
 
 def seal(payload: bytes, context: str, *, compress: bool = False) -> bytes:
@@ -79,18 +84,42 @@ def _checksum(fields: bytes, payload: bytes | memoryview, context: str) -> bytes
 def pack_document(document: dict[str, Any]) -> bytes:
     """JSON with sorted keys: equal documents give equal bytes.
 
+    Long lists are written block by block, so that a thread which writes them lets
+    others run.
+
     Raises:
         ValueError: for NaN or infinity, which JSON does not have.
         TypeError: for anything else that JSON does not have.
     """
-    text = json.dumps(
-        document,
-        sort_keys=True,
-        allow_nan=False,
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    text = "".join(_written(document, _LEVELS))
     return text.encode("utf-8", "surrogatepass")
+
+
+_encode = json.JSONEncoder(
+    sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+).encode
+
+
+def _written(value: Any, levels: int) -> Iterator[str]:
+    """A value as JSON, in pieces."""
+    if isinstance(value, list) and len(value) > _BLOCK:
+        for start in range(0, len(value), _BLOCK):
+            yield "," if start else "["
+            yield _encode(value[start : start + _BLOCK])[1:-1]
+        yield "]"
+    elif isinstance(value, dict) and value and levels and all(map(_is_name, value)):
+        separator = "{"
+        for name in sorted(value):
+            yield f"{separator}{_encode(name)}:"
+            yield from _written(value[name], levels - 1)
+            separator = ","
+        yield "}"
+    else:
+        yield _encode(value)
+
+
+def _is_name(key: object) -> bool:
+    return type(key) is str
 
 
 def unpack_document(payload: bytes | memoryview) -> dict[str, Any]:

@@ -13,6 +13,12 @@ Result = TypeVar("Result")
 _INLINE_BYTES = 1 << 18
 # Reading one entry of a list takes about as long as hashing so many bytes.
 ENTRY_BYTES = 10_000
+# Reading or writing a byte of JSON takes about as long as hashing so many.
+JSON_COST = 8
+# A byte that was compressed may be a hundred of JSON.
+PACKED_COST = 64
+# Longer JSON goes to a thread.
+INLINE_JSON = _INLINE_BYTES // JSON_COST
 
 
 async def off_loop(size: int, work: Callable[[], Result]) -> Result:

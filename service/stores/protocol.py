@@ -198,6 +198,31 @@ class Page:
     next: str | None
 
 
+class PageRoom:
+    """How much still fits on a page: one session always does.
+
+    Args:
+        limit: sessions.
+        max_bytes: of their documents; ``None`` is no limit.
+    """
+
+    def __init__(self, limit: int, max_bytes: int | None) -> None:
+        self._limit = limit
+        self._bytes = max_bytes
+        self._taken = 0
+
+    def take(self, loaded: Loaded) -> bool:
+        """Whether one more fits; then its place is taken."""
+        if self._taken and self._bytes is not None and len(loaded.meta) > self._bytes:
+            return False
+        if self._taken >= self._limit:
+            return False
+        self._taken += 1
+        if self._bytes is not None:
+            self._bytes -= len(loaded.meta)
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
     """Whether the store works, and what its operator should know.
@@ -299,8 +324,19 @@ class Store(Protocol):
     ) -> Sequence[memoryview | None]:
         """Payloads of parts, checksums verified; ``None`` where there is none."""
 
-    async def list(self, tenant: str, *, after: str | None, limit: int) -> Page:
-        """Live sessions of a tenant whose names sort after ``after``."""
+    async def list(
+        self,
+        tenant: str,
+        *,
+        after: str | None,
+        limit: int,
+        max_bytes: int | None = None,
+    ) -> Page:
+        """Live sessions of a tenant whose names sort after ``after``.
+
+        With ``max_bytes`` only as many as have documents of so many bytes together,
+        and at least one.
+        """
 
     async def names(self, tenant: str, sid: str) -> Names:
         """Names of all records and blobs of a session; none where there is none."""

@@ -28,6 +28,7 @@ from typing import Any
 
 from service.stores.codec import seal, unseal
 from service.stores.errors import StoreError, StoreUnavailable
+from service.stores.offloop import JSON_COST, PACKED_COST, off_loop
 from service.stores.places import META, place
 from service.stores.protocol import (
     TOMBSTONE_SECONDS,
@@ -101,7 +102,10 @@ class RedisStore(RedisImports, RedisListing, RedisParts):
         found = await self._linked.call(
             lambda client, _: ask(client, "HMGET", head, *HEAD_FIELDS)
         )
-        return self._loaded(tenant, sid, found)
+        packed = len(found[HEAD_FIELDS.index("meta")] or b"")
+        return await off_loop(
+            PACKED_COST * packed, lambda: self._loaded(tenant, sid, found)
+        )
 
     async def records(
         self, tenant: str, sid: str, names: Sequence[str]
@@ -113,10 +117,16 @@ class RedisStore(RedisImports, RedisListing, RedisParts):
         frames = await self._linked.call(
             lambda client, _: ask(client, "HMGET", key, *names)
         )
-        return [
-            None if frame is None else bytes(unseal(frame, place(tenant, sid, name)))
-            for name, frame in zip(names, frames, strict=True)
-        ]
+        packed = sum(len(frame or b"") for frame in frames)
+        return await off_loop(
+            PACKED_COST * packed,
+            lambda: [
+                None
+                if frame is None
+                else bytes(unseal(frame, place(tenant, sid, name)))
+                for name, frame in zip(names, frames, strict=True)
+            ],
+        )
 
     async def commit(self, tenant: str, sid: str, change: Change) -> Outcome:
         """Apply a change if the session still has the expected version."""
@@ -124,7 +134,10 @@ class RedisStore(RedisImports, RedisListing, RedisParts):
         call = f"{change.expected_version + 1}-{change.token}"
         blobs = await self._sealed(tenant, sid, change.blobs, call)
         await self._upload(keys, blobs)
-        arguments = self._arguments(tenant, sid, change, blobs)
+        length = len(change.meta) + sum(map(len, change.records.values()))
+        arguments = await off_loop(
+            JSON_COST * length, lambda: self._arguments(tenant, sid, change, blobs)
+        )
         listing = ("ZADD", index_key(tenant), 0, sid)
 
         async def flip(client: Client, _: int) -> str:

@@ -16,13 +16,16 @@ from service.stores.errors import (
     StoreError,
     StoreUnavailable,
 )
+from service.stores.offloop import PACKED_COST, off_loop
 from service.stores.places import META, place
-from service.stores.protocol import Loaded, Page, Usage
+from service.stores.protocol import Loaded, Page, PageRoom, Usage
 from service.stores.redis_keys import Keys, account_keys, index_key
 from service.stores.redis_link import RedisLink, ask, ask_all
 
 HEAD_FIELDS = ("version", "meta", "expires", "arrivals")
 _INDEX_SAMPLES = 3
+# Documents that are unpacked at once, as long as they can be.
+_HELD_BYTES = 32 << 20
 _log = logging.getLogger(__name__)
 
 
@@ -49,19 +52,45 @@ class RedisListing:
         )
         return Usage(len(live), sum(int(size or 0) for size in found))
 
-    async def list(self, tenant: str, *, after: str | None, limit: int) -> Page:
+    async def list(
+        self,
+        tenant: str,
+        *,
+        after: str | None,
+        limit: int,
+        max_bytes: int | None = None,
+    ) -> Page:
         """Live sessions of a tenant whose names sort after ``after``."""
         sessions: list[tuple[str, Loaded]] = []
+        room = PageRoom(limit, max_bytes)
         while True:
             names = await self._names(tenant, after, limit + 1)
-            live = await self._live(tenant, names)
-            sessions += live
-            if len(sessions) > limit:
-                del sessions[limit:]
-                return Page(sessions, sessions[-1][0])
+            for some in await self._together(tenant, names):
+                for sid, loaded in await self._live(tenant, some):
+                    if not room.take(loaded):
+                        return Page(sessions, sessions[-1][0])
+                    sessions.append((sid, loaded))
             if len(names) <= limit:
                 return Page(sessions, None)
             after = names[-1]
+
+    async def _together(
+        self, tenant: str, names: Sequence[str]
+    ) -> Sequence[Sequence[str]]:
+        """Names in groups whose documents can be held at once."""
+        commands = [("HSTRLEN", Keys.of(tenant, sid).head, "meta") for sid in names]
+        sizes = await self._linked.call(lambda client, _: ask_all(client, commands))
+        groups: list[list[str]] = []
+        held = 0
+        for sid, size in zip(names, sizes, strict=True):
+            # Whatever is the matter with it is told when it is read.
+            written = PACKED_COST * (size if isinstance(size, int) else 0)
+            if not groups or held + written > _HELD_BYTES:
+                groups.append([])
+                held = 0
+            groups[-1].append(sid)
+            held += written
+        return groups
 
     async def _names(self, tenant: str, after: str | None, count: int) -> Sequence[str]:
         start = "-" if after is None else f"({after}"
@@ -89,14 +118,20 @@ class RedisListing:
     ) -> Sequence[tuple[str, Loaded]]:
         commands = [("HMGET", Keys.of(tenant, sid).head, *HEAD_FIELDS) for sid in names]
         heads = await self._linked.call(lambda client, _: ask_all(client, commands))
-        live, dead = [], []
-        for sid, head in zip(names, heads, strict=True):
-            if isinstance(head, Exception):
-                raise StoreUnavailable(f"Redis refuses ({type(head).__name__})")
-            try:
-                live.append((sid, self._loaded(tenant, sid, head)))
-            except (SessionNotFound, SessionGone):
-                dead.append(sid)
+        live: list[tuple[str, Loaded]] = []
+        dead: list[str] = []
+
+        def read() -> None:
+            for sid, head in zip(names, heads, strict=True):
+                if isinstance(head, Exception):
+                    raise StoreUnavailable(f"Redis refuses ({type(head).__name__})")
+                try:
+                    live.append((sid, self._loaded(tenant, sid, head)))
+                except (SessionNotFound, SessionGone):
+                    dead.append(sid)
+
+        packed = (head[1] for head in heads if isinstance(head, list))
+        await off_loop(PACKED_COST * sum(len(meta or b"") for meta in packed), read)
         await self._unlist(tenant, dead)
         return live
 

@@ -29,6 +29,7 @@ from service.stores.protocol import (
     Loaded,
     Outcome,
     Page,
+    PageRoom,
     StoreHealth,
     Usage,
 )
@@ -194,10 +195,18 @@ class SqliteStore(SqliteImports, SqliteParts):
 
         return await self._write(write, frees=True)
 
-    async def list(self, tenant: str, *, after: str | None, limit: int) -> Page:
+    async def list(
+        self,
+        tenant: str,
+        *,
+        after: str | None,
+        limit: int,
+        max_bytes: int | None = None,
+    ) -> Page:
         """Live sessions of a tenant whose names sort after ``after``."""
         now = self._clock()
-        return await self._read(lambda db: rows.page(db, tenant, after, limit, now))
+        room = PageRoom(limit, max_bytes)
+        return await self._read(lambda db: rows.page(db, tenant, after, room, now))
 
     async def usage(self, tenant: str) -> Usage:
         """What a tenant keeps in live sessions."""

@@ -6,6 +6,7 @@ Every function that writes expects to be inside a transaction.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,7 @@ from service.stores.protocol import (
     Loaded,
     Outcome,
     Page,
+    PageRoom,
     Quota,
     Usage,
 )
@@ -269,20 +271,24 @@ def _thin_out(db: sqlite3.Connection, tenant: str) -> None:
 
 
 def page(
-    db: sqlite3.Connection, tenant: str, after: str | None, limit: int, now: float
+    db: sqlite3.Connection, tenant: str, after: str | None, room: PageRoom, now: float
 ) -> Page:
     """One page of live sessions."""
     found = db.execute(
         "SELECT sid, id, version, token, meta, expires_at, gone, arrivals "
         "FROM sessions "
         "WHERE tenant = ? AND sid > ? AND gone IS NULL AND expires_at > ? "
-        "ORDER BY sid LIMIT ?",
-        (tenant, after or "", now, limit + 1),
-    ).fetchall()
-    sessions = [
-        (sid, _loaded(tenant, sid, _Row(*columns))) for sid, *columns in found[:limit]
-    ]
-    return Page(sessions, sessions[-1][0] if len(found) > limit else None)
+        "ORDER BY sid",
+        (tenant, after or "", now),
+    )
+    sessions: list[tuple[str, Loaded]] = []
+    with closing(found):
+        for sid, *columns in found:
+            loaded = _loaded(tenant, sid, _Row(*columns))
+            if not room.take(loaded):
+                return Page(sessions, sessions[-1][0])
+            sessions.append((sid, loaded))
+    return Page(sessions, None)
 
 
 def sweep(db: sqlite3.Connection, now: float, *, kept: float = 0.0) -> bool:

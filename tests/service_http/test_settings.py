@@ -29,6 +29,8 @@ EFFECTS = {
     "max_measurement_dim": f"{HTTP}/test_limits.py::test_ensembles_beyond_a_limit",
     "max_samples": f"{HTTP}/test_settings.py::test_what_is_beyond_it_is_refused",
     "max_steps": f"{HTTP}/test_settings.py::test_what_is_beyond_it_is_refused",
+    "max_session_document_bytes": f"{HTTP}/test_documents.py::"
+    "test_what_a_session_keeps_besides_arrays_is_bounded",
     "max_metadata_bytes": f"{HTTP}/test_settings.py::test_what_is_beyond_it_is_refused",
     "max_session_ttl_seconds": f"{HTTP}/test_settings.py::"
     "test_what_is_beyond_it_is_refused",

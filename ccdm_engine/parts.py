@@ -94,6 +94,9 @@ class Through:
             who held it: it is shared again, and the part done again.
         fetch: waits for the result of a part; a cluster's looks meanwhile whether
             there is still somebody to wait for.
+        bring: told of each part whose turn is near, where results lie elsewhere until
+            they are asked for.
+        near: how many that is, the next one included.
     """
 
     executor: Executor
@@ -102,6 +105,8 @@ class Through:
     progress: Progress = _silent
     lost: tuple[type[BaseException], ...] = ()
     fetch: Callable[[Future[Any]], Any] = Future.result
+    bring: Callable[[Future[Any]], None] | None = None
+    near: int = 1
 
     def __call__(
         self,
@@ -122,6 +127,9 @@ class Through:
                     running.append((part, self.executor.submit(work, shared, part)))
                 if not running:
                     return
+                if self.bring is not None:
+                    for _, future in islice(running, self.near):
+                        self.bring(future)
                 try:
                     result = self.fetch(running[0][1])
                 except self.lost:
@@ -149,9 +157,9 @@ class Through:
         running: Iterable[tuple[P, Future[R]]],
     ) -> deque[tuple[P, Future[R]]]:
         """All parts that are not done, handed in anew."""
-        return deque(
-            (part, future)
-            if future.done() and not future.cancelled()
-            else (part, self.executor.submit(work, shared, part))
-            for part, future in running
-        )
+        line: deque[tuple[P, Future[R]]] = deque()
+        for part, future in running:
+            if future.cancelled() or future.cancel() or not future.done():
+                future = self.executor.submit(work, shared, part)
+            line.append((part, future))
+        return line

@@ -161,6 +161,9 @@ class Metrics:
             )
 
         self._jobs_waiting = seen("ccdm_jobs_waiting", "Jobs that wait for a worker.")
+        self._jobs_due = seen(
+            "ccdm_jobs_due", "Of the jobs that wait, those that a worker may take now."
+        )
         self._jobs_running = seen("ccdm_jobs_running", "Jobs that a worker holds.")
         self._jobs_oldest = seen(
             "ccdm_jobs_open_oldest_seconds", "Age of the oldest job that is open."
@@ -215,9 +218,12 @@ class Metrics:
         """Count a job by how it ended."""
         self._jobs.labels(status).inc()
 
-    def jobs_seen(self, waiting: int, running: int, oldest_seconds: float) -> None:
+    def jobs_seen(
+        self, waiting: int, running: int, oldest_seconds: float, due: int
+    ) -> None:
         """Take note of the queue of jobs."""
         self._jobs_waiting.set(waiting)
+        self._jobs_due.set(due)
         self._jobs_running.set(running)
         self._jobs_oldest.set(oldest_seconds)
 

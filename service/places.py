@@ -48,6 +48,11 @@ class Place:
         return where.hostname or "", where.port or 0
 
     @property
+    def at_once(self) -> int:
+        """Parts of one analysis that are handed to threads and not yet taken back."""
+        return 2 * self.threads if self.is_here and self.threads > 1 else 1
+
+    @property
     def is_here(self) -> bool:
         """Whether all is done in the service's own process."""
         return self.kind == "threads"

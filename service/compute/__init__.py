@@ -234,7 +234,7 @@ class Compute:
             InvalidOptionsError: for options that do not suit states by the block.
             TooLargeError: for what would take too much memory.
         """
-        check_stored(job)
+        check_stored(job, self._place)
 
     def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Options as the engine understands them, defaults filled in.

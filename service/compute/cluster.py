@@ -19,14 +19,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from itertools import islice
 from typing import Any, TypeVar
 
 from ccdm_engine.parts import InTurn, Through
 from ccdm_engine.version import __version__
 from service.compute.engine import engine
+from service.compute.estimates import PARTS_ALIVE
 from service.compute.link import Link
 from service.compute.progress import Progress
-from service.errors import ClusterUnavailableError
+from service.errors import ClusterUnavailableError, ServiceError, WorkersEndedError
 from service.places import Place
 
 C = TypeVar("C")
@@ -38,11 +40,10 @@ CLOSE_SECONDS = 1.0
 # When to come back to a scheduler that was away.
 RETRY_SECONDS = 10
 SHARE_SECONDS = 30.0
-# How often the scheduler gives a part to another worker; and how often this process
-# hands it in again when what all parts need was lost with the workers.
-RETRIES = 4
 # Parts handed in beyond those being done, per thread of a worker.
 AHEAD = 3
+# Of workers that cannot do the work so many are named.
+MOST_NAMED = 3
 # Fewer parts are done where they are: the cluster is not even asked.
 WORTH_SENDING = 2
 
@@ -70,24 +71,40 @@ class OnCluster:
         """See :class:`ccdm_engine.parts.Crew`.
 
         Raises:
-            ClusterUnavailableError: when the scheduler does not answer, goes away, or
-                has no workers left.
+            ClusterUnavailableError: when the scheduler does not answer, goes away, has
+                no workers left, or some that cannot do the work as this process would.
+            WorkersEndedError: when a part ended one worker after the other.
         """
         if total < WORTH_SENDING:
             yield from InTurn(self.progress)(stage, work, common, parts, total)
             return
         distributed = _distributed()
         try:
-            through = self._through()
-            yield from through(stage, work, common, parts, total)
-        except (OSError, CancelledError, distributed.KilledWorker) as error:
+            link = Link(_connected(self.place))
+            try:
+                _check_alike(link)
+                yield from self._through(link)(stage, work, common, parts, total)
+            except (OSError, CancelledError, ServiceError):
+                raise
+            except Exception:
+                # Perhaps of one that has come since.
+                _check_alike(link)
+                raise
+        except distributed.KilledWorker as error:
+            raise WorkersEndedError(
+                f"A part of the analysis ended {error.allowed_failures + 1} Dask "
+                "workers one after the other; the last was "
+                f"{error.last_worker.address}. Perhaps it needs more memory than they "
+                "have: their logs say.",
+                RETRY_SECONDS,
+            ) from error
+        except (OSError, CancelledError) as error:
             forget(self.place)
             raise ClusterUnavailableError(
                 _told(self.place, error), RETRY_SECONDS
             ) from error
 
-    def _through(self) -> Through:
-        link = Link(_connected(self.place), RETRIES)
+    def _through(self, link: Link) -> Through:
         return Through(
             _Checked(link),  # type: ignore[arg-type]
             AHEAD * max(link.threads(), 1),
@@ -96,6 +113,8 @@ class OnCluster:
             progress=self.progress,
             lost=(CancelledError,),
             fetch=link.wait,
+            bring=link.bring,
+            near=PARTS_ALIVE,
         )
 
 
@@ -123,6 +142,34 @@ def do_part(work: Callable[..., Any], version: str, common: Any, part: Any) -> A
         )
     engine()
     return work(common, part)
+
+
+def _check_alike(link: Link) -> None:
+    """Refuse workers that would not do a part as this process does.
+
+    Raises:
+        ClusterUnavailableError: naming them.
+        OSError: when the scheduler is gone.
+    """
+
+    def version() -> str:
+        from ccdm_engine.version import __version__
+
+        return __version__
+
+    found = link.everywhere(version, SHARE_SECONDS)
+    others = {who: it for who, it in found.items() if it != __version__}
+    if others:
+        told = (
+            f"{who} has {it if isinstance(it, str) else f'none ({type(it).__name__})'}"
+            for who, it in islice(sorted(others.items()), MOST_NAMED)
+        )
+        raise ClusterUnavailableError(
+            f"{len(others)} of {len(found)} Dask workers have another ccdm than "
+            f"{__version__}, the service's: {', '.join(told)}. The operator has to "
+            "install the same on all of them, or end those.",
+            RETRY_SECONDS,
+        )
 
 
 def _distributed() -> Any:

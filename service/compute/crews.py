@@ -27,8 +27,8 @@ def crew(place: Place, progress: Progress) -> AbstractContextManager[Crew]:
 
 @contextmanager
 def _here(place: Place, progress: Progress) -> Iterator[Crew]:
-    if place.threads < 2 or place.kind == "processes":
+    if place.at_once < 2:
         yield InTurn(progress)
         return
     with ThreadPoolExecutor(place.threads) as pool:
-        yield Through(pool, 2 * place.threads, progress=progress)
+        yield Through(pool, place.at_once, progress=progress)

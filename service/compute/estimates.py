@@ -41,8 +41,9 @@ _SMALL_EIGEN = 1e-8
 _SEARCH = 4e-7
 _LOCAL_CANDIDATES = 50
 _CORRELATED = 2000
-# Parts of a stored analysis that are alive at a time.
-_PARTS_ALIVE = 4
+# Parts of a stored analysis that are alive at a time, where one is done after the other
+# or a cluster holds what is not asked for yet.
+PARTS_ALIVE = 4
 # States at which it is counted how many measurements are near.
 _COUNTED = 32
 
@@ -183,10 +184,11 @@ def estimated_stored_bytes(
     options: Mapping[str, Any],
     *,
     least: bool = False,
+    alive: int = PARTS_ALIVE,
 ) -> int:
     """The same of an analysis of files.
 
-    One part is worked on and a few wait; of all variables there are the coordinates
+    A few parts are worked on, or wait; of all variables there are the coordinates
     and a few facts, and of those near the measurements the values.
 
     Args:
@@ -195,12 +197,13 @@ def estimated_stored_bytes(
         options: with a localization.
         least: whether only the axes of its places are known: as if one measurement
             was near each state.
+        alive: parts that are worked on or wait, together.
     """
     members, dx = shape
     dy = int(simulated.shape[1])
     part = np.broadcast_to(np.float64(0.0), (members, min(dx, PART)))
     samples = int(options.get("n_samples") or members)
-    numbers = _PARTS_ALIVE * (members + samples) * min(dx, PART)
+    numbers = alive * (members + samples) * min(dx, PART)
     numbers += 2 * members * min(dx, _LOCAL_CANDIDATES * dy)
     numbers += 4 * (_axes(options.get("localization")) + 1) * dx
     plan = _plan(part, simulated, options, seen=1.0 if least else None)

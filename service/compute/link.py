@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Executor, Future, wait
 from contextlib import suppress
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -33,22 +34,36 @@ LISTEN_SECONDS = 0.5
 class Link(Executor):
     """One client of a scheduler, as an executor whose futures always end.
 
+    A result stays with the worker that has it until it is to be brought: one slow part
+    must not have all those behind it wait in the memory of this process.
+
     Args:
         client: Dask's, connected, with an event loop in a thread of its own.
-        retries: how often the scheduler gives a part to another worker.
     """
 
-    def __init__(self, client: Any, retries: int) -> None:
+    def __init__(self, client: Any) -> None:
         self._client = client
-        self._retries = retries
+        self._wanted: WeakKeyDictionary[Future[Any], asyncio.Event] = (
+            WeakKeyDictionary()
+        )
         self._beat: Future[Any] | None = None
         self._asked = 0.0
 
     def submit(  # type: ignore[override]
         self, work: Callable[..., T], /, *args: Any
     ) -> Future[T]:
-        """The future of ``work(*args)`` on one of the workers."""
-        return self._started(self._done(work, args))
+        """The future of ``work(*args)`` on one of the workers, once it is brought."""
+        wanted = asyncio.Event()
+        future = self._started(self._done(work, args, wanted))
+        self._wanted[future] = wanted
+        return future
+
+    def bring(self, future: Future[Any]) -> None:
+        """Have a result sent here as soon as it is there."""
+        wanted = self._wanted.pop(future, None)
+        if wanted is not None:
+            with suppress(RuntimeError):  # closed: who waits for it will hear
+                self._client.loop.asyncio_loop.call_soon_threadsafe(wanted.set)
 
     def shared(self, common: Any, seconds: float) -> Any:
         """``common`` sent to every worker: what stands for it among arguments.
@@ -66,6 +81,24 @@ class Link(Executor):
             OSError: when the scheduler is gone.
         """
         return sum(self.wait(self._called(self._client.nthreads)).values())
+
+    def everywhere(self, ask: Callable[[], Any], seconds: float) -> dict[str, Any]:
+        """What each worker answers by its address, or the error it has instead.
+
+        Args:
+            ask: sent as it is, not as a name: they may not have its module.
+            seconds: after which those that say nothing are no workers.
+
+        Raises:
+            OSError: when the scheduler is gone, or somebody says nothing for so long.
+        """
+
+        async def asked() -> dict[str, Any]:
+            asking = self._client.run(ask, on_error="return")
+            found: dict[str, Any] = await asyncio.wait_for(asking, seconds)
+            return found
+
+        return self.wait(self._started(asked()))
 
     def wait(self, future: Future[T]) -> T:
         """The result, or the error, of something asked for here.
@@ -130,9 +163,12 @@ class Link(Executor):
             work.close()
             raise _lost() from None
 
-    async def _done(self, work: Callable[..., T], args: tuple[Any, ...]) -> T:
-        part = self._client.submit(work, *args, pure=False, retries=self._retries)
-        fetched: Any = asyncio.ensure_future(part.result())
+    async def _done(
+        self, work: Callable[..., T], args: tuple[Any, ...], wanted: asyncio.Event
+    ) -> T:
+        # Once: an error that a part raises it would raise again.
+        part = self._client.submit(work, *args, pure=False, retries=0)
+        fetched: Any = asyncio.ensure_future(_result(part, wanted))
         fetched.add_done_callback(_seen)
         try:
             # What is fetched together hangs together: only the scheduler may end it.
@@ -144,6 +180,11 @@ class Link(Executor):
                 await self._client.cancel([part])
             raise
         return found
+
+
+async def _result(part: Any, wanted: asyncio.Event) -> Any:
+    await wanted.wait()
+    return await part.result()
 
 
 def _seen(fetched: asyncio.Future[Any]) -> None:

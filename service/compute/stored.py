@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.compute.engine import engine
-from service.compute.estimates import estimated_stored_bytes
+from service.compute.estimates import PARTS_ALIVE, estimated_stored_bytes
 from service.compute.progress import Progress, Writer
 from service.compute.work import ALONE, too_much_memory, translated
 from service.places import Place
@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 _BESIDE = ("localization",)
 
 
-def check_stored(job: StoredJob) -> None:
+def check_stored(job: StoredJob, place: Place = ALONE) -> None:
     """Refuse what no file can mend, told by options and shapes alone.
 
     Raises:
@@ -46,7 +46,7 @@ def check_stored(job: StoredJob) -> None:
         raise translated(error, _BESIDE) from None
     shape = job.localization["state_coordinates"].shape
     local = {"state_coordinates": np.broadcast_to(0.0, shape)}
-    _check_bytes(job, {**job.options, "localization": local}, least=True)
+    _check_bytes(job, place, {**job.options, "localization": local}, least=True)
 
 
 def _known(places: Source | Array) -> Array:
@@ -56,9 +56,12 @@ def _known(places: Source | Array) -> Array:
     return np.empty((0, *places.shape[1:]))
 
 
-def _check_bytes(job: StoredJob, options: dict[str, Any], *, least: bool) -> None:
+def _check_bytes(
+    job: StoredJob, place: Place, options: dict[str, Any], *, least: bool
+) -> None:
     shape, simulated = job.states.shape, np.broadcast_to(0.0, job.simulated.shape)
-    needed = estimated_stored_bytes(shape, simulated, options, least=least)
+    alive = max(PARTS_ALIVE, place.at_once + 1)
+    needed = estimated_stored_bytes(shape, simulated, options, least=least, alive=alive)
     needed += job.states.chunk_bytes
     if job.most_bytes is not None and needed > job.most_bytes:
         raise too_much_memory(needed, job.most_bytes)
@@ -85,7 +88,7 @@ def run_stored(
         # Here, where it has its turn and its memory, and not before.
         job = job.read()
         written = {**job.options, "localization": job.localization}
-        _check_bytes(job, written, least=False)
+        _check_bytes(job, place, written, least=False)
         options = loaded.AnalysisOptions.from_dict(
             {**job.options, "localization": loaded.Localization(**job.localization)}
         )

@@ -51,7 +51,9 @@ def equip(
     )
 
     def seen(queue: Queue) -> None:
-        state.metrics.jobs_seen(queue.waiting, queue.running, queue.oldest_seconds)
+        state.metrics.jobs_seen(
+            queue.waiting, queue.running, queue.oldest_seconds, queue.due
+        )
 
     state.workers = Workers(
         *(state.book, runner),

@@ -40,6 +40,7 @@ class Queue:
 
     Attributes:
         waiting: jobs that nobody holds.
+        due: of these, those that may be taken now.
         running: jobs that somebody holds.
         oldest_seconds: how long the one that was accepted first is open.
     """
@@ -47,6 +48,7 @@ class Queue:
     waiting: int = 0
     running: int = 0
     oldest_seconds: float = 0.0
+    due: int = 0
 
 
 class Workers:
@@ -154,7 +156,7 @@ class Workers:
         if ticket.id in self._mine:
             return False
         if ticket.worker is None:
-            return not 0 < ticket.later - self._book.now() < MOST_LATER_SECONDS
+            return _due(ticket, self._book.now())
         _, since = self._still[ticket.id]
         return time.monotonic() - since > self._lease
 
@@ -191,4 +193,10 @@ class Workers:
 def _queue(tickets: list[Ticket], now: float) -> Queue:
     held = sum(ticket.worker is not None for ticket in tickets)
     oldest = max((now - ticket.created for ticket in tickets), default=0.0)
-    return Queue(len(tickets) - held, held, max(oldest, 0.0))
+    due = sum(ticket.worker is None and _due(ticket, now) for ticket in tickets)
+    return Queue(len(tickets) - held, held, max(oldest, 0.0), due)
+
+
+def _due(ticket: Ticket, now: float) -> bool:
+    """Whether a job that nobody holds may be taken."""
+    return not 0 < ticket.later - now < MOST_LATER_SECONDS

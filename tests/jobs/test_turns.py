@@ -24,7 +24,7 @@ from service.jobs.errors import LeaseLost
 from service.jobs.holding import WORN_OUT, Holding
 from service.jobs.models import Job, Submission
 from service.jobs.running import Runner
-from service.jobs.workers import Workers
+from service.jobs.workers import Queue, Workers
 from service.problems import described
 from service.stores import Store
 from tests.jobs.conftest import ASYNC, ended, submitted
@@ -74,12 +74,10 @@ def runner_of(book: Book, compute: Fails) -> Runner:
 def workers_of(book: Book, runner: Any, **more: Any) -> Workers:
     return Workers(
         *(book, runner),
-        slots=1,
+        **{"slots": 1, "seen": lambda queue: None, **more},
         lease_seconds=60.0,
         attempts=3,
-        seen=lambda queue: None,
         finished=lambda status: None,
-        **more,
     )
 
 
@@ -191,6 +189,30 @@ async def test_a_job_whose_scheduler_is_away_holds_no_slot(
     assert ticket is not None
     assert (ticket.worker, ticket.attempt) == (None, 0)
     assert 5 < ticket.later - book.now() <= 10
+
+
+async def test_a_job_that_is_put_off_asks_for_no_worker(
+    book: Book, clock: Clock
+) -> None:
+    queues: list[Queue] = []
+    for tenant in ("a", "b", "c"):
+        await book.submit(tenant, WANTED)
+        clock.advance(0.1)
+    for ticket, seconds in zip(
+        (await book.tickets.all())[:2], (10.0, 0.0), strict=True
+    ):
+        held = await Holding.take(book, ticket, "one", 3)
+        assert held is not None
+        if seconds:
+            await held.postpone(seconds, "waiting: for it", spent=False)
+    watching = workers_of(book, None, slots=0, seen=queues.append)
+    with anyio.move_on_after(0.3):
+        await watching.work()
+    clock.advance(20.0)
+    with anyio.move_on_after(0.3):
+        await watching.work()
+    told = [(it.waiting, it.due, it.running) for it in (queues[0], queues[-1])]
+    assert told == [(2, 1, 1), (2, 2, 1)]
 
 
 @pytest.mark.parametrize(("timeout", "most"), [(None, 60), (30.0, 30), (99.0, 60)])

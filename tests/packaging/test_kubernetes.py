@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -119,10 +120,22 @@ def test_redis_keeps_what_it_acknowledged() -> None:
     assert said["--maxmemory-policy"] == "noeviction"
 
 
-def test_workers_are_scaled_by_a_metric_that_exists() -> None:
+def test_there_is_a_slot_for_each_job_that_runs_or_may() -> None:
     from service.metrics import Metrics
 
     (metric,) = named("HorizontalPodAutoscaler", "ccdm-worker")["spec"]["metrics"]
-    name = metric["external"]["metric"]["name"]
-    assert f"\n{name} " in Metrics().render().decode()
-    assert name in (FOLDER / "README.md").read_text()
+    told = (FOLDER / "README.md").read_text()
+    text = told.partition("```yaml\n")[2].partition("```")[0]
+    (rule,) = yaml.safe_load(text)["rules"]["external"]
+    assert rule["name"]["as"] == metric["external"]["metric"]["name"]
+    # Of the running ones, too: without them busy workers would be taken away.
+    asked = set(re.findall(r"ccdm_\w+", rule["metricsQuery"]))
+    assert asked == {"ccdm_jobs_due", "ccdm_jobs_running"}
+    for name in asked:
+        assert f"\n{name} " in Metrics().render().decode()
+    (worker,) = dict(pods())["ccdm-worker"]["spec"]["containers"]
+    slots = worker["args"][worker["args"].index("--slots") + 1]
+    assert metric["external"]["target"] == {
+        "type": "AverageValue",
+        "averageValue": slots,
+    }

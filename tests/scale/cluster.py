@@ -41,11 +41,11 @@ class Cluster:
         """As ``CCDM_COMPUTE`` wants it."""
         return f"dask{'+tls' if self.certificates else ''}://{self.address}"
 
-    def add_worker(self) -> subprocess.Popen[bytes]:
+    def add_worker(self, *options: str, threads: int = 1) -> subprocess.Popen[bytes]:
         """Start one more, and wait until it is known."""
         name = f"worker-{len(self.workers)}"
         command = ["worker", f"{self.scheme}://{self.address}", *self.certificates]
-        command += ["--no-nanny", "--nthreads", "1"]
+        command += ["--no-nanny", "--nthreads", str(threads), *options]
         command += ["--no-dashboard", "--name", name, "--death-timeout", "60"]
         command += ["--local-directory", str(self.folder)]
         process, log = self._start(command, name)

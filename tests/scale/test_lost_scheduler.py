@@ -136,7 +136,7 @@ def test_a_link_whose_client_has_gone_says_so(tmp_path: Path) -> None:
 
     with running(tmp_path, workers=0) as empty:
         client = Client(empty.address, timeout=5, set_as_default=False)
-        link = Link(client, 1)
+        link = Link(client)
         assert link.threads() == 0
         client.close(timeout=1)
         with pytest.raises(ConnectionError):

@@ -14,6 +14,7 @@ from service.compute import stored as computing
 from service.compute.estimates import estimated_stored_bytes
 from service.errors import InvalidOptionsError
 from service.media.errors import InvalidArrayError, TooLargeError
+from service.places import Place
 from service.schemas.stored import StoredAnalysisRequest
 from service.settings import Settings
 from service.stored.jobs import StoredJob
@@ -121,6 +122,10 @@ def test_memory_is_estimated_again_when_the_places_are_known(folder: Path) -> No
     computing.check_stored(replace(job, most_bytes=least))
     with pytest.raises(TooLargeError):
         computing.check_stored(replace(job, most_bytes=least - 1))
+    with pytest.raises(TooLargeError):  # more threads, more parts at a time
+        computing.check_stored(
+            replace(job, most_bytes=least), Place("threads", threads=16)
+        )
     with pytest.raises(TooLargeError):
         computing.run_stored(replace(job, most_bytes=all_of_it - 1))
     assert not (folder / "out.npy").exists()

@@ -3,9 +3,9 @@
 python -m benchmarks engine             tables, CSV, pictures (under ten minutes)
 python -m benchmarks service            latencies and throughput over HTTP
 python -m benchmarks replicas           two services on two processors, one on one
-python -m benchmarks scale              how cost grows, Dask (under ten minutes)
-python -m benchmarks scale-curves       the first half of that
-python -m benchmarks scale-dask         the other half: the two large runs
+python -m benchmarks scale              how cost grows, Dask (a quarter of an hour)
+python -m benchmarks scale-curves       the first half of that: processor seconds
+python -m benchmarks scale-dask         the other half, on the wall, on a quiet machine
 python -m benchmarks all --short        a look at everything, in seconds
 """
 

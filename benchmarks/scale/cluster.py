@@ -2,7 +2,8 @@
 
 Each runs in one process first; then through the cluster, with progress; the localized
 one once more, with a worker killed in the middle. Bytes are compared, memory is the
-most that each process has held.
+most that each process has held. What a part costs on its way is measured by parts that
+do nothing and answer with so many bytes.
 """
 
 from __future__ import annotations
@@ -28,11 +29,15 @@ from service.stored.beneath import Beneath
 from service.stored.jobs import StoredJob
 from service.stored.sources import open_source
 from service.stored.targets import beside
-from tests.scale.cluster import Cluster, running
+from tests.scale.cluster import Cluster, filled, running
 
-GIB = 2**30
-# A part that costs nothing, so that all that is left is the way there and back.
-PARTS = 400
+# Numbers that a part answers with, how many such parts, and whether that is held out.
+ANSWERS = ((1, 300, False), (2**18, 60, False), (2**19, 40, True), (2**20, 40, False))
+# A small analysis that leaves the service all the same: what it takes is its start.
+SMALL = 2000
+
+Size = tuple[str, int, int]
+HERE, DASK = "one process", "Dask, two workers"
 
 
 @dataclass(slots=True)
@@ -41,6 +46,7 @@ class Run:
 
     Attributes:
         what: sizes.
+        size: kind, N and dx.
         where: the place.
         seconds: on the wall.
         progress: reports that came.
@@ -49,6 +55,7 @@ class Run:
     """
 
     what: str
+    size: Size
     where: str
     seconds: float
     progress: int
@@ -62,15 +69,31 @@ def demonstrations(short: bool) -> Iterator[Run]:
     dimension = 50_000 if short else 1_000_000
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
+        size: Size = ("sampled", members, 40)
         with running(folder) as cluster:
             for where in ("processes", cluster.setting):
-                yield _run(f"N = {members}, dx = 40", where, cluster, _sampled(members))
-        job = _stored(folder, dimension)
-        what = f"N = 100, dx = {dimension}, localized, in files"
+                yield _run(size, where, cluster, _sampled(members))
+        job, size = _stored(folder, dimension), ("blocks", 100, dimension)
         with running(folder) as cluster:
             for where in ("processes", cluster.setting):
-                yield _run(what, where, cluster, job)
-            yield _run(what, cluster.setting, cluster, job, kill=True)
+                yield _run(size, where, cluster, job)
+            yield _run(size, cluster.setting, cluster, job, kill=True)
+
+
+def starts() -> list[float]:
+    """Seconds on the wall of next to nothing: in one process, and through Dask.
+
+    The least of five, each with workers that have done nothing yet: what else a machine
+    does can only add to it.
+    """
+    found = []
+    for _ in range(5):
+        with tempfile.TemporaryDirectory() as place, running(Path(place)) as cluster:
+            both = ("processes", cluster.setting)
+            size: Size = ("sampled", SMALL, 40)
+            call = _sampled(SMALL)
+            found.append([_run(size, at, cluster, call).seconds for at in both])
+    return [float(value) for value in np.min(found, axis=0)]
 
 
 def _sampled(members: int) -> Callable[[Compute], Any]:
@@ -123,7 +146,7 @@ def _write(file: Path, states: Waves) -> None:
 
 
 def _run(
-    what: str,
+    size: Size,
     where: str,
     cluster: Cluster,
     call: Callable[[Compute], Any],
@@ -131,6 +154,8 @@ def _run(
     kill: bool = False,
 ) -> Run:
     told: list[float] = []
+    what = f"N = {size[1]}, dx = {size[2]}"
+    what += ", localized, in files" if size[0] == "blocks" else ""
 
     def hear(share: float, stage: str) -> None:
         told.append(share)
@@ -143,14 +168,14 @@ def _run(
         digest, child = asyncio.run(_watched(call(Compute(settings))))
     if kill and cluster.workers[0].poll() is None:
         raise RuntimeError(f"{what}: it ended before a worker could be killed")
-    name = "one process" if where == "processes" else "Dask, two workers"
+    name = HERE if where == "processes" else DASK
     name += ", one killed in the middle" if kill else ""
     peaks = {"preparing process": child}
     if where != "processes":
         alive = [worker for worker in cluster.workers if worker.poll() is None]
         peaks["worker"] = max(peak_mib(worker.pid) for worker in alive)
         peaks["scheduler"] = peak_mib(cluster.scheduler.pid)
-    return Run(what, name, time.perf_counter() - start, len(told), digest, peaks)
+    return Run(what, size, name, time.perf_counter() - start, len(told), digest, peaks)
 
 
 async def _watched(work: Any) -> tuple[str, float]:
@@ -169,11 +194,6 @@ def _children() -> list[int]:
     return [int(pid) for pid in found.split()]
 
 
-def nothing(common: int, part: int) -> int:
-    """A part without work."""
-    return common + part
-
-
 @contextmanager
 def _crew() -> Iterator[tuple[Any, Cluster]]:
     from service.compute.cluster import OnCluster, forget
@@ -187,14 +207,30 @@ def _crew() -> Iterator[tuple[Any, Cluster]]:
             forget(place)
 
 
-def part_seconds() -> float:
-    """Processor seconds of the scheduler for one part."""
+def part_seconds() -> list[dict[str, Any]]:
+    """Processor seconds of scheduler and of who asks, by the bytes of the answer."""
+    rows = []
     with _crew() as (crew, cluster):
-        list(crew("nothing", nothing, 1, iter(range(50)), 50))
-        before = _ticks(cluster.scheduler.pid)
-        list(crew("nothing", nothing, 1, iter(range(PARTS)), PARTS))
-        spent = _ticks(cluster.scheduler.pid) - before
-    return spent / os.sysconf("SC_CLK_TCK") / PARTS
+        for numbers, count, held in ANSWERS:
+            parts = [(0.0, numbers)] * count
+            list(crew("filled", filled, None, iter(parts[:8]), 8))
+            before = _ticks(cluster.scheduler.pid), time.process_time()
+            list(crew("filled", filled, None, iter(parts), count))
+            spent = {
+                "scheduler": (_ticks(cluster.scheduler.pid) - before[0])
+                / os.sysconf("SC_CLK_TCK"),
+                "asking": time.process_time() - before[1],
+            }
+            rows += [
+                {
+                    "cost": cost,
+                    "bytes": 8 * numbers,
+                    "measured": value / count,
+                    "held out": held,
+                }
+                for cost, value in spent.items()
+            ]
+    return rows
 
 
 def _ticks(pid: int) -> int:

@@ -1,4 +1,7 @@
-"""What one cycle costs service and Redis, and what a byte of it does."""
+"""What one cycle costs service and Redis, what a byte of it does, and what idling does.
+
+A cost is a line in the bytes of the ensemble; one size between the others is held out.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import redis
 
 from benchmarks.load import Client
 from benchmarks.problems import problem
@@ -19,45 +24,94 @@ from tests.support.servers import serving
 
 # Members are moved along a regression: the analysis is the small part.
 SHIFT: dict[str, object] = {"preconditioner": "linear", "measurement_bandwidth": "inf"}
-SIZES = ((50, 3), (100, 1000))
+# N, dx, and whether it is held out.
+SIZES = ((50, 3, False), (500, 40, False), (50, 1000, True), (100, 1000, False))
 # Cycles before those that count, until workers have loaded all they need.
 WARM = 10
+# Sessions of each size whose memory is looked at.
+HELD = 20
+COSTS = ("cycle", "store", "line", "held")
 
 
-def cycle_seconds(seconds: float) -> dict[str, tuple[float, float]]:
-    """Processor seconds of ``service`` and ``redis``: a cycle's own, and a byte's."""
-    found: list[tuple[int, float, float]] = []
+def measure(seconds: float) -> tuple[list[dict[str, Any]], float]:
+    """What a cycle and a session cost.
+
+    Args:
+        seconds: of cycles, for each size.
+
+    Returns:
+        By cost and bytes of an ensemble: processor seconds of the service (``cycle``)
+        and of Redis (``store``), bytes on Redis' network line (``line``) and, of a
+        session, in its memory (``held``); and seconds of Redis that a process of the
+        service takes each second, idle.
+    """
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        with RedisServer(place / "redis", appendonly="yes") as redis:
-            settings = {"STORE_URL": redis.url, "LOG_LEVEL": "warning"}
-            with serving(place, **settings) as on:
-                for members, dimension in SIZES:
-                    client = Client(on.url)
-                    of = problem(members, dimension)
-                    session = Session(client, of, "npy", SHIFT)
-                    for _ in range(WARM):
-                        session.cycle()
-                    pids = (on.pid, redis.pid)
-                    before = [processor_seconds(pid) for pid in pids]
-                    end, done = time.perf_counter() + seconds, 0
-                    while time.perf_counter() < end:
-                        session.cycle()
-                        done += 1
-                    spent = [
-                        (processor_seconds(pid) - start) / done
-                        for pid, start in zip(pids, before, strict=True)
-                    ]
-                    found.append((of.states.nbytes, spent[0], spent[1]))
-    (small, *first), (large, *second) = found
-    slopes = [
-        max(b - a, 0.0) / (large - small) for a, b in zip(first, second, strict=True)
-    ]
-    return {name: (first[k], slopes[k]) for k, name in enumerate(("service", "redis"))}
+        with RedisServer(place / "redis", appendonly="yes") as server:
+            settings = {"STORE_URL": server.url, "LOG_LEVEL": "warning"}
+            with redis.Redis.from_url(server.url) as link:
+                alone = _idle(link, seconds)
+                with serving(place, **settings) as on:
+                    idle = max(_idle(link, seconds) - alone, 0.0)
+                    for members, dimension, held in SIZES:
+                        size = 8 * members * dimension
+                        session = _session(on.url, members, dimension)
+                        found = _cycles(session, seconds, on.pid, link)
+                        memory = _memory(link)
+                        for _ in range(HELD):
+                            _session(on.url, members, dimension, cycles=2)
+                        found["held"] = (_memory(link) - memory) / HELD
+                        rows += [_row(cost, size, found[cost], held) for cost in COSTS]
+    return rows, idle
 
 
-def gather_seconds() -> float:
-    """Processor seconds to take in and write one byte of a result, digest included."""
+def _idle(link: Any, seconds: float) -> float:
+    """What Redis spends each second while nothing is asked of the service."""
+    before = _spent(link)
+    time.sleep(seconds)
+    return (_spent(link) - before) / seconds
+
+
+def _spent(link: Any) -> float:
+    told = link.info("cpu")
+    return float(told["used_cpu_sys"]) + float(told["used_cpu_user"])
+
+
+def _row(cost: str, size: int, value: float, held: bool) -> dict[str, Any]:
+    return {"cost": cost, "bytes": size, "measured": value, "held out": held}
+
+
+def _session(url: str, members: int, dimension: int, cycles: int = WARM) -> Session:
+    session = Session(Client(url), problem(members, dimension), "npy", SHIFT)
+    for _ in range(cycles):
+        session.cycle()
+    return session
+
+
+def _cycles(session: Session, seconds: float, pid: int, link: Any) -> dict[str, float]:
+    before = processor_seconds(pid), _spent(link), _crossed(link)
+    end, done = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end:
+        session.cycle()
+        done += 1
+    after = processor_seconds(pid), _spent(link), _crossed(link)
+    names = ("cycle", "store", "line")
+    spent = zip(names, before, after, strict=True)
+    return {name: (late - early) / done for name, early, late in spent}
+
+
+def _crossed(link: Any) -> int:
+    told = link.info("stats")
+    return int(told["total_net_input_bytes"]) + int(told["total_net_output_bytes"])
+
+
+def _memory(link: Any) -> int:
+    return int(link.info("memory")["used_memory"])
+
+
+def write_seconds() -> float:
+    """Processor seconds to write one byte of a result, digest included."""
     block = np.random.default_rng(1).standard_normal((100, 8192))
     count = 16
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 import numpy as np
 
 from reliability.documents import post
-from reliability.raw import connect, end_of, ended, message, status_of
+from reliability.raw import HELD, connect, end_of, ended, message, status_of
 from service.media.bodies import encode_body
 
 STATES, SAMPLES = 1000, 1000
@@ -50,7 +50,7 @@ def unread_replays(port: int, times: int) -> Counter[int]:
                 with suppress(OSError):
                     reader.sendall(request)
             time.sleep(SECONDS)
-            end = time.monotonic() + 2
+            end = time.monotonic() + HELD
             statuses = [end_of(reader, end, 64) for reader in readers]
             _finish(readers, statuses, 16 * STATES * SAMPLES, found)
     return found

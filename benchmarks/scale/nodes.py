@@ -14,8 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.scale.model import EVERY, features
-from service.compute.cluster import AHEAD
-from service.compute.estimates import estimated_bytes
+from service.compute.estimates import (
+    PARTS_ALIVE,
+    estimated_bytes,
+    estimated_stored_bytes,
+)
 from service.settings import Settings
 
 CORES = 2
@@ -128,15 +131,16 @@ def refuses_members(members: float, dx: float, *, raised: bool) -> str | None:
 
 
 def refuses_variables(
-    costs: Costs, members: float, dx: float, nodes: int, *, raised: bool
+    costs: Costs, members: float, dx: float, *, raised: bool
 ) -> str | None:
-    """The same for files: what the preparing process has been seen to take.
-
-    Results wait there for those before them: at worst all that have been handed in.
-    """
-    limits = Settings(store_url="unused")
-    waiting = min(AHEAD * CORES * nodes, dx / BLOCK) * 8 * members * BLOCK
-    needed = waiting + 2**20 * costs.of("blocks: memory", members, dx)
+    """The same for files: what the service reckons with, or has been seen to take."""
+    limits, count, size = Settings(store_url="unused"), int(members), int(dx)
+    measured = np.broadcast_to(0.0, (count, max(size // EVERY, 1)))
+    places = {"localization": {"state_coordinates": np.broadcast_to(0.0, size)}}
+    reckoned = estimated_stored_bytes((count, size), measured, places, least=True)
+    seen = 2**20 * costs.of("blocks: memory", members, dx)
+    seen += 8 * members * BLOCK * PARTS_ALIVE  # results whose turn is near
+    needed = max(seen, reckoned)
     if raised:
         return "memory of the preparing process" if needed > MACHINE else None
     if dx / EVERY > limits.max_measurement_dim:

@@ -298,7 +298,7 @@ def _variables(costs: Costs, count: int, raised: bool) -> Iterable[str]:
     found = [
         nodes.largest(
             lambda dx: nodes.blocks(costs, 100.0, dx, count),
-            lambda dx: nodes.refuses_variables(costs, 100.0, dx, count, raised=raised),
+            lambda dx: nodes.refuses_variables(costs, 100.0, dx, raised=raised),
             factor,
         )
         for factor in _factors(costs.errors["blocks"])

@@ -151,13 +151,13 @@ def test_what_refuses_first_is_named() -> None:
     assert first == "limit: CCDM_MAX_MEMBERS"
 
 
-def test_results_that_wait_for_others_take_memory() -> None:
+def test_memory_that_the_service_reckons_with_refuses() -> None:
     few, many = (
-        nodes.refuses_variables(costs(), 100.0, 5e6, count, raised=False)
-        for count in (1, 100)
+        nodes.refuses_variables(costs(), 100.0, dx, raised=False) for dx in (5e6, 19e6)
     )
     assert few is None
     assert many == "limit: CCDM_MAX_MEMORY_BYTES"
+    assert nodes.refuses_variables(costs(), 100.0, 19e6, raised=True) is None
 
 
 def test_cycles_are_bounded_by_redis_when_there_are_services_enough() -> None:

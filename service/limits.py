@@ -101,7 +101,7 @@ class Bodies:
         self.unsent_bytes += change
 
     @contextmanager
-    def answer(self, size: int, *, refusable: bool = True) -> Iterator[None]:
+    def answer(self, size: int) -> Iterator[None]:
         """Count a large answer while it is written down.
 
         Answers have half as much room as bodies, besides theirs: clients that are slow
@@ -109,13 +109,12 @@ class Bodies:
 
         Args:
             size: of its arrays.
-            refusable: whether asking again does no harm.
 
         Raises:
             TooBusyError: when too much waits already.
         """
         over = self.unsent_bytes + size > self.max_held_bytes // 2
-        if refusable and self.unsent_bytes and over:
+        if self.unsent_bytes and over:
             raise TooBusyError("Too many answers wait for their readers.", 1)
         self.unsent_bytes += size
         try:

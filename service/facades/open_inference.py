@@ -17,7 +17,7 @@ from starlette.responses import Response
 from service.facades.common import Route, ToldError, analyse
 from service.facades.tensors import INFERENCE_HEADER, Inference, decode, encode
 from service.media.types import JSON, identity_only
-from service.routers.dependencies import Tenant, decoded
+from service.routers.dependencies import Tenant, decoded, room
 from service.routers.health import readyz
 from service.schemas.analyses import ARRAYS
 
@@ -114,9 +114,10 @@ async def infer(
         },
     }
     compute = request.app.state.compute
-    content, headers = await compute.in_thread(
-        encode, head, OUTPUT, result.samples, binary
-    )
+    with room(request, result.samples.nbytes):
+        content, headers = await compute.in_thread(
+            encode, head, OUTPUT, result.samples, binary
+        )
     media = "application/octet-stream" if binary else JSON
     return Response(content, headers=headers, media_type=media)
 

@@ -26,7 +26,7 @@ from service.media.answers import encode_json
 from service.media.bodies import decode_object
 from service.media.numbers import array_from_json
 from service.media.types import JSON, identity_only
-from service.routers.dependencies import Tenant, decoded
+from service.routers.dependencies import Tenant, decoded, room
 
 MODEL = "ccdm-analysis"
 # The smallest ensemble there is: what sizes are those of when nothing is said.
@@ -129,7 +129,8 @@ async def evaluate(request: Request, tenant: Tenant) -> Response:
     if [samples.size] != call.output_sizes:
         raise ToldError("InvalidOutput", "failed members were dropped; refill them")
     compute = request.app.state.compute
-    content = await compute.in_thread(encode_json, {"output": samples})
+    with room(request, samples.nbytes):
+        content = await compute.in_thread(encode_json, {"output": samples})
     return Response(content, media_type=JSON)
 
 

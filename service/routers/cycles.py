@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from service.errors import TooBusyError
 from service.limits import while_connected
 from service.media.answers import encode_json
 from service.media.bodies import ArrayBody
@@ -147,6 +148,10 @@ async def put_cycle(
             asked["options"], asked["coupling"] = _checked(request, body, params)
             wanted = await cycle_job(request, session, asked, body.arrays)
             return await accepted(request, tenant, wanted)
+        # Where there is no room for the answer, no work is begun, and nothing is read.
+        if not _is_minimal(request, media_type):
+            with room(request, _answer_bytes(session, k, body, params)):
+                pass
         with compute.in_time():
             result = await _put(request, tenant, session, k, body, params, wait)
     for stage, seconds in result.timings.items():
@@ -212,19 +217,43 @@ async def _put_answer(
     if result.replayed:
         headers["Ccdm-Replayed"] = "true"
     status = 200 if result.replayed else 201
-    if media_type == JSON and "return=minimal" in preferences(request):
+    if _is_minimal(request, media_type):
         headers["Preference-Applied"] = "return=minimal"
         return Response(encode_json(facts), status, headers, JSON)
-    return await array_answer(
-        request,
-        media_type,
-        result.samples,
-        facts=facts,
-        status=status,
-        headers=headers,
-        columns=state_columns(session, range(session.state_dim)),
-        refusable=False,
-    )
+    try:
+        return await array_answer(
+            request,
+            media_type,
+            result.samples,
+            facts=facts,
+            status=status,
+            headers=headers,
+            columns=state_columns(session, range(session.state_dim)),
+        )
+    except TooBusyError as error:
+        # The number is the idempotency key: the same request again is answered.
+        raise TooBusyError(
+            f"Cycle {cycle.cycle} is finished and kept, and its samples have to wait: "
+            "too many answers wait for their readers. Put it again.",
+            error.retry_after,
+        ) from None
+
+
+def _is_minimal(request: Request, media_type: str) -> bool:
+    return media_type == JSON and "return=minimal" in preferences(request)
+
+
+def _answer_bytes(
+    session: Session, k: int, body: ArrayBody, params: CycleParams
+) -> int:
+    """Bytes of the samples that will be answered, as far as can be known now."""
+    rows = session.members or 0
+    if k > session.cycle:
+        options = params.options.chosen() if params.options else {}
+        states = body.arrays.get(ARRAYS[0])
+        came = len(states) if states is not None and states.ndim else rows
+        rows = {**session.options, **options}.get("n_samples") or came
+    return 8 * session.state_dim * rows
 
 
 @router.get(

@@ -183,13 +183,11 @@ async def array_answer(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
     columns: Sequence[str] | None = None,
-    refusable: bool = True,
 ) -> Response:
     """Samples as an answer in the media type that was negotiated.
 
     Raises:
-        TooBusyError: when too many answers wait for their readers; never where
-            ``refusable`` is false, for something has been stored.
+        TooBusyError: when too many answers wait for their readers.
     """
     encode = partial(
         encode_answer,
@@ -205,7 +203,7 @@ async def array_answer(
         if samples.nbytes <= JSON_INLINE_BYTES:
             content = encode()
         else:
-            with bodies.answer(samples.nbytes, refusable=refusable):
+            with bodies.answer(samples.nbytes):
                 content = await compute.in_thread(encode)
     every = {
         **answer_headers(media_type, samples.shape),

@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     max_running: int = Field(
         default_factory=lambda: max(1, os.cpu_count() or 1),
         ge=1,
-        description="Analyses that run at the same time; the number of processors.",
+        description="Analyses of requests that run at the same time; the number of "
+        "processors. Jobs do so beside them.",
     )
     compute: str = Field(
         "processes",

@@ -68,6 +68,9 @@ WARM_WORKERS = 2
 WORKER_ATTEMPTS = 2
 # When the work of the request that is being served has to end, and how long it has.
 _deadline: ContextVar[tuple[float, float] | None] = ContextVar("deadline", default=None)
+# Whether it is the work of a job, whose number its slots bound: it takes no turn from
+# requests, for which that would last too long.
+_slotted: ContextVar[bool] = ContextVar("slotted", default=False)
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -114,7 +117,10 @@ class Compute:
         self._turns = anyio.Semaphore(settings.max_running)
         self._processes = anyio.CapacityLimiter(settings.max_running)
         self._helpers = anyio.CapacityLimiter(settings.max_running)
+        # Of jobs there are no more than slots.
+        self._slots = anyio.CapacityLimiter(math.inf)
         self._running = 0
+        self._in_slots = 0
         self._queued = 0
         self._typical_seconds = 0.1
         self._warm = False
@@ -190,12 +196,12 @@ class Compute:
                 began = time.perf_counter()
                 if not small:
                     run = self._large(run_job, *job)
-                elif self._place.is_here or self._running == 1 or not self._warm:
+                elif self._place.is_here or self._is_alone or not self._warm:
                     run = anyio.to_thread.run_sync(run_job, *job)
                 else:
                     # What ends soon is not worth a new process: it is let finish.
                     run = self._in_worker(
-                        self._processes, run_job, *job, cancellable=False
+                        self._limiter, run_job, *job, cancellable=False
                     )
                 samples, diagnostics, seconds = await run
         self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
@@ -260,20 +266,24 @@ class Compute:
 
     @contextmanager
     def patience(
-        self, seconds: float | None, most: float | None = None
+        self, seconds: float | None, most: float | None = None, slotted: bool = False
     ) -> Iterator[None]:
         """Start the clock of a request: all of its work has to end in time.
 
         Args:
             seconds: what the client asked for.
             most: the most it can get, where that is not what the setting says.
+            slotted: whether somebody else bounds how much of this kind there is: it
+                waits for no turn, and takes none.
         """
         most = most or self._settings.deadline_seconds
         allowed = most if seconds is None else min(seconds, most)
         token = _deadline.set((time.perf_counter() + allowed, allowed))
+        kind = _slotted.set(slotted)
         try:
             yield
         finally:
+            _slotted.reset(kind)
             _deadline.reset(token)
 
     @contextmanager
@@ -298,8 +308,17 @@ class Compute:
             return await stoppable(function, *job, self._place)
         async with followed(report) as file:
             return await self._in_worker(
-                self._processes, function, *job, self._place, file
+                self._limiter, function, *job, self._place, file
             )
+
+    @property
+    def _limiter(self) -> anyio.CapacityLimiter:
+        """Of the processes for the work at hand."""
+        return self._slots if _slotted.get() else self._processes
+
+    @property
+    def _is_alone(self) -> bool:
+        return self._running + self._in_slots == 1
 
     async def _in_worker(
         self,
@@ -328,6 +347,13 @@ class Compute:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """Wait for a turn, if there is room to wait."""
+        if _slotted.get():
+            self._in_slots += 1
+            try:
+                yield
+            finally:
+                self._in_slots -= 1
+            return
         busy = self._running >= self._settings.max_running
         if busy and self._queued >= self._settings.max_queued:
             raise TooBusyError("All workers are busy.", self._retry_after())

@@ -84,9 +84,9 @@ class Analysing(Protocol):
         """Samples ``(n_samples, dx)`` and diagnostics."""
 
     def patience(
-        self, seconds: float | None, most: float | None = None
+        self, seconds: float | None, most: float | None = None, slotted: bool = False
     ) -> AbstractContextManager[None]:
-        """Start the clock of a piece of work."""
+        """Start the clock of a piece of work, which may have a slot of its own."""
 
     def in_time(self) -> AbstractContextManager[None]:
         """Stop what is done in a block when that clock has run out."""
@@ -207,7 +207,7 @@ class Runner:
             if left <= 0:
                 raise _late(most, reached.message)
             try:
-                with self._compute.patience(left, self._deadline):
+                with self._compute.patience(left, self._deadline, True):
                     return await self._done(job)
             except DeadlineExceededError:
                 raise _late(most, reached.message) from None

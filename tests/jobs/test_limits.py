@@ -7,8 +7,9 @@ from pathlib import Path
 
 import httpx
 
+from service.media.bodies import encode_body
 from tests.jobs.conftest import ASYNC, ended, long_body, submitted
-from tests.service_http.bodies import JSON, json_bytes, new_session
+from tests.service_http.bodies import JSON, ensemble, json_bytes, new_session
 from tests.support.servers import PATIENCE, serving
 
 
@@ -53,6 +54,28 @@ def test_a_client_may_give_a_job_less_time(tmp_path: Path) -> None:
         bad = JSON | ASYNC | {"Ccdm-Timeout": "soon"}
         refused = http.post("/v1/analyses", content=json_bytes(), headers=bad)
         assert refused.status_code == 422
+
+
+def test_a_long_job_does_not_make_requests_wait_for_its_end(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, MAX_RUNNING="1") as server,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as http,
+    ):
+        headers, body = long_body()
+        job = submitted(http, body, headers)
+        while http.get(f"/v1/jobs/{job}").json()["status"] != "running":
+            time.sleep(0.05)
+        time.sleep(0.5)
+        kind, larger = encode_body(ensemble(1000, 10, 2), {})
+        for type_, content in ((JSON["Content-Type"], json_bytes()), (kind, larger)):
+            answer = http.post(
+                "/v1/analyses",
+                content=content,
+                headers={"Content-Type": type_, "Ccdm-Timeout": "30"},
+            )
+            assert answer.status_code == 200, answer.text
+        assert http.get(f"/v1/jobs/{job}").json()["status"] == "running"
+        http.delete(f"/v1/jobs/{job}")
 
 
 def test_jobs_of_a_tenant_have_a_room_of_their_own(tmp_path: Path) -> None:

@@ -86,6 +86,14 @@ class ClusterUnavailableError(_LaterError):
     """The cluster that does the work is away, or has nobody to do it."""
 
 
+class FilesUnavailableError(_LaterError):
+    """Files of the operator's that nobody can read or write now."""
+
+
+class FilesFullError(ServiceError):
+    """No room where the operator has files written."""
+
+
 class TooManyStreamsError(_LaterError):
     """More open streams, or requests that wait, than one tenant may have."""
 

@@ -344,6 +344,15 @@ TYPES = {
             "repeated safely. Small analyses are computed without the cluster.",
         ),
         ProblemType(
+            "files-unavailable",
+            503,
+            "Files cannot be read or written now",
+            "A folder that the operator has given for files is away, or its disk or "
+            "file server fails. There is no result.",
+            "Come back after the seconds in Retry-After; a job waits by itself. If it "
+            "goes on, have the operator run `ccdm check`.",
+        ),
+        ProblemType(
             "store-unavailable",
             503,
             "The session store cannot be reached",
@@ -366,6 +375,13 @@ TYPES = {
             "now. Nothing was changed.",
             "Delete sessions that are not needed, or keep fewer analyses of each; "
             "where it speaks of jobs, delete those that have ended.",
+        ),
+        ProblemType(
+            "files-full",
+            507,
+            "There is no room for the file",
+            "The disk or the quota of the folder is used up. There is no result.",
+            "Name a result in another location, or ask the operator for more room.",
         ),
         ProblemType(
             "store-full",

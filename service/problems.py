@@ -117,6 +117,12 @@ RULES = (
     Rule(errors.TooBusyError, "too-busy", headers=_retry_after),
     Rule(errors.WorkersEndedError, "too-busy", headers=_retry_after),
     Rule(errors.ClusterUnavailableError, "cluster-unavailable", headers=_retry_after),
+    Rule(
+        *(errors.FilesUnavailableError, "files-unavailable"),
+        headers=_retry_after,
+        logged=True,
+    ),
+    Rule(errors.FilesFullError, "files-full", logged=True),
     Rule(errors.DeadlineExceededError, "deadline-exceeded"),
     Rule(
         sessions.CycleConflict,

@@ -21,6 +21,7 @@ import anyio
 from service.errors import (
     ClusterUnavailableError,
     DeadlineExceededError,
+    FilesUnavailableError,
     TooBusyError,
     WorkersEndedError,
     deadline_exceeded,
@@ -50,7 +51,7 @@ _STOP_SECONDS = 5.0
 _LATER = (TooBusyError, StoreBusy, StoreUnavailable)
 _MOST_PERCENT = 99
 # Problems that the operator has to hear of.
-_DEFECTS = ("internal", "store-corrupt")
+_DEFECTS = ("internal", "store-corrupt", "files-full")
 POSTPONED = "postponed"
 # Of the time that a job has waited; so many that wait are few looks.
 _PAUSE_SHARE = 0.1
@@ -190,7 +191,7 @@ class Runner:
         problem = self._describe(error)
         if problem["slug"] not in _DEFECTS:
             return problem
-        _log.error("job %s failed of a defect", job.id, exc_info=error)
+        _log.error("job %s failed", job.id, exc_info=error)
         remedy = f"Give the operator the name of the job, {job.id}: the log has it."
         return {**problem, "members": {**problem.get("members", {}), "remedy": remedy}}
 
@@ -216,7 +217,7 @@ class Runner:
                 _log.warning("job %s: %s", job.id, error.detail)
                 pause = float(error.retry_after)
                 raise _Postponed(pause, error.detail, spent=True) from error
-            except ClusterUnavailableError as error:
+            except (ClusterUnavailableError, FilesUnavailableError) as error:
                 waited = most - (end - time.monotonic())
                 pause = max(_PAUSE_SHARE * waited, float(error.retry_after))
                 _log.warning("job %s waits: %s", job.id, error.detail)

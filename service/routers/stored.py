@@ -44,7 +44,14 @@ router = APIRouter(prefix="/v1", tags=["analyses"])
         200: answer("StoredAnalysisAnswer", "Where the samples are, and diagnostics."),
         202: accepted_answer(),
         **problems(
-            *("store-unavailable", "store-full", "quota-exceeded", "too-many-jobs"),
+            *(
+                "store-unavailable",
+                "store-full",
+                "files-full",
+                "files-unavailable",
+                "quota-exceeded",
+                "too-many-jobs",
+            ),
             *("invalid-json", "invalid-input", "invalid-options", "invalid-parameters"),
             *("numerical-breakdown", "not-acceptable", "too-large"),
             *("unsupported-media-type", "body-timeout", "too-busy"),

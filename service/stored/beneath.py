@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from service.stored.troubles import away
+
 # Folders are gone through, not read: they need not be readable.
 _THROUGH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 # What is no file, such as a pipe, must not be waited for.
@@ -67,8 +69,12 @@ class Beneath:
 
         Raises:
             OSError: for a step that is none any more, or a link by now.
+            FilesUnavailableError: where not even the root is there.
         """
-        handle = os.open(self.root, _THROUGH)
+        try:
+            handle = os.open(self.root, _THROUGH)
+        except FileNotFoundError:
+            raise away() from None
         try:
             for step in self.steps[:-1]:
                 inner = os.open(step, _THROUGH | os.O_NOFOLLOW, dir_fd=handle)

@@ -16,6 +16,7 @@ import pytest
 
 from service.errors import (
     ClusterUnavailableError,
+    FilesUnavailableError,
     TooBusyError,
     WorkersEndedError,
 )
@@ -157,8 +158,8 @@ AWAY = ClusterUnavailableError("The Dask scheduler at tcp://h:1 is away.", 10)
 class AwayFor(Fails):
     """Of the first job the scheduler is away; others fail of something else."""
 
-    def __init__(self) -> None:
-        super().__init__(AWAY)
+    def __init__(self, away: Exception) -> None:
+        super().__init__(away)
         self.first: bytes | None = None
 
     async def analyse(self, *arrays: Any) -> Any:
@@ -169,14 +170,15 @@ class AwayFor(Fails):
         return await super().analyse(*arrays)
 
 
-async def test_a_job_whose_scheduler_is_away_holds_no_slot(
-    book: Book, clock: Clock
+@pytest.mark.parametrize("away", [AWAY, FilesUnavailableError("x.npy: lost.", 10)])
+async def test_a_job_whose_scheduler_or_files_are_away_holds_no_slot(
+    book: Book, clock: Clock, away: ClusterUnavailableError | FilesUnavailableError
 ) -> None:
     first = await book.submit("a", WANTED)
     clock.advance(0.1)
     others = {name: np.zeros(2) for name in NAMES}
     other = await book.submit("b", Submission("analysis", WANTED.asked, others))
-    workers = workers_of(book, runner_of(book, AwayFor()))
+    workers = workers_of(book, runner_of(book, AwayFor(away)))
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
             group.start_soon(workers.work)
@@ -184,7 +186,7 @@ async def test_a_job_whose_scheduler_is_away_holds_no_slot(
                 await anyio.sleep(0.02)
             group.cancel_scope.cancel()
     found = await book.get("a", first.id)
-    assert (found.status, found.message) == ("running", f"waiting: {AWAY.detail}")
+    assert (found.status, found.message) == ("running", f"waiting: {away.detail}")
     ticket = await book.tickets.find(first.id)
     assert ticket is not None
     assert (ticket.worker, ticket.attempt) == (None, 0)

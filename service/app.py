@@ -109,6 +109,7 @@ def build_parts(settings: Settings) -> State:
         stopping=parts.stopping,
         waiting=compute.waiting,
         holding=parts.bodies.hold,
+        reading=parts.bodies.reading,
         document_bytes=settings.max_session_document_bytes,
     )
     parts.operators = Operators(

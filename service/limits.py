@@ -5,6 +5,7 @@ Also the other end of patience: work stops when the client that asked for it has
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
@@ -20,6 +21,7 @@ from service.problems import problem_response
 
 T = TypeVar("T")
 MEBIBYTE = 1024 * 1024
+READ_TURN_SECONDS = 30.0
 
 
 class Heads:
@@ -76,6 +78,8 @@ class Bodies:
         self.held_bytes = 0
         self.unsent_bytes = 0
         self._ensembles = 0
+        self._read_bytes = 0
+        self._read = asyncio.Condition()
 
     @contextmanager
     def hold(self, size: int) -> Iterator[None]:
@@ -95,6 +99,35 @@ class Bodies:
         finally:
             self.held_bytes -= size
             self._ensembles -= 1
+
+    @asynccontextmanager
+    async def reading(self, size: int) -> AsyncIterator[None]:
+        """Wait until an analysis may be read out of the store, to be answered.
+
+        Such readings have a quarter of the room of bodies, besides theirs; one may
+        always go on.
+
+        Raises:
+            TooBusyError: when others took too long.
+        """
+        most = self.max_held_bytes // 4
+
+        def free() -> bool:
+            return not self._read_bytes or self._read_bytes + size <= most
+
+        try:
+            async with asyncio.timeout(READ_TURN_SECONDS), self._read:
+                await self._read.wait_for(free)
+                self._read_bytes += size
+        except TimeoutError:
+            raise TooBusyError("Too many analyses are being read.", 1) from None
+        try:
+            yield
+        finally:
+            self._read_bytes -= size
+            with anyio.CancelScope(shield=True):
+                async with self._read:
+                    self._read.notify_all()
 
     def count(self, change: int) -> None:
         """Count bytes of answers that wait until their clients take them."""

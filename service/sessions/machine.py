@@ -45,7 +45,7 @@ from service.sessions.models import (
     Session,
     SessionSpec,
 )
-from service.sessions.reading import Reading
+from service.sessions.reading import Reading, ReadRoom, at_once
 from service.sessions.requests import as_vector
 from service.sessions.watching import Watching
 from service.stores.clocks import SteadyClock
@@ -82,6 +82,7 @@ class Sessions:
         waiting: entered by a cycle while it waits for its turn; may refuse.
         holding: likewise with the bytes of members that come out of the store.
         document_bytes: what a session may keep besides its arrays, as JSON.
+        reading: waits until so many bytes of an analysis may be read.
 
     Attributes:
         watching: waits until something happens to a session.
@@ -106,6 +107,7 @@ class Sessions:
         waiting: Room = freely,
         holding: Room = freely,
         document_bytes: int = DEFAULT_DOCUMENT_BYTES,
+        reading: ReadRoom = at_once,
     ) -> None:
         clock = clock or SteadyClock().late
         self._store = store
@@ -113,7 +115,7 @@ class Sessions:
         self._keep_analyses = keep_analyses
         self._check_options = check_options
         self._document_bytes = document_bytes
-        self._reading = Reading(store, clock)
+        self._reading = Reading(store, clock, reading)
         self._keeping = Keeping(keep_inputs, quota)
         self._cycling = Cycling(
             store, self._reading, analyse, clock, self._keeping, waiting
@@ -382,7 +384,8 @@ class Sessions:
         """
         session = await self.get(tenant, sid)
         samples = await self._reading.analysis(tenant, session, k)
-        return samples if members is None else samples[members]
+        # A copy: a view would keep all of the others in memory.
+        return samples if members is None else samples[members].copy()
 
 
 def _cost(*documents: Document | None) -> int:

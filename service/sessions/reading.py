@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
 from service.sessions.documents import (
@@ -23,10 +24,25 @@ from service.stores.protocol import Store
 _RENEW_AFTER = 0.1
 
 
+# Waits until so many bytes may be read, and counts them for the length of a block.
+ReadRoom = Callable[[int], AbstractAsyncContextManager[None]]
+
+
+def at_once(size: int) -> AbstractAsyncContextManager[None]:
+    """Room for any reading."""
+    return nullcontext()
+
+
 class Reading:
     """Reads for one call at a time; keeps nothing."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        room: ReadRoom = at_once,
+    ) -> None:
+        self._room = room
         self._store = store
         self._clock = clock
 
@@ -93,7 +109,10 @@ class Reading:
     async def analysis(self, tenant: str, session: Session, cycle: int) -> Array:
         """Samples of one cycle of a session just read, ``(N, dx)``, read-only."""
         check_kept(session, cycle)
-        payload = await self._store.blob(tenant, session.id, analysis_blob(cycle))
+        # Of a cycle that is not the last one, most likely.
+        rows = (session.members if cycle else session.initial_members) or 0
+        async with self._room(8 * rows * session.state_dim):
+            payload = await self._store.blob(tenant, session.id, analysis_blob(cycle))
         if payload is None:
             # Later cycles may have pushed it out since the session was read.
             check_kept(await self.session(tenant, session.id), cycle)

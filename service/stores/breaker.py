@@ -55,11 +55,16 @@ class Breaker:
         self._failures = 0
 
     @contextmanager
-    def guard(self, failures: tuple[type[Exception], ...]) -> Iterator[None]:
+    def guard(
+        self,
+        failures: tuple[type[Exception], ...],
+        unsaid: tuple[type[Exception], ...] = (),
+    ) -> Iterator[None]:
         """Let a call through, or refuse it, and learn from how it ends.
 
         Args:
             failures: exceptions that mean no answer; any other one is an answer.
+            unsaid: exceptions among them that say nothing about the server.
 
         Raises:
             BreakerOpen: when the call is refused.
@@ -72,6 +77,8 @@ class Breaker:
             self._probe_at = now + self._pause
         try:
             yield
+        except unsaid:
+            raise
         except failures:
             self._failures += 1
             self._probe_at = self._clock() + self._pause

@@ -8,7 +8,8 @@ operation is one that may be sent again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import redis.asyncio
@@ -33,6 +34,11 @@ CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 2.0
 TURN_SECONDS = 5.0
 BYTES_PER_SECOND = 10e6
+# Megabytes share one line, and one process that takes them in: what moves more than
+# this waits for others that do, so that it has the time it is given to itself.
+LARGE_BYTES = 1 << 20
+LARGE_TURN_SECONDS = 60.0
+_LARGE_AT_ONCE = 2
 TRIES = 3
 RETRY_AFTER_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
@@ -55,6 +61,7 @@ class RedisLink:
         self._client: Client = _client(url)
         # Not every kind of pool lets callers wait for a connection.
         self._turns = asyncio.Semaphore(_CONNECTIONS)
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -79,27 +86,31 @@ class RedisLink:
             StoreBusy: when so much is asked here that this did not get its turn.
             StoreFull: when the server is out of memory.
         """
-        seconds = ANSWER_SECONDS + moved_bytes / BYTES_PER_SECOND
-        # Waiting here says nothing about the server: no failure of the breaker's.
-        await self._turn()
+        if moved_bytes > LARGE_BYTES:
+            async with _turn(self._large, LARGE_TURN_SECONDS, "too much is moved"):
+                seconds = _LARGE_AT_ONCE * moved_bytes / BYTES_PER_SECOND
+                # Too slow for so many bytes is not away: smaller calls tell that.
+                return await self._call(work, seconds, (asyncio.TimeoutError,))
+        return await self._call(work, moved_bytes / BYTES_PER_SECOND)
+
+    async def _call(
+        self,
+        work: Callable[[Client, int], Awaitable[Result]],
+        seconds: float,
+        unsaid: tuple[type[Exception], ...] = (),
+    ) -> Result:
+        """Run ``work`` within so many seconds beyond those of any answer."""
         try:
-            with self._breaker.guard(_NO_ANSWER):
-                async with asyncio.timeout(seconds):
-                    return await self._tries(work)
+            # Waiting here says nothing about the server: no failure of the breaker's.
+            async with _turn(self._turns, TURN_SECONDS, "all connections are in use"):
+                with self._breaker.guard(_NO_ANSWER, unsaid):
+                    async with asyncio.timeout(ANSWER_SECONDS + seconds):
+                        return await self._tries(work)
         except BreakerOpen as error:
             wait = max(error.wait, RETRY_AFTER_SECONDS)
             raise StoreUnavailable("Redis does not answer", wait) from None
         except (RedisError, OSError) as error:
             raise translated(error) from error
-        finally:
-            self._turns.release()
-
-    async def _turn(self) -> None:
-        try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await self._turns.acquire()
-        except OSError:  # what an expired timeout is, too
-            raise StoreBusy("all connections to it are in use", 1.0) from None
 
     async def probe(self, work: Callable[[Client], Awaitable[Result]]) -> Result:
         """Run ``work`` once, breaker or not: for asking how the server is."""
@@ -120,6 +131,22 @@ class RedisLink:
             except (ConnectionError, TimeoutError):
                 await asyncio.sleep(_PAUSE_SECONDS * 2**number)
         return await work(self._client, TRIES - 1)
+
+
+@asynccontextmanager
+async def _turn(
+    turns: asyncio.Semaphore, seconds: float, why: str
+) -> AsyncIterator[None]:
+    """Wait for a turn, not for ever, and have it for the length of a block."""
+    try:
+        async with asyncio.timeout(seconds):
+            await turns.acquire()
+    except OSError:  # what an expired timeout is, too
+        raise StoreBusy(why, 1.0) from None
+    try:
+        yield
+    finally:
+        turns.release()
 
 
 async def ask(client: Client, *command: Any) -> Any:

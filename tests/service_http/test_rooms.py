@@ -7,9 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
+from service import limits
+from service.errors import TooBusyError
+from service.limits import Bodies
 from service.media.bodies import encode_body
 from service.routers import cycles
 from tests.service_http.bodies import ensemble
@@ -87,3 +91,30 @@ async def test_answers_of_the_facades_are_counted(tmp_path: Path) -> None:
             assert done.status_code == 200, done.text
             with unsent(http):
                 assert is_busy(await http.post(place, json=content)), place
+
+
+async def test_analyses_are_read_when_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bodies = Bodies(MIB, 60.0, 4 * MIB)
+    under_way = most = 0
+
+    async def read(size: int) -> None:
+        nonlocal under_way, most
+        async with bodies.reading(size):
+            under_way += size
+            most = max(most, under_way)
+            await anyio.sleep(0.01)
+            under_way -= size
+
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(read, 400_000)
+    assert most == 800_000
+    # One is read however long it is.
+    await read(9 * MIB)
+    monkeypatch.setattr(limits, "READ_TURN_SECONDS", 0.05)
+    async with bodies.reading(9 * MIB):
+        with pytest.raises(TooBusyError):
+            await read(1)
+    await read(1)

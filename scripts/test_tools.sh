@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Get what the tests use where it is there: a browser for the dashboard, compilers and
-# interpreters for the examples. From Debian's packages, as root, within minutes.
+# Get what the tests use where it is there: a browser for the dashboard, a proxy for two
+# replicas, compilers and interpreters for the examples. From Debian's packages, as root, within minutes.
 #
 # Nothing fails here. What is still missing afterwards is skipped by name, and the last
 # lines of the run count and name what was not tested.
@@ -25,18 +25,21 @@ can_install() {
         && grep -qs '^ID=debian' /etc/os-release
 }
 
-get_browser() {
-    say "installing chromium"
-    export DEBIAN_FRONTEND=noninteractive
+# Of nginx only the program is wanted: at runlevel 1 no service is started.
+get() {
+    say "installing $1"
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
     timeout "${SECONDS_EACH}" apt-get -qq update \
         && timeout "${SECONDS_EACH}" apt-get -qq install --yes \
-            --no-install-recommends chromium >/dev/null
+            --no-install-recommends "$1" >/dev/null
 }
 
 if ! can_install; then
     say "not root on Debian, so only what is there is used"
     exit 0
 fi
-has_browser || get_browser >&2 || say "chromium could not be installed"
+has_browser || get chromium >&2 || say "chromium could not be installed"
+PATH="${PATH}:/usr/sbin" command -v nginx >/dev/null || get nginx >&2 \
+    || say "nginx could not be installed"
 timeout "${SECONDS_EACH}" scripts/example_tools.sh >&2 \
     || say "some of the examples' tools could not be installed"

@@ -4,7 +4,8 @@
 differs is how long it takes, and how work is stopped:
 
 =====================  =============================================================
-``processes``          one analysis, one process; stopping kills it (the default)
+``processes``          one analysis, one process, whose threads share the parts where it
+                       may have several; stopping kills it (the default)
 ``threads``            in this process; it stops between two parts
 ``dask://host:port``   one process prepares and gathers, the workers of the scheduler
                        do the parts; stopping kills the process, whose parts the
@@ -50,7 +51,7 @@ class Place:
     @property
     def at_once(self) -> int:
         """Parts of one analysis that are handed to threads and not yet taken back."""
-        return 2 * self.threads if self.is_here and self.threads > 1 else 1
+        return 2 * self.threads if self.threads > 1 else 1
 
     @property
     def is_here(self) -> bool:
@@ -62,7 +63,9 @@ def place_of(settings: Settings) -> Place:
     """The place that the settings name."""
     chosen = settings.compute
     if "://" not in chosen:
-        return Place(chosen, threads=settings.max_running)
+        here = chosen == "threads"
+        shared = settings.max_running if here else settings.analysis_threads
+        return Place(chosen, threads=shared)
     where = urlsplit(chosen)
     files = settings.dask_ca_file, settings.dask_cert_file, settings.dask_key_file
     return Place("dask", f"{SCHEMES[where.scheme]}://{where.netloc}", 1, files)

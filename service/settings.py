@@ -87,6 +87,12 @@ class Settings(BaseSettings):
         description="Analyses of requests that run at the same time; the number of "
         "processors. Jobs do so beside them.",
     )
+    analysis_threads: int = Field(
+        1,
+        ge=1,
+        description="With `processes`: threads that share the parts of one large "
+        "analysis. More make one alone faster, on processors that are idle.",
+    )
     compute: str = Field(
         "processes",
         description="Where large analyses run: `processes`, which a deadline can kill, "

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.reliability.test_replicas import pytestmark as replicas
 from tests.support.missing import not_run
 from tests.support.servers import ROOT
 
@@ -23,6 +24,13 @@ def test_needs_are_counted_and_other_skips_are_not() -> None:
     assert not_run(reasons) == [
         "2 tests did not run: needs a browser: install one",
         "1 test did not run: needs c: gcc is missing",
+    ]
+
+
+def test_a_machine_without_nginx_is_told_how_to_get_it() -> None:
+    (mark,) = (mark for mark in replicas if mark.name == "skipif")
+    assert not_run([mark.kwargs["reason"]]) == [
+        "1 test did not run: needs nginx: apt-get install nginx"
     ]
 
 

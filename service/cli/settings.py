@@ -25,7 +25,7 @@ GROUPS = {
         *("max_state_dim", "max_measurement_dim", "max_steps", "max_memory_bytes"),
         *("max_metadata_bytes", "max_staged_bytes"),
     ),
-    "Work": ("max_running", "max_queued", "deadline_seconds"),
+    "Work": ("max_running", "analysis_threads", "max_queued", "deadline_seconds"),
     "Jobs": (
         *("job_workers", "job_ttl_seconds", "job_deadline_seconds"),
         *("job_lease_seconds", "job_attempts", "max_jobs", "max_tenant_jobs"),

@@ -21,7 +21,9 @@ from tests.support.servers import PATIENCE, Server, serving
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(find_nginx() is None, reason="there is no nginx"),
+    pytest.mark.skipif(
+        find_nginx() is None, reason="needs nginx: apt-get install nginx"
+    ),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.compute import Compute
+from service.compute.crews import crew
 from service.compute.progress import Writer, followed, share_of
 from service.compute.threads import stoppable
 from service.errors import DeadlineExceededError
@@ -79,6 +81,20 @@ async def test_progress_comes_through_a_file_and_never_goes_back() -> None:
     assert [share for share, _ in heard] == sorted(share for share, _ in heard)
     assert heard[-1] == (share_of("updating", 4, 4), "updating")
     assert not Path(file).exists()
+
+
+def meeting(barrier: threading.Barrier, part: int) -> int:
+    """Work that three do at the same time, or nobody."""
+    barrier.wait(10.0)
+    return 2 * part
+
+
+def test_threads_of_a_process_share_its_parts() -> None:
+    place = place_of(settings(analysis_threads=3))
+    assert (place.kind, place.threads) == ("processes", 3)
+    with crew(place, lambda stage, done, total: None) as doing:
+        results = doing("meeting", meeting, threading.Barrier(3), iter(range(6)), 6)
+        assert list(results) == [0, 2, 4, 6, 8, 10]
 
 
 def test_a_place_can_be_sent_to_a_process() -> None:

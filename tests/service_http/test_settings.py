@@ -99,6 +99,8 @@ EFFECTS = {
     "max_model_answer_bytes": f"{DRIVEN}::test_the_operator_sets_the_limits",
     "umbridge": "tests/facades::test_the_facades_are_off_unless_asked_for",
     "compute": "tests/scale/test_places.py::test_the_default_is_processes",
+    "analysis_threads": "tests/scale/test_places.py::"
+    "test_threads_of_a_process_share_its_parts",
     "locations": "tests/scale/test_stored.py::"
     "test_a_file_gives_the_bytes_of_the_same_arrays_in_memory",
     "dask_ca_file": "tests/scale/test_tls.py::test_a_scheduler_with_certificates",

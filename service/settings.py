@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.operators.registry import RegisteredModel
@@ -312,6 +312,17 @@ class Settings(BaseSettings):
     @classmethod
     def _place(cls, value: str) -> str:
         return checked(value)
+
+    @field_validator("job_lease_seconds")
+    @classmethod
+    def _lease(cls, value: float, info: ValidationInfo) -> float:
+        kept = info.data.get("job_ttl_seconds", value)
+        if kept < value:
+            raise ValueError(
+                f"got {value:g}, wanted at most {PREFIX}JOB_TTL_SECONDS, {kept:g}: a "
+                "job that runs would be forgotten between two signs of its worker"
+            )
+        return value
 
     @field_validator("locations")
     @classmethod

@@ -96,11 +96,15 @@ def serve(
 def worker(
     store: StoreUrl = None,
     slots: Annotated[int, typer.Option(help="Jobs at the same time.", min=1)] = 1,
+    alive: Annotated[
+        Path | None,
+        typer.Option(help="A file to touch after every look at the queue, for probes."),
+    ] = None,
 ) -> None:
     """Run jobs from the store beside the service, on this or another machine."""
     from service.cli.worker import work_forever
 
-    work_forever(store=store, slots=slots)
+    work_forever(store=store, slots=slots, alive=alive)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 from rich.markup import escape
 
@@ -19,8 +20,14 @@ from service.observability import forward_logs
 from service.settings import check_names
 
 
-def work_forever(*, store: str | None, slots: int) -> None:
-    """Run jobs until told to stop; what runs then is left to another worker."""
+def work_forever(*, store: str | None, slots: int, alive: Path | None = None) -> None:
+    """Run jobs until told to stop; what runs then is left to another worker.
+
+    Args:
+        store: where the jobs are.
+        slots: jobs at the same time.
+        alive: touched after every look at the queue.
+    """
     if store is not None:
         os.environ["CCDM_STORE_URL"] = store
     try:
@@ -34,7 +41,7 @@ def work_forever(*, store: str | None, slots: int) -> None:
     out.print(f"Working on the jobs in  {shown}", style="bold")
     out.print(f"Stop                    kill {os.getpid()}")
     sys.stdout.flush()
-    asyncio.run(_work(slots))
+    asyncio.run(_work(slots, alive))
 
 
 def _say(what: str, job: Job) -> None:
@@ -43,9 +50,9 @@ def _say(what: str, job: Job) -> None:
     print(f"{now}  {what:<11} {job.id}  {job.kind} of {job.tenant}", flush=True)
 
 
-async def _work(slots: int) -> None:
+async def _work(slots: int, alive: Path | None) -> None:
     state = build_parts(read_settings())
-    equip(state, slots, _say)
+    equip(state, slots, _say, looked=alive.touch if alive else None)
     forward_logs(state.logger)
     await state.store.open()
     work = asyncio.create_task(state.workers.work())

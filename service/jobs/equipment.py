@@ -18,7 +18,10 @@ from service.stores.protocol import Quota
 
 
 def equip(
-    state: Any, slots: int, heard: Callable[[str, Job], None] | None = None
+    state: Any,
+    slots: int,
+    heard: Callable[[str, Job], None] | None = None,
+    looked: Callable[[], None] | None = None,
 ) -> None:
     """Add ``book`` and ``workers`` to the state of an application.
 
@@ -27,6 +30,7 @@ def equip(
             ``operators``, ``bodies``, ``metrics`` and ``stopping``.
         slots: jobs that run at the same time in this process.
         heard: told of each job that is begun here, and how it ended.
+        looked: called after every look at the queue.
     """
     settings: Settings = state.settings
     limits = Limits(
@@ -51,6 +55,8 @@ def equip(
     )
 
     def seen(queue: Queue) -> None:
+        if looked is not None:
+            looked()
         state.metrics.jobs_seen(
             queue.waiting, queue.running, queue.oldest_seconds, queue.due
         )

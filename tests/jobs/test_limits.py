@@ -6,15 +6,22 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
+from pydantic import ValidationError
 
 from service.media.bodies import encode_body
+from service.settings import Settings
 from tests.jobs.conftest import ASYNC, ended, long_body, submitted
 from tests.service_http.bodies import JSON, ensemble, json_bytes, new_session
 from tests.support.servers import PATIENCE, serving
 
 
 def test_jobs_have_their_time(tmp_path: Path) -> None:
-    settings = {"JOB_DEADLINE_SECONDS": "1", "JOB_TTL_SECONDS": "2"}
+    settings = {
+        "JOB_DEADLINE_SECONDS": "1",
+        "JOB_TTL_SECONDS": "2",
+        "JOB_LEASE_SECONDS": "1",
+    }
     with (
         serving(tmp_path, **settings) as server,
         httpx.Client(base_url=server.url, timeout=PATIENCE) as http,
@@ -30,6 +37,11 @@ def test_jobs_have_their_time(tmp_path: Path) -> None:
         gone = http.get(f"/v1/jobs/{done}/results")
         assert (gone.status_code, gone.json()["reason"]) == (410, "expired")
         assert http.get("/v1/jobs").json()["jobs"] == []
+
+
+def test_a_job_is_not_kept_for_less_than_a_lease() -> None:
+    with pytest.raises(ValidationError, match="CCDM_JOB_TTL_SECONDS, 2: a job"):
+        Settings(store_url="sqlite:///unused", job_ttl_seconds=2)
 
 
 def test_a_client_may_give_a_job_less_time(tmp_path: Path) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,7 @@ import yaml
 from jsonschema import Draft201909Validator, ValidationError
 
 from service.settings import Settings, check_names
+from tests.support.servers import PATIENCE, started_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 Compose = dict[str, Any]
@@ -125,6 +131,31 @@ def test_containers_get_more_time_than_the_service_takes_to_stop(
     field = Settings.model_fields
     takes = field["drain_seconds"].default + field["shutdown_seconds"].default
     assert grace > takes + 5
+
+
+def test_a_worker_that_does_not_look_at_the_queue_is_not_well(
+    compose: Compose, tmp_path: Path
+) -> None:
+    jobs = compose["services"]["jobs"]
+    file = jobs["command"][jobs["command"].index("--alive") + 1]
+    probe = jobs["healthcheck"]["test"][-1].replace(file, str(tmp_path / "alive"))
+
+    def well() -> bool:
+        run = [sys.executable, "-c", probe]
+        return subprocess.run(run, stderr=subprocess.DEVNULL).returncode == 0
+
+    assert not well()
+    with ExitStack() as stack:
+        store = {"STORE_URL": f"sqlite:///{tmp_path}/store.sqlite"}
+        options = "--alive", str(tmp_path / "alive")
+        started_worker(stack, tmp_path, store, *options)
+        end = time.monotonic() + PATIENCE
+        while not well():
+            assert time.monotonic() < end
+            time.sleep(0.2)
+    before = time.time() - 60
+    os.utime(tmp_path / "alive", (before, before))
+    assert not well()
 
 
 def test_the_profile_has_two_services_that_share_everything(compose: Compose) -> None:

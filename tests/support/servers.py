@@ -104,7 +104,7 @@ def _environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def started_worker(
-    stack: ExitStack, folder: Path, settings: Mapping[str, str]
+    stack: ExitStack, folder: Path, settings: Mapping[str, str], *options: str
 ) -> subprocess.Popen[bytes]:
     """One ``ccdm worker``, killed with the stack at the latest.
 
@@ -112,10 +112,11 @@ def started_worker(
         stack: ends it.
         folder: where its log goes.
         settings: ``NAME=value`` without the prefix ``CCDM_``.
+        options: of the command.
     """
     log = stack.enter_context((folder / "worker.log").open("ab"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "worker"],
+        [sys.executable, "-m", "service.cli", "worker", *options],
         cwd=ROOT,
         env=_environment(settings),
         stdin=subprocess.DEVNULL,

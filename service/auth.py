@@ -72,6 +72,12 @@ class Gate:
 
     def __init__(self, settings: Settings) -> None:
         entries = _entries(settings)
+        if settings.api_keys_file and not _lines(settings.api_keys_file):
+            # Without keys everybody on this machine would be let in.
+            raise ValueError(
+                f"{settings.api_keys_file} (CCDM_API_KEYS_FILE) is missing or holds no "
+                "key; write one [tenant[+scope...]:]secret to a line, or unset it"
+            )
         self.keys = tuple(parse_key(entry) for entry in entries)
         if not settings.is_loopback and any(map(_is_short, entries)):
             raise ValueError(
@@ -205,6 +211,8 @@ def first_key(settings: Settings) -> str | None:
     if settings.is_loopback or _entries(settings):
         return None
     path = _keys_file(settings)
+    if path.exists() and path.read_text().strip():
+        raise ValueError(f"{path} holds no key; write one, or remove the file")
     secret = new_key()
     digest = hashlib.sha256(secret.encode()).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,9 +238,15 @@ def _digest(key: str) -> bytes:
 def _entries(settings: Settings) -> list[str]:
     lines = list(settings.api_keys)
     path = _keys_file(settings)
-    if path.exists() and (settings.api_keys_file or not settings.is_loopback):
-        lines += path.read_text().splitlines()
-    stripped = (line.strip() for line in lines)
+    if settings.api_keys_file or not settings.is_loopback:
+        lines += _lines(path)
+    return lines
+
+
+def _lines(path: Path) -> list[str]:
+    """Keys in a file, one a line; comments are left out."""
+    text = path.read_text() if path.exists() else ""
+    stripped = (line.strip() for line in text.splitlines())
     return [line for line in stripped if line and not line.startswith("#")]
 
 

@@ -245,6 +245,20 @@ def test_a_first_key_is_made_once_and_only_where_it_is_needed(tmp_path: Path) ->
     assert key.scopes == {"read", "write"}
 
 
+@pytest.mark.parametrize("text", [None, "", "\n# alice left\n"])
+def test_a_file_without_keys_opens_no_service(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "keys"
+    if text is not None:
+        path.write_text(text)
+    for more in ({}, {"host": "0.0.0.0"}, {"api_keys": (f"alice:{SECRET}",)}):
+        with pytest.raises(ValueError, match="is missing or holds no key"):
+            auth.Gate(Settings(api_keys_file=path, **more))
+    if text and text.strip():
+        with pytest.raises(ValueError, match="holds no key"):
+            auth.first_key(Settings(host="0.0.0.0", api_keys_file=path))
+        assert path.read_text() == text
+
+
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CCDM_API_KEYS", " a:uno , dos,")
     monkeypatch.setenv("CCDM_LOG_LEVEL", "DEBUG")

@@ -14,14 +14,14 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from service.stores import sqlite_rows as rows
 from service.stores.codec import unseal
-from service.stores.errors import StoreError, StoreFull, StoreUnavailable
+from service.stores.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
 from service.stores.places import place
 from service.stores.protocol import (
     TOMBSTONE_SECONDS,
@@ -49,6 +49,8 @@ Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Result]
 
 _READERS = 4
+# Writes that wait at once, from whom the file is locked away for long.
+_MOST_WRITES = 256
 _SWEEP_EVERY_SECONDS = 1.0
 _LITTLE_DISK_BYTES = 256 << 20
 # Data of expired sessions stay for so long, in case it was the clock that was wrong;
@@ -86,6 +88,7 @@ class SqliteStore(SqliteImports, SqliteParts):
         self._guard = threading.Lock()
         self._inode = 0
         self._swept_at = 0.0
+        self._writes = 0
         self._reserve = Reserve(self.path)
 
     async def open(self) -> None:
@@ -218,11 +221,23 @@ class SqliteStore(SqliteImports, SqliteParts):
 
     async def _write(self, work: Work[Result], *, frees: bool = False) -> Result:
         try:
-            result = await self._run(self._writer, work)
+            with self._queued():
+                result = await self._run(self._writer, work)
         except StoreFull as error:
             result = await self._squeezed(work, error, frees=frees)
         self._sweep_later()
         return result
+
+    @contextlib.contextmanager
+    def _queued(self) -> Iterator[None]:
+        """One writes, and not too many wait for it."""
+        if self._writes >= _MOST_WRITES:
+            raise StoreBusy("too many writes wait for their turn", 1.0)
+        self._writes += 1
+        try:
+            yield
+        finally:
+            self._writes -= 1
 
     async def _squeezed(
         self, work: Work[Result], error: StoreFull, *, frees: bool
@@ -259,7 +274,10 @@ class SqliteStore(SqliteImports, SqliteParts):
             except sqlite3.Error as error:
                 raise translated(error) from error
             except OSError as error:
-                raise StoreUnavailable(f"{error.strerror}: {self.path}") from error
+                # Where files lie here is nothing for strangers.
+                _log.warning("session store: %s: %s", error.strerror, self.path)
+                detail = f"its file: {error.strerror}"
+                raise StoreUnavailable(detail) from error
 
         return await asyncio.get_running_loop().run_in_executor(pool, job)
 

@@ -7,13 +7,16 @@ import itertools
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from service import observed
+from service.metrics import Metrics
 from service.stores import (
     Outcome,
     SessionGone,
@@ -22,6 +25,8 @@ from service.stores import (
     StoreFull,
     StoreUnavailable,
 )
+from service.stores import sqlite as sqlite_store
+from service.stores.errors import StoreBusy
 from service.stores.sqlite import SqliteStore
 from tests.support.stores import Clock, change
 
@@ -243,6 +248,8 @@ _WRITER = """
 import asyncio, sys, time
 from pathlib import Path
 from service.stores import Change, Outcome, SessionNotFound
+from service.stores import sqlite as sqlite_store
+from service.stores.errors import StoreBusy
 from service.stores.sqlite import SqliteStore
 
 async def main(path, name, rounds):
@@ -296,3 +303,42 @@ async def test_several_processes_share_a_file_from_its_first_moment(
         for name in names:
             assert authors.count(name.encode()) == won[name]
             assert (await store.load("t", name)).version == rounds
+
+
+async def test_where_the_file_lies_is_told_to_the_operator_alone(
+    path: Path, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(path, clock) as store:
+        path.rename(tmp_path / "away.sqlite")
+        health = await store.health()
+        with pytest.raises(StoreUnavailable) as raised:
+            await store.load("t", "s")
+    for text in (health.detail, str(raised.value), raised.value.detail):
+        assert "No such file" in text and str(tmp_path) not in text
+    assert str(path) in caplog.text
+
+
+async def test_writes_to_a_locked_file_wait_in_a_short_queue_and_in_time(
+    path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty of them had waited five seconds each, one after the other."""
+    monkeypatch.setattr(sqlite_store, "_MOST_WRITES", 3)
+    monkeypatch.setattr(observed, "STORE_SECONDS", 0.3)
+    async with opened(path, clock) as plain:
+        store = observed.observed(plain, Metrics())
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            ends = clock.now + 60
+            calls = [
+                store.commit("t", f"s{i}", change(0, expires_at=ends)) for i in range(4)
+            ]
+            began = time.monotonic()
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            assert time.monotonic() < began + 4
+            other.rollback()
+        assert [type(error) for error in found] == [*3 * [StoreUnavailable], StoreBusy]
+        assert "within 0.3 seconds" in str(found[0])
+        # Those that had not begun never do.
+        assert await plain.commit("t", "s9", change(0, expires_at=ends))
+        page = await plain.list("t", after=None, limit=9)
+        assert {sid for sid, _ in page.sessions} <= {"s0", "s9"}

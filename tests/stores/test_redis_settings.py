@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.stores import (
-    Store,
-    StoreUnavailable,
-)
+from service.stores import Store, StoreUnavailable, redis_health
+from service.stores.protocol import StoreHealth
 from tests.support.redis import RedisServer, free_port
 from tests.support.stores import Clock, change, opened
 
@@ -38,6 +36,43 @@ async def test_a_server_without_a_log_is_reported(
     own_redis.configure(appendonly="no")
     (warning,) = (await own_store.health()).warnings
     assert "appendonly" in warning
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("maxmemory", "0"), ("appendfsync", "no")]
+)
+async def test_what_may_lose_sessions_later_is_reported(
+    own_redis: RedisServer, own_store: Store, setting: str, value: str
+) -> None:
+    own_redis.configure(**{setting: value})
+    health = await own_store.health()
+    assert health.ok
+    (warning,) = health.warnings
+    assert setting in warning
+
+
+def test_what_a_server_says_of_itself_is_judged() -> None:
+    """Fields of ``INFO``: of other versions, and where a disk is full."""
+    fine = {
+        "redis_version": "7.0.15",
+        "maxmemory": 1 << 30,
+        "maxmemory_policy": "noeviction",
+        "aof_enabled": 1,
+        "aof_last_write_status": "ok",
+    }
+    judged = redis_health.judged
+    assert judged(fine, "everysec") == StoreHealth(True, "redis 7.0.15")
+    assert judged(fine, None).warnings == ()
+    broken = judged(fine | {"aof_last_write_status": "err"}, "always")
+    assert not broken.ok and "refuses writes" in broken.detail
+    for change_, told in (
+        ({"redis_version": "6.0.16"}, "6.2"),
+        ({"rdb_last_bgsave_status": "err"}, "snapshot"),
+    ):
+        (warning,) = judged(fine | change_, "everysec").warnings
+        assert told in warning
+    assert judged(fine | {"redis_version": "6.2.1"}, "everysec").warnings == ()
+    assert judged(fine | {"redis_version": "255.255.255"}, None).warnings == ()
 
 
 async def test_wrong_credentials_are_named_and_not_shown(

@@ -109,6 +109,7 @@ class RedisServer:
             "logfile": "redis.log",
             "save": "",
             "maxmemory-policy": "noeviction",
+            "maxmemory": "8gb",
             **{name.replace("_", "-"): text for name, text in self._settings.items()},
         }
         arguments = [part for item in settings.items() for part in item]

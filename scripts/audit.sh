@@ -16,11 +16,11 @@ if ! [[ -x "${venv}/bin/pip-audit" && "${venv}" -nt requirements-audit.lock ]]; 
 fi
 
 status=0
-echo "audit: Dockerfile, docker-compose.yml, deploy/prometheus"
+echo "audit: Dockerfile, docker-compose.yml, deploy/prometheus, deploy/kubernetes"
 "${venv}/bin/hadolint" Dockerfile || status=1
 rules="{extends: default, rules: {document-start: disable, line-length: {max: 120}}}"
 "${venv}/bin/yamllint" --strict -d "${rules}" docker-compose.yml deploy/prometheus \
-    || status=1
+    deploy/kubernetes || status=1
 
 unknown="could not be audited"
 report="$(mktemp)"

@@ -49,6 +49,8 @@ from service.stores.protocol import Change, Outcome, Quota, Store
 
 _ATTEMPTS = 20
 _BUSY_SECONDS = 5
+# Longest time for a job to be written down, inputs and all; then workers look for it.
+WRITING_SECONDS = 600.0
 _ABSENT = (SessionNotFound, SessionGone)
 
 
@@ -111,13 +113,32 @@ class Book:
         if same is None:
             await self._check_room(tenant)
             same = await self._written(tenant, wanted)
-        # Only now may a worker find it. It may have a ticket already; until it has
-        # one nobody was told of the job.
-        ticket = Ticket(id=same.id, tenant=tenant, created=same.created)
-        await self.tickets.mark(ticket)
+        await self._offer(same)
         self._nudge(same)
         self.accepted.set()
         return same
+
+    async def _offer(self, job: Job) -> None:
+        """Let workers take a job that is written down; nobody was told of it before.
+
+        Raises:
+            TooBusyError: when they gave it up before it was.
+        """
+        found = await self.tickets.find(job.id)
+        if found is None:
+            # An earlier version wrote it, or it has ended since it was found.
+            ticket = Ticket(id=job.id, tenant=job.tenant, created=job.created)
+            if await self.tickets.mark(ticket) is None:
+                await self._check_found(job)
+        elif found.worker is None and found.later and not found.begun:
+            await self.tickets.mark(replace(found, later=0.0))
+
+    async def _check_found(self, job: Job) -> None:
+        ended = (await self.get(job.tenant, job.id)).ended
+        if not ended and await self.tickets.find(job.id) is None:
+            await self._forget(shelf(job.tenant), job.id)
+            told = f"The job took {WRITING_SECONDS:g} seconds to be written down."
+            raise TooBusyError(told, _BUSY_SECONDS)
 
     async def _check_room(self, tenant: str) -> None:
         tickets = await self.tickets.all()
@@ -140,17 +161,28 @@ class Book:
             updated=now,
             timeout=wanted.timeout,
         )
+        # Who is killed on the way leaves a ticket, of which a worker makes an end or a
+        # result, and not a job that waits for ever.
+        later = now + WRITING_SECONDS
+        await self.tickets.mark(
+            Ticket(id=job.id, tenant=tenant, created=now, later=later)
+        )
         blobs = {}
         for name, array in wanted.arrays.items():
             pack = lambda array=array: pack_array(array)  # noqa: E731
             blobs[input_blob(name)] = await off_loop(array.nbytes, pack)
-        saved = await self.save(job, blobs=blobs)
+        try:
+            saved = await self.save(job, blobs=blobs)
+        except QuotaExceeded:
+            await self.tickets.close(job.id)
+            raise
         if saved is None:
             raise StoreCorrupt("a new job's name was taken")
         winner = saved
         if wanted.key is not None:
             winner = await self._point(tenant, wanted.key, saved)
         if winner is not saved:
+            await self.tickets.close(saved.id)
             await self._forget(shelf(tenant), saved.id)
         return winner
 

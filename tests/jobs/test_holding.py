@@ -9,8 +9,10 @@ from typing import Any
 
 import anyio
 import numpy as np
+import pytest
 
-from service.jobs.book import Book, Limits
+from service.errors import TooBusyError
+from service.jobs.book import WRITING_SECONDS, Book, Limits
 from service.jobs.holding import WORN_OUT, Holding
 from service.jobs.models import SAMPLES
 from service.jobs.running import Runner
@@ -120,6 +122,44 @@ async def test_a_lost_reply_about_progress_costs_no_result(store: Store) -> None
             await holding.succeed({"diagnostics": {}}, {})
     assert lost
     assert (await book.get("t", job.id)).status == "successful"
+
+
+async def test_a_job_whose_service_was_killed_as_it_wrote_it_down_is_run(
+    store: Store, clock: Clock
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    async def killing(way: str, change: Change) -> None:
+        if way == "back" and change.blobs:
+            raise Killed
+
+    between: Any = Between(store, killing)
+    with pytest.raises(Killed):
+        await Book(between, Limits(), clock=clock).submit("t", WANTED)
+    book, engine = Book(store, Limits(), clock=clock), Answers()
+    (job,), _ = await book.list("t")
+    assert job.status == "accepted"
+    clock.advance(WRITING_SECONDS)
+    await done(book, workers_of(book, engine), clock)
+    assert (await book.get("t", job.id)).status == "successful"
+    assert engine.asked == 1
+
+
+async def test_a_job_that_was_given_up_as_it_was_written_is_refused(
+    store: Store, clock: Clock
+) -> None:
+    book, engine = Book(store, Limits(), clock=clock), Answers()
+
+    async def slowly(way: str, change: Change) -> None:
+        if way == "there" and change.blobs:
+            clock.advance(WRITING_SECONDS)
+            await done(book, workers_of(book, engine), clock)
+
+    slow: Any = Between(store, slowly)
+    with pytest.raises(TooBusyError, match="to be written down"):
+        await Book(slow, Limits(), clock=clock).submit("t", WANTED)
+    assert (await book.list("t"))[0] == []
 
 
 async def test_a_defect_after_the_work_is_an_attempt(

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from ccdm_engine import diagnostics, inflation, local_noise, noise
 from ccdm_engine.analysis import ChosenModel, Diagnostics
+from ccdm_engine.astray import together
 from ccdm_engine.bandwidth import silverman
 from ccdm_engine.errors import NonFiniteError, NumericalError, OptionsError
 from ccdm_engine.local_transform import Measured, measured
@@ -319,13 +320,14 @@ class _Work:
 
     def _gathered(self, results: Iterator[Updated], put: Put) -> diagnostics.StateFacts:
         prior = posterior = Squares(0.0, 0.0)
-        rows, measured, members = 0, False, 0
+        rows, measured, members, far = 0, False, 0, None
         for found in results:
             if not np.isfinite(found.samples).all():
                 raise _breakdown("samples that are not finite")
             rows, members = found.samples.shape[0], found.members
             prior, posterior = prior.and_(found.prior), posterior.and_(found.posterior)
             measured = measured or found.measured
+            far = together((far, found.astray))
             put(found.columns, found.samples)
         dimension = self.source.shape[1]
         return diagnostics.StateFacts(
@@ -334,6 +336,7 @@ class _Work:
             prior.root_mean((members - 1) * dimension),
             posterior.root_mean((rows - 1) * dimension),
             measured,
+            far,
         )
 
 

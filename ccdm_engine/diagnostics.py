@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
+from ccdm_engine.astray import Astray, astray
 from ccdm_engine.blocks import blocks
 from ccdm_engine.conditioning import Conditioned
 from ccdm_engine.inflation import Adapted
@@ -41,6 +42,7 @@ class StateFacts:
         n_samples: rows of the result.
         prior_spread, posterior_spread: root mean variance over the variables.
         noise_free: whether a measurement looks like an exact function of the states.
+        astray: members far away from the others in some of the caller's variables.
     """
 
     dimension: int
@@ -48,6 +50,7 @@ class StateFacts:
     prior_spread: float
     posterior_spread: float
     noise_free: bool = False
+    astray: Astray | None = None
 
 
 def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFacts:
@@ -58,12 +61,14 @@ def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFac
         samples: the result, ``(n, dx)``.
         options: as used.
     """
+    far = astray(pairs.states)
     return StateFacts(
         pairs.states.shape[1],
         samples.shape[0],
         root_mean_variance(pairs.states),
         root_mean_variance(samples),
         options.measurement_error is None and _looks_noise_free(pairs),
+        far and far._replace(column=int(pairs.state_columns[far.column])),
     )
 
 
@@ -241,6 +246,13 @@ def _advice(
     pairs: Pairs, distance: float, effective: float, about: StateFacts
 ) -> tuple[Advice, ...]:
     found = list(_failures(pairs) + _constants(pairs))
+    measured = astray(pairs.simulated)
+    measured = measured and measured._replace(
+        column=int(pairs.columns[measured.column])
+    )
+    for far, what in ((about.astray, "state"), (measured, "measurement")):
+        if far is not None:
+            found.append(_far_away(pairs, far, what))
     if distance > FAR_AWAY:
         found.append(
             Advice(
@@ -260,7 +272,7 @@ def _advice(
                 "localize.",
             )
         )
-    if about.noise_free:
+    if about.noise_free and measured is None and about.astray is None:
         found.append(
             Advice(
                 "measurements-look-noise-free",
@@ -270,6 +282,19 @@ def _advice(
             )
         )
     return tuple(found)
+
+
+def _far_away(pairs: Pairs, far: Astray, what: str) -> Advice:
+    others = far.members.size - 1
+    return Advice(
+        "member-far-away",
+        f"Member {pairs.used[far.member]} lies {far.distance:.2g} spreads of the "
+        f"others away in {what} {far.column}"
+        + (f"; so do {others} more, there or elsewhere." if others else "."),
+        "It decides the spread by itself, and the others are hardly updated. Where its "
+        "run went astray or a fill value slipped in, set it to NaN and failed_members "
+        "to 'drop' or 'refill'.",
+    )
 
 
 def _start(sampled: Sampled, options: AnalysisOptions) -> tuple[Advice, ...]:

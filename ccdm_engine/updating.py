@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import inflation
+from ccdm_engine.astray import Astray, astray
 from ccdm_engine.blocks import blocks
 from ccdm_engine.local_transform import Measured, transform, turned
 from ccdm_engine.localization import Localization
@@ -100,6 +101,7 @@ class Updated(NamedTuple):
         prior, posterior: squares of deviations from the mean.
         members: that took part.
         measured: whether a variable is exactly what a measurement says.
+        astray: members far away from the others, in the caller's variables.
     """
 
     columns: slice
@@ -108,6 +110,7 @@ class Updated(NamedTuple):
     posterior: Squares
     members: int
     measured: bool = False
+    astray: Astray | None = None
 
 
 def update(common: Update, block: Block) -> Updated:
@@ -122,7 +125,9 @@ def update(common: Update, block: Block) -> Updated:
             samples[:, here], seen = _columns(common, part, block.places[here], first)
         measured = measured or seen
     spreads = squares(states), squares(samples)
-    return Updated(block.columns, samples, *spreads, states.shape[0], measured)
+    far = astray(states)
+    far = far and far._replace(column=block.columns.start + far.column)
+    return Updated(block.columns, samples, *spreads, states.shape[0], measured, far)
 
 
 def copy(rows: tuple[Indices, Indices], block: Block) -> Updated:

@@ -100,11 +100,20 @@ def worker(
         Path | None,
         typer.Option(help="A file to touch after every look at the queue, for probes."),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of CCDM_HOST where Prometheus reads, without a key; none if "
+            "not given.",
+            min=1,
+            max=65535,
+        ),
+    ] = None,
 ) -> None:
     """Run jobs from the store beside the service, on this or another machine."""
     from service.cli.worker import work_forever
 
-    work_forever(store=store, slots=slots, alive=alive)
+    work_forever(store=store, slots=slots, alive=alive, metrics_port=metrics_port)
 
 
 @app.command()

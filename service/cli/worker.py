@@ -6,9 +6,9 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
+from prometheus_client import start_http_server
 from rich.markup import escape
 
 from service.app import build_parts
@@ -16,17 +16,25 @@ from service.cli.output import USAGE, CommandError, console
 from service.cli.serve import read_settings, try_store, without_password
 from service.jobs.equipment import equip
 from service.jobs.models import Job
+from service.metrics import Metrics
 from service.observability import forward_logs
 from service.settings import check_names
 
 
-def work_forever(*, store: str | None, slots: int, alive: Path | None = None) -> None:
+def work_forever(
+    *,
+    store: str | None,
+    slots: int,
+    alive: Path | None = None,
+    metrics_port: int | None = None,
+) -> None:
     """Run jobs until told to stop; what runs then is left to another worker.
 
     Args:
         store: where the jobs are.
         slots: jobs at the same time.
         alive: touched after every look at the queue.
+        metrics_port: of ``CCDM_HOST``, where Prometheus reads; without, nowhere.
     """
     if store is not None:
         os.environ["CCDM_STORE_URL"] = store
@@ -41,19 +49,26 @@ def work_forever(*, store: str | None, slots: int, alive: Path | None = None) ->
     out.print(f"Working on the jobs in  {shown}", style="bold")
     out.print(f"Stop                    kill {os.getpid()}")
     sys.stdout.flush()
-    asyncio.run(_work(slots, alive))
+    asyncio.run(_work(slots, alive, metrics_port))
 
 
-def _say(what: str, job: Job) -> None:
-    """One line per job that is begun or has ended."""
-    now = time.strftime("%H:%M:%S")
-    print(f"{now}  {what:<11} {job.id}  {job.kind} of {job.tenant}", flush=True)
-
-
-async def _work(slots: int, alive: Path | None) -> None:
+async def _work(slots: int, alive: Path | None, metrics_port: int | None) -> None:
     state = build_parts(read_settings())
-    equip(state, slots, _say, looked=alive.touch if alive else None)
+
+    def say(what: str, job: Job) -> None:
+        facts = {"job": job.id, "kind": job.kind, "tenant": job.tenant}
+        state.logger.info("job", status=what, **facts)
+
+    def looked() -> None:
+        if alive is not None:
+            alive.touch()
+        held = state.bodies.held_bytes, state.bodies.unsent_bytes
+        state.metrics.observe(state.compute.load, *held, False)
+
+    equip(state, slots, say, looked)
     forward_logs(state.logger)
+    if metrics_port is not None:
+        _show(state.metrics, state.settings.host, metrics_port)
     await state.store.open()
     work = asyncio.create_task(state.workers.work())
     loop = asyncio.get_running_loop()
@@ -66,3 +81,12 @@ async def _work(slots: int, alive: Path | None) -> None:
         await asyncio.wait([work])
     finally:
         await state.store.close()
+
+
+def _show(metrics: Metrics, host: str, port: int) -> None:
+    """Let Prometheus read; anybody may who can reach the port."""
+    try:
+        start_http_server(port, addr=host, registry=metrics.registry)
+    except OSError as error:
+        told = f"cannot listen on {host}, port {port}: {error.strerror}"
+        raise CommandError(told) from error

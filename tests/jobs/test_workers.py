@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ import pytest
 
 from tests.jobs.conftest import ASYNC, ended
 from tests.jobs.test_survival import Start, client, lasting, running, sessions, start
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisServer, free_port
 from tests.support.servers import PATIENCE, Server, started_worker
 
 __all__ = ["start"]
@@ -70,11 +71,35 @@ def test_a_worker_that_is_told_to_stop_hands_over(
         assert (done["status"], done["attempt"]) == ("successful", 1)
         assert http.get(f"/v1/jobs/{job}/results").content == waited
         log, end = tmp_path / "worker.log", time.monotonic() + PATIENCE
-        while f"successful  {job}" not in log.read_text():
+
+        def told(status: str) -> int:
+            lines = [line for line in log.read_text().splitlines() if line[:1] == "{"]
+            facts = [json.loads(line) for line in lines]
+            wanted = {"event": "job", "job": job, "kind": "cycle", "tenant": "default"}
+            return sum(
+                wanted.items() | {("status", status)} <= found.items()
+                for found in facts
+            )
+
+        while not told("successful"):
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
         # Taken by both, ended by one; each in a line.
-        assert log.read_text().count(f"running     {job}  cycle of default") == 2
+        assert told("running") == 2
+
+
+def test_a_worker_shows_how_it_is(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"STORE_URL": f"sqlite:///{tmp_path}/s.sqlite"}
+    with ExitStack() as stack:
+        started_worker(stack, tmp_path, settings, "--metrics-port", str(port))
+        end, text = time.monotonic() + PATIENCE, ""
+        while "ccdm_store_called_seconds_count" not in text:
+            assert time.monotonic() < end, (tmp_path / "worker.log").read_text()
+            time.sleep(0.2)
+            with suppress(httpx.TransportError):
+                text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    assert "ccdm_jobs_due 0.0" in text and "ccdm_build_info" in text
 
 
 def test_redis_restarted_in_the_middle(

@@ -87,6 +87,20 @@ def test_every_metric_of_ours_is_shown(metrics: dict[str, set[str]]) -> None:
         assert family in text or family.startswith("process_"), family
 
 
+def test_the_table_of_metrics_is_the_code(metrics: dict[str, set[str]]) -> None:
+    page = (ROOT / "docs" / "observability.md").read_text()
+    rows = "".join(
+        line for line in page.splitlines(True) if line.startswith("| `ccdm_")
+    )
+    told = set(re.findall(r"`(ccdm_\w+)`", rows))
+    ends = r"_(bucket|sum|count)$"
+    names = (name for name in metrics if not name.endswith("_created"))
+    ours = {re.sub(ends, "", name) for name in names if name.startswith("ccdm_")}
+    # "and `..._limit` of each"
+    ours -= {name for name in ours if name.removesuffix("_limit") in ours - {name}}
+    assert told == ours
+
+
 def test_every_problem_that_is_watched_exists() -> None:
     watched = re.findall(r'problem=~?"([^"]+)"', ALERTS.read_text())
     assert watched

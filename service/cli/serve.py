@@ -29,6 +29,7 @@ from service.metrics import FOLDER as METRICS_FOLDER
 from service.observability import forward_logs
 from service.settings import Settings, check_names
 from service.stores import StoreError, open_store
+from service.stores.opening import file_of
 
 BACKLOG = 2048
 # Descriptors beside those of connections: stores, workers, logs.
@@ -217,7 +218,8 @@ def _announce(settings: Settings, listener: socket.socket, new_key: str | None) 
     reachable = "127.0.0.1" if host in ("0.0.0.0", "::") else shown
     out = console()
     out.print(f"Listening on  http://{escape(shown)}:{port}", style="bold")
-    out.print(f"Sessions in   {escape(without_password(settings.store_url))}")
+    where = file_of(settings.store_url) or without_password(settings.store_url)
+    out.print(f"Sessions in   {escape(str(where))}", soft_wrap=True)
     out.print(f"Dashboard     http://{escape(reachable)}:{port}/dashboard")
     out.print(f"All requests  http://{escape(reachable)}:{port}/docs")
     stop = "Ctrl+C" if out.is_terminal else f"kill {os.getpid()}"

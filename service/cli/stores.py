@@ -6,12 +6,12 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
 
 from service.cli.output import USAGE, CommandError
 from service.portable import PortableError
 from service.sessions import SessionError
 from service.stores import Store, StoreError, open_store
+from service.stores.opening import file_of
 
 Result = TypeVar("Result")
 
@@ -60,15 +60,12 @@ async def _run(address: str, work: Callable[[Store], Awaitable[Result]]) -> Resu
 
 
 def _check_there(address: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme != "sqlite":
-        return
-    from pathlib import Path
-
-    if not Path(unquote(parts.path)[1:]).exists():
+    file = file_of(address)
+    if file is not None and not file.exists():
         raise CommandError(
-            f"there is no store at {address}; `ccdm serve` makes one, and --store (or "
-            "CCDM_STORE_URL) names another"
+            f"there is no store at {address}, which is {file}; `ccdm serve` makes one, "
+            "and --store (or CCDM_STORE_URL) names another. After sqlite: three "
+            "slashes begin a path from the working folder, four one from the root"
         )
 
 

@@ -55,6 +55,15 @@ def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
     )
 
 
+def file_of(url: str) -> Path | None:
+    """The file that a SQLite address names, from the root; ``None`` for others.
+
+    Raises:
+        ValueError: for a SQLite address that names no file.
+    """
+    return _path(url).absolute() if url.lower().startswith("sqlite:") else None
+
+
 def _path(url: str) -> Path:
     parts = urlsplit(url)
     path = unquote(parts.path)[1:]

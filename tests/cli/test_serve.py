@@ -68,7 +68,7 @@ def served(folder: Path, *words: str, **environment: str) -> Iterator[Served]:
 def test_it_says_where_it_is_and_answers_there(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/here.sqlite"
     with served(tmp_path, "--store", store) as running:
-        assert store in running.said
+        assert f"{tmp_path}/here.sqlite" in running.said
         assert f"{running.url}/docs" in running.said
         assert f"{running.url}/dashboard" in running.said
         assert "API key" not in running.said

@@ -164,6 +164,7 @@ def test_what_is_not_there_is_said_in_a_sentence(
     url = f"sqlite:///{tmp_path}/s.sqlite"
     missing = ccdm_here("sessions", "list", "--store", url, code=1)
     assert "there is no store" in missing.stderr
+    assert "four one from the root" in missing.stderr
     assert not (tmp_path / "s.sqlite").exists(), "looking makes no file"
     begun(url, 1)
     for words in (("show", "nobody"), ("export", "nobody"), ("delete", "-y", "nobody")):

@@ -156,8 +156,10 @@ class Holding:
         """
         if self._writing.locked():
             return  # its result is on the way
-        if (percent, message) != (self.job.progress, self.job.message):
-            async with self._writing:
+        async with self._writing:
+            # What it ended with is not written over while its ticket goes.
+            known = (self.job.progress, self.job.message)
+            if not self.job.ended and (percent, message) != known:
                 await self._save(replace(self.job, progress=percent, message=message))
 
     async def succeed(

@@ -124,6 +124,32 @@ async def test_a_lost_reply_about_progress_costs_no_result(store: Store) -> None
     assert (await book.get("t", job.id)).status == "successful"
 
 
+@pytest.mark.parametrize("status", ["successful", "failed"])
+async def test_progress_told_late_leaves_the_end_as_it_is(
+    store: Store, status: str
+) -> None:
+    book = Book(store, Limits())
+    job = await book.submit("t", WANTED)
+    (ticket,) = await book.tickets.all()
+    holding = await Holding.take(book, ticket, "one", 3)
+    assert holding is not None
+    close, ends = book.tickets.close, []
+
+    async def telling(job_id: str) -> None:
+        ends.append(await book.get("t", job_id))
+        await holding.look()
+        await holding.tell(98, "updating")
+        await close(job_id)
+
+    book.tickets.close = telling  # type: ignore[method-assign]
+    if status == "successful":
+        await holding.succeed({"diagnostics": {}}, {})
+    else:
+        await holding.fail({"slug": "x", "detail": "why"})
+    assert [end.status for end in ends] == [status]
+    assert await book.get("t", job.id) == ends[0]
+
+
 async def test_a_job_whose_service_was_killed_as_it_wrote_it_down_is_run(
     store: Store, clock: Clock
 ) -> None:

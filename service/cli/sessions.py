@@ -176,12 +176,17 @@ async def _export(store: Store, tenant: str, sid: str, file: Path) -> None:
 
 def import_sessions(place: Place, files: Sequence[Path]) -> None:
     """Put the sessions of files into a store; those before a damaged one are in."""
+    # Only where it is needed: it loads the whole service.
+    from service.cli.serve import read_settings
+
+    settings = read_settings()
+    now = time.time
 
     async def work(store: Store) -> None:
         for path in files:
             try:
                 with opened(path) as file:
-                    await import_session(store, place.tenant, file, time.time())
+                    await import_session(store, place.tenant, file, now(), settings)
                     told = f"{file.session.id}  cycle {file.session.cycle}"
             except OSError as error:
                 raise CommandError(f"{path}: {error.strerror}", USAGE) from error

@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
+from service.portable.checking import check_limits
 from service.portable.errors import PortableError
 from service.portable.reading import SessionFile
+from service.settings import Settings
 from service.stores.protocol import Names, Outcome, Store
 
 _TOGETHER_BYTES = 4 << 20
@@ -14,7 +16,11 @@ _TOGETHER = 500
 
 
 async def import_session(
-    store: Store, tenant: str, file: SessionFile, now: float
+    store: Store,
+    tenant: str,
+    file: SessionFile,
+    now: float,
+    settings: Settings | None = None,
 ) -> None:
     """Put the session of a file into a store, under its own name.
 
@@ -26,11 +32,15 @@ async def import_session(
         tenant: whose it is to be.
         file: open.
         now: seconds since 1970.
+        settings: with the limits that hold there; without, only those of the format.
 
     Raises:
-        PortableError: when the file is damaged, or a live session has the name.
+        PortableError: when the file is damaged, holds what the service would not have
+            let in, or a live session has the name.
         StoreError: from the store.
     """
+    if settings is not None:
+        check_limits(file.session, settings)
     sid, token = file.session.id, secrets.token_hex(16)
     names = Names([], [])
     waiting: dict[str, bytes] = {}

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from service.portable import layout
+from service.portable import checking, layout
 from service.portable.errors import PortableError
 from service.sessions.documents import (
     analysis_blob,
@@ -28,11 +28,6 @@ from service.sessions.models import Array, Cycle, Session
 from service.stores.codec import pack_document, unpack_array, unpack_document
 from service.stores.errors import StoreCorrupt
 from service.stores.protocol import Loaded
-
-_MOST_CYCLES = 10**9
-# Beyond what any setting is meant for, and within what every store can count.
-_LONGEST_TTL_SECONDS = 100 * 366 * 86_400.0
-_LATEST_SECONDS = 1e11
 
 
 @contextmanager
@@ -78,6 +73,8 @@ class SessionFile:
             if name.endswith(layout.SUFFIX)
         ]
         self.loaded, self.session = self._session(manifest["session"])
+        # Samples of the analyses whose records have been read.
+        self._rows: dict[str, int] = {}
 
     def records(self) -> Iterator[tuple[str, bytes]]:
         """Names and documents of all records, checked at the end of the last one."""
@@ -90,7 +87,7 @@ class SessionFile:
                 if name in seen:
                     raise PortableError(f"record {name} is there twice")
                 seen.add(name)
-                yield name, _readable(name, pack_document(document))
+                yield name, self._readable(name, _packed(name, document))
         self._check_digest(layout.RECORDS, digest.hexdigest())
         for k in range(1, self.session.cycle + 1):
             if cycle_record(k) not in seen:
@@ -112,12 +109,31 @@ class SessionFile:
         """The bytes of one blob, checked."""
         payload = self._read(name + layout.SUFFIX)
         array = unpack_array(payload)
-        kind = name.partition("/")[0]
-        if kind in ("analysis", "forecast_states") and (
-            array.ndim != 2 or array.shape[1] != self.session.state_dim
-        ):
-            raise PortableError(f"{name} has shape {array.shape}")
+        rows = self._rows.get(name)
+        if name == analysis_blob(0):
+            rows = self.session.initial_members
+        checking.check_array(name, array, self.session, rows)
         return payload
+
+    def _readable(self, name: str, record: bytes) -> bytes:
+        """A record that the service will not stumble over."""
+        kind = name.partition("/")[0]
+        if kind == "members":
+            checking.check_members(name, *unpack_members(record))
+        if kind == "cycle":
+            cycle = unpack_cycle(record)
+            checking.check_cycle(name, cycle, self.session)
+            self._rows[analysis_blob(cycle.cycle)] = cycle.n_samples
+            if cycle.cycle == self.session.cycle:
+                self._check_members(cycle.n_samples)
+        return record
+
+    def _check_members(self, n_samples: int) -> None:
+        if self.session.members != n_samples:
+            raise PortableError(
+                f"members: got {self.session.members}, wanted {n_samples}, the "
+                "samples of the last cycle"
+            )
 
     def _manifest(self) -> dict[str, Any]:
         manifest = _document(self._content(layout.MANIFEST), layout.MANIFEST)
@@ -133,17 +149,18 @@ class SessionFile:
         return manifest
 
     def _session(self, told: dict[str, Any]) -> tuple[Loaded, Session]:
-        sid, version = told.get("id"), told.get("version")
-        expires_at, arrivals = told.get("expires_at"), told.get("arrivals", 0)
-        whole = all(type(x) is int and x >= 0 for x in (version, arrivals))
-        if not isinstance(sid, str) or not layout.SID.fullmatch(sid) or not whole:
-            raise PortableError("the session has no proper name or version")
-        if not _is_time(expires_at):
-            raise PortableError("the session has no time of expiry")
+        sid = told.get("id")
+        if not isinstance(sid, str) or not layout.SID.fullmatch(sid):
+            raise PortableError("the session has no proper name")
+        version = checking.check_count("version", told.get("version"), 1, checking.MOST)
+        expires_at = checking.check_time("expiry", told.get("expires_at"))
+        told_arrivals = told.get("arrivals", 0)
+        arrivals = checking.check_count("arrivals", told_arrivals, 0, checking.MOST)
         meta = self._read(layout.SESSION)
-        loaded = Loaded(int(version or 0), meta, float(expires_at or 0), int(arrivals))
-        _document(meta, layout.SESSION)
-        session = _plausible(unpack_session(sid, loaded))
+        loaded = Loaded(version, meta, expires_at, arrivals)
+        _packed(layout.SESSION, _document(meta, layout.SESSION))
+        session = unpack_session(sid, loaded)
+        checking.check_session(session)
         first = session.oldest_kept or int(session.initial_members is None)
         for k in range(first, session.cycle + 1):
             if analysis_blob(k) not in self.blobs:
@@ -206,51 +223,11 @@ def _document(content: bytes, what: str) -> dict[str, Any]:
         raise PortableError(f"{what} cannot be read") from None
 
 
-def _plausible(session: Session) -> Session:
-    """A session whose fields are of their kinds; what they say is its owner's."""
-    counts = (
-        *(session.state_dim, session.measurement_dim, session.cycle, session.seed),
-        *(session.oldest_kept, session.keep_analyses, session.inputs_from),
-    )
-    sizes = (session.members, session.initial_members)
-    times = (session.created_at, session.updated_at)
-    sound = (
-        all(type(count) is int and count >= 0 for count in counts)
-        and all(_is_time(time) for time in (session.ttl_seconds, *times))
-        and isinstance(session.options, dict)
-        and all(n is None or type(n) is int for n in sizes)
-        and (session.coupling is None or isinstance(session.coupling, dict))
-        and 0 < session.ttl_seconds <= _LONGEST_TTL_SECONDS
-        and session.cycle < _MOST_CYCLES
-    )
-    if not sound:
-        raise PortableError("the session's document makes no sense")
-    return session
-
-
-def _is_time(value: Any) -> bool:
-    """Whether it is a number of seconds, of some millennia at most."""
-    return type(value) in (int, float) and 0 <= value < _LATEST_SECONDS
-
-
-def _readable(name: str, document: bytes) -> bytes:
-    """A record that the service will not stumble over."""
-    kind, _, number = name.partition("/")
-    if kind == "members":
-        unpack_members(document)
-    if kind == "cycle":
-        cycle = unpack_cycle(document)
-        documents = (cycle.diagnostics, cycle.options, cycle.timings)
-        sound = (
-            number == f"{cycle.cycle}"
-            and all(type(n) is int and n >= 0 for n in (cycle.seed, cycle.n_samples))
-            and type(cycle.digest) is str
-            and _is_time(cycle.created_at)
-            and all(type(each) is dict for each in documents)
-        )
-        if not sound:
-            raise PortableError(f"record {name} makes no sense")
-    return document
+def _packed(name: str, document: dict[str, Any]) -> bytes:
+    try:
+        return pack_document(document)
+    except (ValueError, RecursionError) as error:
+        raise PortableError(f"record {name} is no JSON ({error})") from None
 
 
 def _record(line: bytes) -> tuple[str, dict[str, Any]]:

@@ -69,7 +69,7 @@ def spec_of(
     members = params.members or rows
     check_sizes(settings, members, params.state_dim, params.measurement_dim)
     check_sizes(settings, (params.coupling and params.coupling.members) or 0, 0, 0)
-    _check_lengths(params)
+    check_lengths(params)
     _check_drawn(params, settings)
     _check_kept(params, settings)
     metadata = _small(params.metadata, settings)
@@ -154,8 +154,12 @@ def _ensemble(params: SessionParams, ensemble: Array | None, seed: int) -> Array
     )
 
 
-def _check_lengths(params: SessionParams) -> None:
-    """Everything that has one entry per variable has as many as there are."""
+def check_lengths(params: SessionParams) -> None:
+    """Everything that has one entry per variable has as many as there are.
+
+    Raises:
+        ServiceError: naming all that has not.
+    """
     names, places = params.names, params.coordinates
     dx, dy = params.state_dim, params.measurement_dim
     lists: list[tuple[str, object, int]] = [
@@ -195,7 +199,7 @@ def _small(
     if metadata is None:
         return None
     limit = settings.max_metadata_bytes
-    if _nested_deeper(metadata, MAX_METADATA_DEPTH):
+    if nested_deeper(metadata, MAX_METADATA_DEPTH):
         raise bad_parameter("/metadata", f"nested deeper than {MAX_METADATA_DEPTH}")
     length = len(orjson.dumps(metadata))
     if length > limit:
@@ -207,11 +211,12 @@ def _small(
     return dict(metadata)
 
 
-def _nested_deeper(value: Any, levels: int) -> bool:
+def nested_deeper(value: Any, levels: int) -> bool:
+    """Whether there are more objects and arrays within each other than ``levels``."""
     if not isinstance(value, (dict, list)):
         return False
     inside = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(_nested_deeper(item, levels - 1) for item in inside)
+    return levels == 0 or any(nested_deeper(item, levels - 1) for item in inside)
 
 
 def _model_patch(

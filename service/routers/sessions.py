@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import logging
+from collections.abc import Sequence
+from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
@@ -35,6 +38,7 @@ from service.sessions import Session
 from service.stores.offloop import INLINE_JSON, JSON_COST, off_loop
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
+_log = logging.getLogger(__name__)
 
 ENSEMBLE = "initial_ensemble"
 _STORE = ("store-unavailable", "store-corrupt")
@@ -121,12 +125,16 @@ async def list_sessions(
     negotiate(request.headers.get("accept"), (JSON,))
     with timed("store"):
         found, following = await sessions.list(tenant, after=after, limit=limit)
-    page = {"sessions": [session_view(item) for item in found], "next": following}
     size = sum(item.size for item in found)
     link = f'</v1/sessions?after={following}&limit={limit}>; rel="next"'
     headers = {"Link": link} if following else {}
     with room(request, size):
-        return await document_answer(request, page, size, headers=headers)
+        page = {"sessions": _views(found), "next": following}
+        try:
+            return await document_answer(request, page, size, headers=headers)
+        except TypeError:
+            page["sessions"] = _views(found, prove=True)
+            return await document_answer(request, page, size, headers=headers)
 
 
 @router.get(
@@ -226,3 +234,24 @@ async def _answer(
     every = {"ETag": session_tag(session), **(headers or {})}
     view = session_view(session)
     return await document_answer(request, view, session.size, status, every)
+
+
+def _views(found: Sequence[Session], *, prove: bool = False) -> list[dict[str, Any]]:
+    """Sessions as a list shows them, without one that cannot be shown.
+
+    Args:
+        found: all of them.
+        prove: whether to write each alone, to find the one that is no JSON.
+    """
+    views = []
+    for session in found:
+        try:
+            view = session_view(session)
+            if prove:
+                orjson.dumps([[view]])
+        except (TypeError, ValueError, OverflowError):
+            # The others are well; it says so itself when it is asked for.
+            _log.exception("session %s cannot be shown", session.id)
+        else:
+            views.append(view)
+    return views

@@ -130,6 +130,10 @@ def _shown(value: Any) -> str:
         return f"an array of {len(value)}"
     if isinstance(value, dict):
         return "an object"
+    if isinstance(value, int) and value.bit_length() > 63:
+        digits = str(value)
+        cut = len(digits) > _LONGEST_SHOWN
+        return digits[:_LONGEST_SHOWN] + "..." if cut else digits
     if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
         value = value[:_LONGEST_SHOWN] + "..."
     return orjson.dumps(value, default=str).decode()

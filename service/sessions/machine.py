@@ -26,7 +26,6 @@ from service.sessions.documents import (
     analysis_blob,
     merged,
     pack_session,
-    read_session,
 )
 from service.sessions.driving import Driving
 from service.sessions.errors import DocumentTooLarge, VersionConflict
@@ -45,7 +44,7 @@ from service.sessions.models import (
     Session,
     SessionSpec,
 )
-from service.sessions.reading import Reading, ReadRoom, at_once
+from service.sessions.reading import Reading, ReadRoom, at_once, listed
 from service.sessions.requests import as_vector
 from service.sessions.watching import Watching
 from service.stores.clocks import SteadyClock
@@ -194,8 +193,7 @@ class Sessions:
         page = await self._store.list(
             tenant, after=after, limit=limit, max_bytes=PAGE_BYTES
         )
-        found = [await read_session(sid, loaded) for sid, loaded in page.sessions]
-        return found, page.next
+        return await listed(page.sessions), page.next
 
     async def update(
         self,

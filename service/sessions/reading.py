@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
@@ -17,11 +18,12 @@ from service.sessions.models import Array, Cycle, Session
 from service.stores.codec import unpack_array
 from service.stores.errors import StoreCorrupt, StoreFull, StoreUnavailable
 from service.stores.offloop import JSON_COST, off_loop
-from service.stores.protocol import Store
+from service.stores.protocol import Loaded, Store
 
 # Use renews the lifetime, but not every read is worth a write: only when this part of
 # the lifetime has passed.
 _RENEW_AFTER = 0.1
+_log = logging.getLogger(__name__)
 
 
 # Waits until so many bytes may be read, and counts them for the length of a block.
@@ -118,6 +120,18 @@ class Reading:
             check_kept(await self.session(tenant, session.id), cycle)
             raise StoreCorrupt(f"session {session.id} has lost analysis {cycle}")
         return unpack_array(payload)
+
+
+async def listed(found: Iterable[tuple[str, Loaded]]) -> list[Session]:
+    """Sessions of a page; one that cannot be read is left out, and the log says so."""
+    sessions = []
+    for sid, loaded in found:
+        try:
+            sessions.append(await read_session(sid, loaded))
+        except (StoreCorrupt, ValueError, RecursionError):
+            # It says so itself when it is asked for; the others are well.
+            _log.exception("session %s cannot be read", sid)
+    return sessions
 
 
 def check_kept(session: Session, cycle: int) -> None:

@@ -32,7 +32,7 @@ async def session(store: Store, clock: Clock) -> Session:
         seed=2**53 - 1,
         keep_analyses=3,
         initial_ensemble=forecast(0)[0],
-        metadata={"ключ": "\ud800 half a pair", "x": [1.5, None, {}]},
+        metadata={"ключ": "one \U0001d11e letter", "x": [1.5, None, {}]},
         ttl_seconds=500.25,
     )
     made = await sessions.create("t", spec)
@@ -201,6 +201,9 @@ HOSTILE: list[tuple[Edit, str]] = [
     (manifest(lambda m: m["session"].update(id="../x")), "proper name"),
     (manifest(lambda m: m["session"].update(version=-1)), "version"),
     (manifest(lambda m: m["session"].update(version=1.5)), "version"),
+    (manifest(lambda m: m["session"].update(version=0)), "got 0, wanted a whole"),
+    (manifest(lambda m: m["session"].update(version=2**63)), "version: got 92233"),
+    (manifest(lambda m: m["session"].update(arrivals=2**70)), "arrivals: got 11805"),
     (manifest(lambda m: m["session"].update(expires_at="soon")), "expiry"),
     (manifest(lambda m: m["session"].update(expires_at=True)), "expiry"),
     (manifest(lambda m: m["session"].update(expires_at=-1)), "expiry"),

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from service.errors import TooBusyError
-from service.jobs.errors import JobGone, LeaseLost, NoSuchJob, TooManyJobs
+from service.jobs.asked import ASKED, came_with, set_apart
+from service.jobs.errors import JobGone, LeaseLost, NoSuchJob, TooManyJobs, absent_job
 from service.jobs.models import (
     FACTS,
     SAMPLES,
@@ -44,9 +45,11 @@ from service.stores.errors import (
     SessionNotFound,
     StoreCorrupt,
 )
-from service.stores.offloop import off_loop
+from service.stores.offloop import JSON_COST, off_loop
 from service.stores.protocol import Change, Outcome, Quota, Store
 
+# Documents on one page, written out; more are on the next.
+PAGE_BYTES = 8 << 20
 _ATTEMPTS = 20
 _BUSY_SECONDS = 5
 # Longest time for a job to be written down, inputs and all; then workers look for it.
@@ -151,11 +154,13 @@ class Book:
     async def _written(self, tenant: str, wanted: Submission) -> Job:
         """A new job; or the one that another submission was quicker with."""
         now = self.now()
+        asked, blobs = await set_apart(wanted.asked)
         job = Job(
             id=new_sid(now),
             tenant=tenant,
             kind=wanted.kind,
-            asked=wanted.asked,
+            asked=asked,
+            apart=bool(blobs),
             arrays=tuple(wanted.arrays),
             created=now,
             updated=now,
@@ -167,7 +172,6 @@ class Book:
         await self.tickets.mark(
             Ticket(id=job.id, tenant=tenant, created=now, later=later)
         )
-        blobs = {}
         for name, array in wanted.arrays.items():
             pack = lambda array=array: pack_array(array)  # noqa: E731
             blobs[input_blob(name)] = await off_loop(array.nbytes, pack)
@@ -232,7 +236,7 @@ class Book:
         try:
             loaded = await self._store.load(shelf(tenant), job_id)
         except _ABSENT as error:
-            raise _translated(job_id, error) from None
+            raise absent_job(job_id, error) from None
         return unpack_job(tenant, job_id, loaded)
 
     async def moved(
@@ -246,7 +250,7 @@ class Book:
         try:
             loaded = await self._watching.moved(shelf(tenant), job_id, seen, seconds)
         except _ABSENT as error:
-            raise _translated(job_id, error) from None
+            raise absent_job(job_id, error) from None
         return unpack_job(tenant, job_id, loaded), state_of(loaded)
 
     @property
@@ -257,8 +261,13 @@ class Book:
     async def list(
         self, tenant: str, *, after: str | None = None, limit: int = 50
     ) -> tuple[list[Job], str | None]:
-        """Jobs in the order they were accepted, and where the next page begins."""
-        page = await self._store.list(shelf(tenant), after=after, limit=limit)
+        """Jobs in the order they were accepted, and where the next page begins.
+
+        Fewer than ``limit`` where their documents are long.
+        """
+        page = await self._store.list(
+            shelf(tenant), after=after, limit=limit, max_bytes=PAGE_BYTES
+        )
         jobs = [unpack_job(tenant, name, loaded) for name, loaded in page.sessions]
         return jobs, page.next
 
@@ -285,7 +294,7 @@ class Book:
             expires_at=job.expires_at,
             records={} if facts is None else {FACTS: pack_document(facts)},
             blobs=blobs or {},
-            drop_blobs=[input_blob(name) for name in job.arrays] if job.ended else (),
+            drop_blobs=came_with(job) if job.ended else (),
             quota=self._limits.quota,
         )
         try:
@@ -320,6 +329,13 @@ class Book:
                 await self.tickets.close(job_id)
                 return saved
 
+    async def asked(self, job: Job) -> Document:
+        """Everything that was asked for, arrays apart; raises as :meth:`inputs`."""
+        if not job.apart:
+            return job.asked
+        whole = await self._blob(job, ASKED)
+        return await off_loop(JSON_COST * len(whole), lambda: unpack_document(whole))
+
     async def inputs(self, job: Job) -> dict[str, Array]:
         """The arrays that came with a job.
 
@@ -340,6 +356,9 @@ class Book:
         return unpack_document(facts)
 
     async def _array(self, job: Job, name: str) -> Array:
+        return unpack_array(await self._blob(job, name))
+
+    async def _blob(self, job: Job, name: str) -> memoryview:
         payload = await self._store.blob(shelf(job.tenant), job.id, name)
         if payload is None:
             # Expired, or deleted? Then this says so.
@@ -348,7 +367,7 @@ class Book:
                 # Dismissed since, or ended by who has it now: nothing is damaged.
                 raise LeaseLost
             raise StoreCorrupt(f"job {job.id} has lost {name}")
-        return unpack_array(payload)
+        return payload
 
     async def renew(self, job: Job) -> None:
         """Keep a job that takes long from being forgotten while it runs."""
@@ -375,10 +394,3 @@ def shelf(tenant: str) -> str:
 def keys(tenant: str) -> str:
     """Where it is written which job was the last one of a key."""
     return f"{tenant}.job-keys"
-
-
-def _translated(job_id: str, error: Exception) -> NoSuchJob | JobGone:
-    if isinstance(error, SessionGone):
-        reason = "dismissed" if error.reason == "deleted" else "expired"
-        return JobGone(job_id, reason)
-    return NoSuchJob(job_id)

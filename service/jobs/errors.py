@@ -14,6 +14,8 @@ The store's own errors pass through as they are.
 
 from __future__ import annotations
 
+from service.stores.errors import SessionGone
+
 
 class JobError(Exception):
     """Root of everything that jobs raise on their own account."""
@@ -73,3 +75,11 @@ class LeaseLost(JobError):
 
     def __init__(self) -> None:
         super().__init__("The job is held by another worker, or was dismissed.")
+
+
+def absent_job(job_id: str, error: Exception) -> NoSuchJob | JobGone:
+    """What the store says of a job that is not there, in the words of jobs."""
+    if isinstance(error, SessionGone):
+        reason = "dismissed" if error.reason == "deleted" else "expired"
+        return JobGone(job_id, reason)
+    return NoSuchJob(job_id)

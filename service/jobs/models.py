@@ -42,6 +42,7 @@ class Job:
         tenant: whose it is.
         kind: what it does.
         asked: everything that was asked for, arrays apart.
+        apart: whether that is only what names a cycle, and the rest a blob beside it.
         arrays: names of the arrays that came with it.
         status: how it stands.
         progress: percent that are done.
@@ -58,6 +59,7 @@ class Job:
     tenant: str
     kind: Kind
     asked: Document
+    apart: bool = False
     arrays: tuple[str, ...] = ()
     status: Status = "accepted"
     progress: int = 0
@@ -126,7 +128,7 @@ class Submission:
 
 _JOB = (
     *("kind", "asked", "status", "progress", "message", "created", "updated"),
-    *("started", "finished", "attempt", "problem", "timeout"),
+    *("started", "finished", "attempt", "problem", "timeout", "apart"),
 )
 _TICKET = ("tenant", "created", "worker", "attempt", "later", "begun")
 
@@ -146,7 +148,7 @@ def unpack_job(tenant: str, job_id: str, loaded: Loaded) -> Job:
         arrays=tuple(document["arrays"]),
         version=loaded.version,
         expires_at=loaded.expires_at,
-        # One that an earlier version wrote has no ``timeout``.
+        # One that an earlier version wrote has no ``timeout`` or no ``apart``.
         **{name: document[name] for name in _JOB if name in document},
     )
 

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import anyio
@@ -228,6 +229,8 @@ class Runner:
                 await anyio.sleep(min(error.retry_after, 5.0))
 
     async def _done(self, job: Job) -> tuple[Document, Array | None]:
+        asked = await patiently(lambda: self._book.asked(job))
+        job = replace(job, asked=asked)
         arrays = await patiently(lambda: self._book.inputs(job))
         with self._hold(sum(array.nbytes for array in arrays.values())):
             if job.kind == "cycle":

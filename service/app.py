@@ -25,6 +25,7 @@ from service.draining import Draining
 from service.facades import open_inference, umbridge
 from service.jobs.equipment import equip
 from service.limits import Bodies, Heads
+from service.memory import give_back
 from service.metrics import Metrics
 from service.observability import QUIET, HeadAsGet, Observability, make_logger
 from service.observed import observed
@@ -174,6 +175,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with anyio.create_task_group() as group:
             group.start_soon(_warm_up, app)
             group.start_soon(app.state.workers.work)
+            group.start_soon(give_back, app.state.bodies.in_hand)
             with draining.watched():
                 yield {STATE: _connection_limits(app)}
             group.cancel_scope.cancel()

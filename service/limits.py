@@ -129,6 +129,10 @@ class Bodies:
                 async with self._read:
                     self._read.notify_all()
 
+    def in_hand(self) -> int:
+        """Bytes of bodies, ensembles and answers now."""
+        return self.held_bytes + self._read_bytes + self.unsent_bytes
+
     def count(self, change: int) -> None:
         """Count bytes of answers that wait until their clients take them."""
         self.unsent_bytes += change

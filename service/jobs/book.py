@@ -26,9 +26,12 @@ from service.jobs.models import (
     Submission,
     Ticket,
     input_blob,
+    keys,
     pack_job,
+    shelf,
     unpack_job,
 )
+from service.jobs.room import BUSY_SECONDS, Room
 from service.jobs.tickets import Tickets
 from service.sessions.creation import new_sid, new_token
 from service.sessions.watching import State, Watching, state_of
@@ -51,7 +54,7 @@ from service.stores.protocol import Change, Outcome, Quota, Store
 # Documents on one page, written out; more are on the next.
 PAGE_BYTES = 8 << 20
 _ATTEMPTS = 20
-_BUSY_SECONDS = 5
+_TWIN_SECONDS = 0.1
 # Longest time for a job to be written down, inputs and all; then workers look for it.
 WRITING_SECONDS = 600.0
 _ABSENT = (SessionNotFound, SessionGone)
@@ -100,6 +103,7 @@ class Book:
         self.now = clock or SteadyClock().late
         self._watching = Watching(store, stopping)
         self.tickets = Tickets(store, limits.open, limits.ttl_seconds, self.now)
+        self._room = Room(self.tickets, limits.tenant)
         self.accepted = asyncio.Event()
 
     async def submit(self, tenant: str, wanted: Submission) -> Job:
@@ -114,7 +118,7 @@ class Book:
         if wanted.key is not None:
             same, _ = await self._pointed(tenant, wanted.key)
         if same is None:
-            await self._check_room(tenant)
+            await self._room.check(tenant)
             same = await self._written(tenant, wanted)
         await self._offer(same)
         self._nudge(same)
@@ -141,15 +145,7 @@ class Book:
         if not ended and await self.tickets.find(job.id) is None:
             await self._forget(shelf(job.tenant), job.id)
             told = f"The job took {WRITING_SECONDS:g} seconds to be written down."
-            raise TooBusyError(told, _BUSY_SECONDS)
-
-    async def _check_room(self, tenant: str) -> None:
-        tickets = await self.tickets.all()
-        if len(tickets) >= self._limits.open:
-            raise TooBusyError("Too many jobs are waiting.", _BUSY_SECONDS)
-        own = sum(ticket.tenant == tenant for ticket in tickets)
-        if own >= self._limits.tenant:
-            raise TooManyJobs(self._limits.tenant, _BUSY_SECONDS)
+            raise TooBusyError(told, BUSY_SECONDS)
 
     async def _written(self, tenant: str, wanted: Submission) -> Job:
         """A new job; or the one that another submission was quicker with."""
@@ -169,9 +165,16 @@ class Book:
         # Who is killed on the way leaves a ticket, of which a worker makes an end or a
         # result, and not a job that waits for ever.
         later = now + WRITING_SECONDS
-        await self.tickets.mark(
-            Ticket(id=job.id, tenant=tenant, created=now, later=later)
-        )
+        ticket = Ticket(id=job.id, tenant=tenant, created=now, later=later)
+        await self.tickets.mark(ticket)
+        try:
+            await self._room.keep(ticket)
+        except (TooManyJobs, TooBusyError):
+            # Perhaps it was one of several of the same, of which one stays.
+            twin = await self._twin(tenant, wanted.key)
+            if twin is None:
+                raise
+            return twin
         for name, array in wanted.arrays.items():
             pack = lambda array=array: pack_array(array)  # noqa: E731
             blobs[input_blob(name)] = await off_loop(array.nbytes, pack)
@@ -203,6 +206,15 @@ class Book:
         except (NoSuchJob, JobGone):
             return None, loaded.version
         return (None if job.ended else job), loaded.version
+
+    async def _twin(self, tenant: str, key: str | None) -> Job | None:
+        """The job of a key as soon as another submission has written it down."""
+        for _ in range(_ATTEMPTS if key is not None else 0):
+            job, _ = await self._pointed(tenant, str(key))
+            if job is not None:
+                return job
+            await asyncio.sleep(_TWIN_SECONDS)
+        return None
 
     async def _point(self, tenant: str, key: str, job: Job) -> Job:
         """Make this the job of a key, unless another one is, and open."""
@@ -384,13 +396,3 @@ class Book:
             await self._store.delete(place, name)
         except _ABSENT:
             return
-
-
-def shelf(tenant: str) -> str:
-    """Where the jobs of a tenant are, among the tenants of a store."""
-    return f"{tenant}.jobs"
-
-
-def keys(tenant: str) -> str:
-    """Where it is written which job was the last one of a key."""
-    return f"{tenant}.job-keys"

@@ -170,6 +170,16 @@ def unpack_ticket(job_id: str, loaded: Loaded) -> Ticket:
     )
 
 
+def shelf(tenant: str) -> str:
+    """Where the jobs of a tenant are, among the tenants of a store."""
+    return f"{tenant}.jobs"
+
+
+def keys(tenant: str) -> str:
+    """Where it is written which job was the last one of a key."""
+    return f"{tenant}.job-keys"
+
+
 def input_blob(name: str) -> str:
     """The name under which an array of the request is kept."""
     return f"input-{name}"

@@ -11,8 +11,8 @@ import pytest
 
 from service.jobs import book as books
 from service.jobs.asked import ASKED
-from service.jobs.book import Book, Limits, shelf
-from service.jobs.models import Submission
+from service.jobs.book import Book, Limits
+from service.jobs.models import Submission, shelf
 from service.media.bodies import encode_body
 from service.stores import Store
 from tests.jobs.conftest import ASYNC, ended

@@ -141,6 +141,26 @@ async def test_open_jobs_are_bounded(book: Book) -> None:
         await book.submit("v", WANTED)
 
 
+@pytest.mark.parametrize("tenants", [1, 2])
+async def test_open_jobs_are_bounded_when_many_come_at_once(
+    store: Store, tenants: int
+) -> None:
+    books = [Book(store, Limits(open=5, tenant=4)) for _ in range(2)]
+    refused: list[Exception] = []
+
+    async def submit(number: int) -> None:
+        try:
+            await books[number % 2].submit(f"t{number % tenants}", WANTED)
+        except (TooManyJobs, TooBusyError) as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as group:
+        for number in range(16):
+            group.start_soon(submit, number)
+    stay = 4 if tenants == 1 else 5
+    assert len(await books[0].tickets.all()) == 16 - len(refused) == stay
+
+
 async def test_a_job_that_runs_for_long_is_kept(book: Book, clock: Clock) -> None:
     job = await book.submit("t", WANTED)
     holding = await taken(book, "a")

@@ -134,6 +134,25 @@ def transported(
     return Draws(samples, evaluations)
 
 
+def told(task: Task, crew: Crew) -> Task:
+    """The same trajectories, with an empty part after each evaluation.
+
+    For samplers that are done in one piece, here: so whoever watches the parts hears
+    of them meanwhile, and can stop them.
+    """
+
+    def denoise(x: npt.NDArray[Any], s: float) -> npt.NDArray[Any]:
+        means = task.denoise(x, s)
+        list(crew("solving", _nothing, None, [None], 1))
+        return means
+
+    return replace(task, denoise=denoise)
+
+
+def _nothing(common: None, part: None) -> None:
+    """What an empty part does."""
+
+
 def fill(flow: Flow, part: Rows) -> Draws:
     """The trajectories of one part, batch by batch."""
     rows = batch_rows(flow.mixture.log_weights.size)

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.batches import Flow, transported
+from ccdm_engine.batches import Flow, told, transported
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.parts import Crew, InTurn
@@ -192,7 +192,7 @@ def _transport(
     if options.sampler in STEP_DENSITY:
         draws = transported(flow, start, latents, crew)
     else:  # rk45 controls its error over all trajectories together
-        task = flow.task(start, latents)
+        task = told(flow.task(start, latents), crew)
         draws = SAMPLERS[options.sampler](task)
     samples = axes.embed(draws.samples) if along_axes else draws.samples
     samples = samples.astype(np.float64, copy=False)

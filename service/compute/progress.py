@@ -23,6 +23,8 @@ _RECORD = struct.Struct("<d16s")
 # is not cut into parts.
 STAGES = {
     "sampling": (0.1, 0.95),
+    # One evaluation after the other, as many as the tolerances demand.
+    "solving": (0.1, 0.1),
     "screening": (0.0, 0.15),
     "searching": (0.15, 0.5),
     "updating": (0.5, 0.98),

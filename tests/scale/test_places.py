@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -14,6 +15,7 @@ from service.compute import Compute
 from service.compute.crews import crew
 from service.compute.progress import Writer, followed, share_of
 from service.compute.threads import stoppable
+from service.compute.work import run_job
 from service.errors import DeadlineExceededError
 from service.places import Place, place_of
 from service.settings import Settings
@@ -60,6 +62,25 @@ async def test_a_thread_stops_at_the_next_part() -> None:
     with pytest.raises(DeadlineExceededError), workers.in_time():
         await stoppable(steps, 10_000)
     assert time.monotonic() - began < 20.0
+
+
+async def test_an_adaptive_solution_stops_at_the_next_evaluation() -> None:
+    drawn = np.random.default_rng(0).normal(size=(1000, 4))
+    options = {"sampler": "rk45", "preconditioner": "none", "state_bandwidth": 0.5}
+    job = (drawn, drawn[:, :2], np.zeros(2), options, 1, Place("threads"))
+    told: list[str] = []
+
+    class Stopped(Exception):
+        pass
+
+    def tell(stage: str, done: int, total: int) -> None:
+        told.append(stage)
+        if len(told) == 5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_job(*job, tell)
+    assert told == ["solving"] * 5
 
 
 async def test_what_a_thread_raises_comes_home() -> None:

@@ -184,7 +184,7 @@ def _compute() -> Iterator[Finding]:
     try:
         threads = workers_of(place)
     except ClusterUnavailableError as error:
-        yield Finding("failed", "compute", error.detail)
+        yield Finding("failed", "compute", f"{place.address}: {error.detail}")
         return
     shown = f"{place.address}: {len(threads)} workers, {sum(threads)} threads"
     yield Finding("ok" if threads else "failed", "compute", shown)

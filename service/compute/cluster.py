@@ -12,14 +12,15 @@ kill; the scheduler then forgets what it asked for.
 
 from __future__ import annotations
 
+import logging
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from itertools import islice
 from typing import Any, TypeVar
 
 from ccdm_engine.parts import InTurn, Through
@@ -42,10 +43,12 @@ RETRY_SECONDS = 10
 SHARE_SECONDS = 30.0
 # Parts handed in beyond those being done, per thread of a worker.
 AHEAD = 3
-# Of workers that cannot do the work so many are named.
+# Of what workers have that cannot do the work so much is told.
 MOST_NAMED = 3
 # Fewer parts are done where they are: the cluster is not even asked.
 WORTH_SENDING = 2
+# Addresses are for the operator: what is raised here goes to clients.
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +94,18 @@ class OnCluster:
                 _check_alike(link)
                 raise
         except distributed.KilledWorker as error:
+            worker = error.last_worker.address
+            _log.warning("a part of an analysis ended %s, and others before", worker)
             raise WorkersEndedError(
                 f"A part of the analysis ended {error.allowed_failures + 1} Dask "
-                "workers one after the other; the last was "
-                f"{error.last_worker.address}. Perhaps it needs more memory than they "
+                "workers one after the other. Perhaps it needs more memory than they "
                 "have: their logs say.",
                 RETRY_SECONDS,
             ) from error
         except (OSError, CancelledError) as error:
             forget(self.place)
-            raise ClusterUnavailableError(
-                _told(self.place, error), RETRY_SECONDS
-            ) from error
+            _log.warning("Dask at %s failed: %r", self.place.address, error)
+            raise ClusterUnavailableError(_told(error), RETRY_SECONDS) from error
 
     def _through(self, link: Link) -> Through:
         return Through(
@@ -148,7 +151,7 @@ def _check_alike(link: Link) -> None:
     """Refuse workers that would not do a part as this process does.
 
     Raises:
-        ClusterUnavailableError: naming them.
+        ClusterUnavailableError: with what they have; the log names them.
         OSError: when the scheduler is gone.
     """
 
@@ -160,10 +163,12 @@ def _check_alike(link: Link) -> None:
     found = link.everywhere(version, SHARE_SECONDS)
     others = {who: it for who, it in found.items() if it != __version__}
     if others:
-        told = (
-            f"{who} has {it if isinstance(it, str) else f'none ({type(it).__name__})'}"
-            for who, it in islice(sorted(others.items()), MOST_NAMED)
+        _log.warning("Dask workers with another ccdm: %r", others)
+        having = Counter(
+            it if isinstance(it, str) else f"none ({type(it).__name__})"
+            for it in others.values()
         )
+        told = (f"{n} has {it}" for it, n in having.most_common(MOST_NAMED))
         raise ClusterUnavailableError(
             f"{len(others)} of {len(found)} Dask workers have another ccdm than "
             f"{__version__}, the service's: {', '.join(told)}. The operator has to "
@@ -240,7 +245,7 @@ def workers_of(place: Place) -> list[int]:
     try:
         found: dict[str, int] = _connected(place).nthreads()
     except OSError as error:
-        told = f"The Dask scheduler at {place.address} is away: {type(error).__name__}."
+        told = f"The Dask scheduler is away: {type(error).__name__}."
         raise ClusterUnavailableError(told, RETRY_SECONDS) from error
     finally:
         forget(place)
@@ -255,8 +260,8 @@ def forget(place: Place) -> None:
     _client.cache_clear()
 
 
-def _told(place: Place, error: BaseException) -> str:
+def _told(error: BaseException) -> str:
     return (
-        f"The Dask scheduler at {place.address} or its workers cannot do the work: "
+        "The Dask scheduler or its workers cannot do the work: "
         f"{type(error).__name__}. Nothing has been stored."
     )

@@ -7,6 +7,7 @@ has no workers, is found by who works with it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from service.places import Place
 KNOCK_SECONDS = 2.0
 # Probes come often, and each knock may be a line in the scheduler's log.
 FRESH_SECONDS = 5.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,13 @@ class Reach:
             async with asyncio.timeout(KNOCK_SECONDS):
                 _, writer = await asyncio.open_connection(host, port)
         except OSError as error:
-            told = f"The Dask scheduler at {self._place.address} is away: "
-            told += f"{type(error).__name__}; large analyses wait or are refused"
+            # Anybody may read this: the address is for the log.
+            if self._found is None or self._found[1].ok:
+                _log.warning("no Dask scheduler at %s: %r", self._place.address, error)
+            told = f"The Dask scheduler is away: {type(error).__name__}; "
+            told += "large analyses wait or are refused"
             return Found(False, f"{told}, small ones go on")
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
-        return Found(True, f"{self._place.address} answers")
+        return Found(True, "The Dask scheduler answers")

@@ -90,6 +90,7 @@ def test_workers_of_another_make_are_named(cluster: Cluster, tmp_path: Path) -> 
         list(doing(cluster, filled, [(0.0, 1)] * 4))
     for told in ("has 0.0.1", "has none", "install the same"):
         assert told in found.value.detail
+    assert "tcp://" not in found.value.detail
     for other in others:
         other.kill()
         other.wait(PATIENCE)

@@ -25,7 +25,7 @@ from service.draining import Draining
 from service.facades import open_inference, umbridge
 from service.jobs.equipment import equip
 from service.limits import Bodies, Heads
-from service.memory import give_back
+from service.memory import give_back, keep_apart
 from service.metrics import Metrics
 from service.observability import QUIET, HeadAsGet, Observability, make_logger
 from service.observed import observed
@@ -166,6 +166,7 @@ def _wrap(app: FastAPI, settings: Settings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     logger = app.state.logger
+    keep_apart()
     await app.state.store.open()
     health = await app.state.store.health()
     write = logger.info if health.ok and not health.warnings else logger.warning

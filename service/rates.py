@@ -29,7 +29,7 @@ class Rates:
         per_second: float | None,
         burst: int,
         clock: Callable[[], float] = time.monotonic,
-        what: str = "requests a second are allowed for this key.",
+        what: str = "requests a second are allowed for all keys of a tenant.",
     ) -> None:
         self._per_second = per_second
         self._burst = burst

@@ -20,11 +20,12 @@ from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 from ccdm_engine import assimilate
 from ccdm_engine.version import __version__
 from service.cli.output import CommandError, console
-from service.cli.serve import read_settings, without_password
+from service.cli.serve import read_settings
 from service.client import Client, ClientError, RetryPolicy
 from service.errors import ClusterUnavailableError
 from service.places import place_of
 from service.stored.locations import parse
+from service.stores.places import without_password
 
 Status = Literal["ok", "warning", "failed"]
 MARKS = {

@@ -14,7 +14,6 @@ import tempfile
 import threading
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import uvicorn
 from pydantic import ValidationError
@@ -30,6 +29,7 @@ from service.observability import forward_logs
 from service.settings import Settings, check_names
 from service.stores import StoreError, open_store
 from service.stores.opening import file_of
+from service.stores.places import without_password
 
 BACKLOG = 2048
 # Descriptors beside those of connections: stores, workers, logs.
@@ -179,17 +179,6 @@ def _key_made(settings: Settings) -> str | None:
     except (ValueError, OSError) as error:
         raise CommandError(f"API keys: {error}", USAGE) from error
     return made
-
-
-def without_password(url: str) -> str:
-    """A store's address as it may be shown."""
-    parts = urlsplit(url)
-    if "password=" in parts.query:
-        return without_password(urlunsplit(parts._replace(query="***")))
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.cli.output import console
-from service.cli.serve import read_settings, without_password
+from service.cli.serve import read_settings
 from service.settings import Settings
+from service.stores.places import without_password
 
 SECRET = "set"
 GROUPS = {

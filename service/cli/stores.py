@@ -10,8 +10,9 @@ from typing import TypeVar
 from service.cli.output import USAGE, CommandError
 from service.portable import PortableError
 from service.sessions import SessionError
-from service.stores import Store, StoreError, open_store
+from service.stores import Store, StoreError, StoreUnavailable, open_store
 from service.stores.opening import file_of
+from service.stores.places import without_password
 
 Result = TypeVar("Result")
 
@@ -37,6 +38,8 @@ def with_store(
         _check_there(address)
     try:
         return asyncio.run(_run(address, work))
+    except StoreUnavailable as error:
+        raise CommandError(f"{without_password(address)}: {error}") from None
     except (StoreError, SessionError, PortableError) as error:
         raise CommandError(str(error)) from None
     except ValueError as error:

@@ -13,12 +13,13 @@ from rich.markup import escape
 
 from service.app import build_parts
 from service.cli.output import USAGE, CommandError, console
-from service.cli.serve import read_settings, try_store, without_password
+from service.cli.serve import read_settings, try_store
 from service.jobs.equipment import equip
 from service.jobs.models import Job
 from service.metrics import Metrics
 from service.observability import forward_logs
 from service.settings import check_names
+from service.stores.places import without_password
 
 
 def work_forever(

@@ -19,7 +19,13 @@ import platformdirs
 from service.stores.clocks import SteadyClock
 from service.stores.protocol import Store
 
-_REDIS = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+_REDIS = {
+    "redis": "redis://host:6379/0",
+    "rediss": "rediss://host:6379/0",
+    "unix": "unix:///path/of/socket",
+    "redis+sentinel": "redis+sentinel://host:26379/name/0",
+    "rediss+sentinel": "rediss+sentinel://host:26379/name/0",
+}
 
 
 def default_store_url() -> str:
@@ -45,6 +51,14 @@ def open_store(url: str, *, clock: Callable[[], float] | None = None) -> Store:
 
         return SqliteStore(_path(url), clock=clock)
     if scheme in _REDIS:
+        rest = url.partition(":")[2]
+        if not rest.startswith("//"):
+            # The client would take it, and go to localhost.
+            # Not the address: where it has a password is not to be seen in it.
+            raise ValueError(
+                f"got {scheme}: and no two slashes after it, wanted an address such "
+                f"as {_REDIS[scheme]}"
+            )
         # Only those who use Redis need its client to be imported.
         from service.stores.redis import RedisStore
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit, urlunsplit
 
 META = "meta"
 
@@ -15,3 +15,14 @@ def place(tenant: str, sid: str, name: str) -> str:
 def part_place(tenant: str, sid: str, name: str) -> str:
     """Where the frame of a part belongs."""
     return place(tenant, sid, f"part/{name}")
+
+
+def without_password(url: str) -> str:
+    """A store's address as it may be shown."""
+    parts = urlsplit(url)
+    if "password=" in parts.query:
+        return without_password(urlunsplit(parts._replace(query="***")))
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))

@@ -8,6 +8,7 @@ operation is one that may be sent again.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from redis.exceptions import (
 
 from service.stores.breaker import Breaker, BreakerOpen
 from service.stores.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
+from service.stores.places import without_password
 from service.stores.redis_sentinel import close_sentinels, is_sentinel, sentinel_client
 
 Result = TypeVar("Result")
@@ -43,6 +45,7 @@ TRIES = 3
 RETRY_AFTER_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
 _CONNECTIONS = 32
+_log = logging.getLogger(__name__)
 
 # An expired deadline is an OSError too.
 _NO_ANSWER = (ConnectionError, TimeoutError, OSError)
@@ -58,6 +61,8 @@ class RedisLink:
 
     def __init__(self, url: str, breaker: Breaker | None = None) -> None:
         self._breaker = breaker or Breaker()
+        self._address = without_password(url)
+        self._away = False
         self._client: Client = _client(url)
         # Not every kind of pool lets callers wait for a connection.
         self._turns = asyncio.Semaphore(_CONNECTIONS)
@@ -105,12 +110,24 @@ class RedisLink:
             async with _turn(self._turns, TURN_SECONDS, "all connections are in use"):
                 with self._breaker.guard(_NO_ANSWER, unsaid):
                     async with asyncio.timeout(ANSWER_SECONDS + seconds):
-                        return await self._tries(work)
+                        result = await self._tries(work)
+            self._note()
+            return result
         except BreakerOpen as error:
             wait = max(error.wait, RETRY_AFTER_SECONDS)
             raise StoreUnavailable("Redis does not answer", wait) from None
         except (RedisError, OSError) as error:
+            self._note(error)
             raise translated(error) from error
+
+    def _note(self, error: Exception | None = None) -> None:
+        """Say in the log where nobody answers, once for each time; nowhere else."""
+        away = isinstance(error, _NO_ANSWER) and not isinstance(
+            error, AuthenticationError
+        )
+        if away and not self._away:
+            _log.warning("Redis at %s does not answer", self._address)
+        self._away = away
 
     async def probe(self, work: Callable[[Client], Awaitable[Result]]) -> Result:
         """Run ``work`` once, breaker or not: for asking how the server is."""
@@ -118,7 +135,9 @@ class RedisLink:
             async with asyncio.timeout(ANSWER_SECONDS):
                 result = await work(self._client)
         except (RedisError, OSError) as error:
+            self._note(error)
             raise translated(error) from error
+        self._note()
         self._breaker.close()
         return result
 

@@ -85,11 +85,19 @@ _CANNOT_GROW = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 def create_file(path: Path) -> None:
-    """Make an empty file that is its owner's alone, unless there is one."""
+    """Make an empty file that is its owner's alone, unless there is one.
+
+    Raises:
+        StoreUnavailable: where there is a folder.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     except FileExistsError:
+        if path.is_dir():
+            raise StoreUnavailable(
+                "it is a folder, wanted a file, such as sessions.sqlite in it"
+            ) from None
         return
     os.close(handle)
     # SQLite syncs what is in the file; the name of the file is ours to sync.

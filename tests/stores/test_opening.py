@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from service.stores import default_store_url, open_store
+from service.stores import StoreUnavailable, default_store_url, open_store
 from service.stores.sqlite import SqliteStore
 
 
@@ -52,6 +52,29 @@ def test_the_default_is_a_file_in_the_users_data_folder(
 def test_other_addresses_are_refused_with_a_word_on_what_fits(url: str) -> None:
     with pytest.raises(ValueError, match=r"sqlite:///|SQLite"):
         open_store(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("redis:/127.0.0.1", "redis://host:6379/0"),
+        ("redis:/u:secret@127.0.0.1:6379/0", "redis://host:6379/0"),
+        ("redis:127.0.0.1", "redis://host"),
+        ("rediss:/a/0", "rediss://host"),
+        ("unix:/run/redis.sock", "unix:///path"),
+    ],
+)
+def test_an_address_with_a_slash_too_few_does_not_lead_to_localhost(
+    url: str, wanted: str
+) -> None:
+    with pytest.raises(ValueError, match=f"two slashes .*{wanted}") as error:
+        open_store(url)
+    assert "secret" not in str(error.value)
+
+
+async def test_a_folder_is_no_file_of_sessions(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="it is a folder, wanted a file"):
+        await open_store(f"sqlite:///{tmp_path}").open()
 
 
 async def test_a_new_file_and_its_folder_belong_to_their_owner(tmp_path: Path) -> None:

@@ -64,14 +64,21 @@ async def _recovered(store: Store) -> None:
             return
 
 
-async def test_a_store_opens_before_its_server(clock: Clock) -> None:
-    async with opened(f"redis://127.0.0.1:{free_port()}/0", clock) as store:
+async def test_a_store_opens_before_its_server(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    url = f"redis://u:secret@127.0.0.1:{port}/0"
+    async with opened(url, clock) as store:
         health = await store.health()
         assert (health.ok, health.detail) == (
             False,
             "redis: The session store is not available: Redis does not answer.",
         )
         await _refused_within(1.0, lambda: store.load("t", "s"))
+    # The log alone says where, and once.
+    told = [text for text in caplog.messages if text.startswith("Redis at")]
+    assert told == [f"Redis at redis://u:***@127.0.0.1:{port}/0 does not answer"]
 
 
 @pytest.mark.slow

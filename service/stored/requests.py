@@ -32,7 +32,7 @@ from service.stored.sizes import (
 )
 from service.stored.sources import Source, h5py_module, open_source
 from service.stored.targets import Attempt, beside, check_variable, clear, sweep
-from service.stored.troubles import already_there, in_place, writing
+from service.stored.troubles import already_there, in_place, result_error, writing
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -183,12 +183,26 @@ def _result(
         with writing():
             h5py_module()
         check_variable(given.variable)
+    else:
+        _check_no_variable(file.name, given.variable, "/result")
     return file
 
 
 def _source(given: Reference, pointer: str, locations: Locations) -> Source:
     file = file_in(locations, given.location, given.path, pointer)
+    _check_no_variable(file.name, given.variable, pointer)
     return open_source(file, given.variable, pointer)
+
+
+def _check_no_variable(name: str, variable: str | None, pointer: str) -> None:
+    """Refuse a name in a file of one nameless array, rather than pass over it."""
+    if name.endswith(".npy") and variable is not None:
+        raise result_error(
+            f"{pointer}/variable",
+            "name",
+            f"got {variable[:80]!r} for a .npy file, which holds one array without a "
+            "name; leave it out",
+        )
 
 
 def _opened(given: Any, pointer: str, locations: Locations) -> Source | Array:

@@ -188,6 +188,15 @@ async def test_names_that_hdf5_does_not_take_are_refused(
     refused(answer, "/result/variable", "analysis_samples")
 
 
+async def test_an_npy_file_has_no_variable_to_choose(folder: Path) -> None:
+    for name, given in (
+        ("result", reference("out.npy", variable="x")),
+        ("forecast_states", reference("states.npy", variable="x")),
+    ):
+        answer = await ask(folder, request(**{name: given}))
+        refused(answer, f"/{name}/variable", "leave it out")
+
+
 @pytest.mark.parametrize("name", ["/", ".", "..", "a\0", "", "x/.", "x" * 3000])
 async def test_variables_that_are_not_there_are_refused(
     name: str, folder: Path

@@ -23,8 +23,8 @@ WORTH_BYTES = 32 * 2**20
 # Pieces of so many bytes are asked of the system and go back to it one by one. glibc
 # begins with 128 KiB and raises that to 32 MiB as such pieces are freed, and the limit
 # above which the end of the heap goes back to twice as much.
-ALONE_BYTES = 10 * 2**20
-KEPT_BYTES = 64 * 2**20
+ALONE_BYTES = 4 * 2**20
+KEPT_BYTES = 16 * 2**20
 # Of <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 

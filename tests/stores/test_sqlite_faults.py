@@ -188,7 +188,7 @@ def _later_schema(path: Path) -> None:
     [
         (_text, StoreCorrupt, "not a store"),
         (_later_schema, StoreUnavailable, "schema 99"),
-        (Path.mkdir, StoreUnavailable, "unable to open"),
+        (Path.mkdir, StoreUnavailable, "it is a folder"),
     ],
 )
 async def test_what_is_not_our_file_is_refused(

@@ -11,7 +11,7 @@ in units of the median distance of the others (a robust deviation, Rousseeuw and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ccdm_engine.blocks import blocks
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
 
 SPREADS = 1e3
 # Of a normal law, in units of the median distance from the median.
@@ -41,17 +42,18 @@ class Astray(NamedTuple):
         distance: of it, in spreads of the others.
     """
 
-    members: npt.NDArray[np.intp]
+    members: Indices
     member: int
     column: int
     distance: float
 
 
-def astray(values: Array) -> Astray | None:
+def astray(values: Array, columns: Sequence[int] | Indices) -> Astray | None:
     """Rows with a value far away from those of all others.
 
     Args:
         values: ``(N, d)``, finite.
+        columns: which of the caller's each column is, ``(d,)``.
     """
     members, dimension = values.shape
     if members < FEWEST:
@@ -66,7 +68,8 @@ def astray(values: Array) -> Astray | None:
         narrow = np.flatnonzero(np.minimum(place, span - place) <= reach * span)
         if narrow.size:
             found += _in_columns(part[:, narrow], block.start + narrow)
-    return together(found)
+    worst = together(found)
+    return worst and worst._replace(column=int(columns[worst.column]))
 
 
 def together(found: Iterable[Astray | None]) -> Astray | None:
@@ -79,7 +82,7 @@ def together(found: Iterable[Astray | None]) -> Astray | None:
     return worst._replace(members=everyone)
 
 
-def _in_columns(part: Array, columns: npt.NDArray[np.intp]) -> list[Astray]:
+def _in_columns(part: Array, columns: Indices) -> list[Astray]:
     gaps = np.abs(part - np.median(part, axis=0))
     spreads = DEVIATION * np.median(gaps, axis=0)
     varied = np.flatnonzero(spreads > 0)

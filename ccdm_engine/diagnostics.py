@@ -61,14 +61,13 @@ def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFac
         samples: the result, ``(n, dx)``.
         options: as used.
     """
-    far = astray(pairs.states)
     return StateFacts(
         pairs.states.shape[1],
         samples.shape[0],
         root_mean_variance(pairs.states),
         root_mean_variance(samples),
         options.measurement_error is None and _looks_noise_free(pairs),
-        far and far._replace(column=int(pairs.state_columns[far.column])),
+        astray(pairs.states, pairs.state_columns),
     )
 
 
@@ -246,10 +245,7 @@ def _advice(
     pairs: Pairs, distance: float, effective: float, about: StateFacts
 ) -> tuple[Advice, ...]:
     found = list(_failures(pairs) + _constants(pairs))
-    measured = astray(pairs.simulated)
-    measured = measured and measured._replace(
-        column=int(pairs.columns[measured.column])
-    )
+    measured = astray(pairs.simulated, pairs.columns)
     for far, what in ((about.astray, "state"), (measured, "measurement")):
         if far is not None:
             found.append(_far_away(pairs, far, what))

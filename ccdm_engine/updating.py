@@ -125,8 +125,7 @@ def update(common: Update, block: Block) -> Updated:
             samples[:, here], seen = _columns(common, part, block.places[here], first)
         measured = measured or seen
     spreads = squares(states), squares(samples)
-    far = astray(states)
-    far = far and far._replace(column=block.columns.start + far.column)
+    far = astray(states, range(block.columns.start, block.columns.stop))
     return Updated(block.columns, samples, *spreads, states.shape[0], measured, far)
 
 

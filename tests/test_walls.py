@@ -44,6 +44,8 @@ WALLS = (
     # Files in registered folders, and nothing about who asks or who computes.
     Wall("service.stored", (*WEB, "redis", "ccdm_engine", "service.compute")),
     Wall("service.stores", (*WEB, "ccdm_engine")),
+    # A file, whoever carries it: the command line has no server.
+    Wall("service.portable", (*WEB, "redis", "sqlite3", "service.routers")),
     # Functions of arrays that happen to be far away.
     Wall("service.operators", (*WEB, "redis", "sqlite3", "ccdm_engine")),
     Wall("service.sessions", (*WEB, "redis", "sqlite3", "ccdm_engine")),

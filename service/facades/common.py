@@ -20,8 +20,9 @@ from service.observability import record
 from service.problem_types import TYPES
 from service.problems import RULES, Rule
 from service.routers.analyses import check_ensemble
-from service.routers.parameters import check_options_limits, read_params
+from service.routers.parameters import read_params
 from service.schemas.analyses import AnalysisParams
+from service.sizes import check_options_limits
 
 Array = npt.NDArray[np.float64]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -17,12 +17,6 @@ from pydantic import ValidationError
 from service.errors import ServiceError
 from service.media.errors import TooLargeError
 from service.portable.errors import PortableError
-from service.routers.creation import MAX_METADATA_DEPTH, check_lengths, nested_deeper
-from service.routers.parameters import (
-    check_options_limits,
-    check_options_sizes,
-    check_sizes,
-)
 from service.schemas.base import field_errors
 from service.schemas.options import Options
 from service.schemas.sessions import SessionParams
@@ -31,6 +25,14 @@ from service.sessions.errors import SessionError
 from service.sessions.models import Array, Cycle, Session
 from service.sessions.requests import SEED_BITS
 from service.settings import Settings
+from service.sizes import (
+    MAX_METADATA_DEPTH,
+    check_lengths,
+    check_options_limits,
+    check_options_sizes,
+    check_sizes,
+    nested_deeper,
+)
 
 # Languages whose only number is a double, and SQLite, count so far.
 MOST = 2**SEED_BITS - 1

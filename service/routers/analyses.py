@@ -23,7 +23,7 @@ from service.routers.dependencies import (
     array_body,
     diagnostic_headers,
 )
-from service.routers.parameters import check_options_limits, check_sizes, read_params
+from service.routers.parameters import read_params
 from service.routers.submitting import (
     PREFERS,
     accepted,
@@ -33,6 +33,7 @@ from service.routers.submitting import (
 from service.schemas.analyses import ARRAYS, AnalysisParams
 from service.sessions.requests import fresh_seed
 from service.settings import Settings
+from service.sizes import check_options_limits, check_sizes
 
 router = APIRouter(prefix="/v1", tags=["analyses"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,16 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from service.errors import refused
 from service.initial import gaussian_ensemble
-from service.media.errors import FieldError, TooLargeError
-from service.routers.parameters import (
-    bad_parameter,
-    check_options_limits,
-    check_options_sizes,
-    check_sizes,
-    validated,
-)
+from service.media.errors import TooLargeError
+from service.routers.parameters import bad_parameter, validated
 from service.schemas.base import Incoming
 from service.schemas.coupling import CouplingParams
 from service.schemas.options import Options
@@ -27,9 +20,14 @@ from service.schemas.sessions import SessionParams, SessionPatch
 from service.sessions import Session, SessionSpec
 from service.sessions.requests import fresh_seed
 from service.settings import Settings
-
-# Writers of JSON have limits of their own, and pages of sessions add levels.
-MAX_METADATA_DEPTH = 32
+from service.sizes import (
+    MAX_METADATA_DEPTH,
+    check_lengths,
+    check_options_limits,
+    check_options_sizes,
+    check_sizes,
+    nested_deeper,
+)
 
 Array = npt.NDArray[np.float64]
 
@@ -154,31 +152,6 @@ def _ensemble(params: SessionParams, ensemble: Array | None, seed: int) -> Array
     )
 
 
-def check_lengths(params: SessionParams) -> None:
-    """Everything that has one entry per variable has as many as there are.
-
-    Raises:
-        ServiceError: naming all that has not.
-    """
-    names, places = params.names, params.coordinates
-    dx, dy = params.state_dim, params.measurement_dim
-    lists: list[tuple[str, object, int]] = [
-        ("/initial_mean", params.initial_mean, dx),
-        ("/initial_std", params.initial_std, dx),
-        ("/names/states", names and names.states, dx),
-        ("/names/measurements", names and names.measurements, dy),
-        ("/coordinates/states", places and places.states, dx),
-        ("/coordinates/measurements", places and places.measurements, dy),
-    ]
-    wrong = [
-        FieldError(place, "shape", f"got {len(values)} entries, wanted {size}")
-        for place, values, size in lists
-        if isinstance(values, Sequence) and len(values) != size
-    ]
-    if wrong:
-        raise refused(wrong)
-
-
 def _check_kept(params: SessionParams, settings: Settings) -> None:
     _check_ttl(params.ttl_seconds, settings)
     limit = settings.max_keep_analyses
@@ -209,14 +182,6 @@ def _small(
             limit,
         )
     return dict(metadata)
-
-
-def nested_deeper(value: Any, levels: int) -> bool:
-    """Whether there are more objects and arrays within each other than ``levels``."""
-    if not isinstance(value, (dict, list)):
-        return False
-    inside = value.values() if isinstance(value, dict) else value
-    return levels == 0 or any(nested_deeper(item, levels - 1) for item in inside)
 
 
 def _model_patch(

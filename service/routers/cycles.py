@@ -36,13 +36,7 @@ from service.routers.members import (
     Wait,
     put_gathered,
 )
-from service.routers.parameters import (
-    Whole,
-    bad_parameter,
-    check_options_limits,
-    check_sizes,
-    read_params,
-)
+from service.routers.parameters import Whole, bad_parameter, read_params
 from service.routers.submitting import (
     PREFERS,
     accepted,
@@ -56,6 +50,7 @@ from service.routers.views import brief_cycle_view, cycle_view, state_columns
 from service.schemas.analyses import ARRAYS
 from service.schemas.cycles import CycleParams
 from service.sessions import CycleConflict, CycleResult, Session
+from service.sizes import check_options_limits, check_sizes
 
 router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
 

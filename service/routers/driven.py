@@ -10,11 +10,12 @@ from service.limits import while_connected
 from service.media.bodies import ArrayBody
 from service.operators import Operators
 from service.routers.analyses import check_ensemble
-from service.routers.parameters import bad_parameter, check_options_limits
+from service.routers.parameters import bad_parameter
 from service.schemas.analyses import ARRAYS
 from service.schemas.cycles import CycleParams
 from service.sessions import CycleResult, SessionInputError
 from service.sessions.driving import Driven
+from service.sizes import check_options_limits
 
 
 def read_driven(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
@@ -11,12 +11,11 @@ from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from service.errors import InvalidParametersError, refused
-from service.media.errors import FieldError, TooLargeError
+from service.media.errors import FieldError
 from service.media.lengths import least_length
 from service.openapi import query_names
 from service.schemas.analyses import ARRAYS
 from service.schemas.base import field_errors
-from service.settings import Settings
 from service.stores.offloop import INLINE_JSON, JSON_COST, off_loop
 
 TIMEOUT = "Ccdm-Timeout"
@@ -54,75 +53,6 @@ def _names(model: type[BaseModel]) -> frozenset[str]:
     objects = [schema, *schema.get("$defs", {}).values()]
     inside = (name for item in objects for name in item.get("properties", ()))
     return frozenset((*inside, *ARRAYS, "initial_ensemble"))
-
-
-def check_options_limits(options: Mapping[str, Any], settings: Settings) -> None:
-    """Hold options that cost memory or time against the service's limits.
-
-    Raises:
-        TooLargeError: naming the limit.
-    """
-    limits = (
-        ("n_samples", "max_samples", settings.max_samples),
-        ("steps", "max_steps", settings.max_steps),
-    )
-    for option, name, limit in limits:
-        if (options.get(option) or 0) > limit:
-            raise TooLargeError(f"{option} may be at most {limit} here.", name, limit)
-
-
-def check_options_sizes(
-    options: Mapping[str, Any], state_dim: int, measurement_dim: int
-) -> None:
-    """Hold options that have one entry per variable against how many there are.
-
-    Raises:
-        InvalidOptionsError: naming all that no analysis of these sizes would take.
-    """
-    localization = options.get("localization") or {}
-    lists = (
-        ("measurement_error", options.get("measurement_error"), measurement_dim),
-        *(
-            (f"localization/{name}", localization.get(name), size)
-            for name, size in (
-                ("state_coordinates", state_dim),
-                ("measurement_coordinates", measurement_dim),
-            )
-        ),
-    )
-    wrong = [
-        FieldError(f"/options/{name}", "shape", f"got {len(values)}, wanted {size}")
-        for name, values, size in lists
-        if isinstance(values, Sequence)
-        and len(values) != size
-        # One standard deviation is for every measurement.
-        and not (name == "measurement_error" and len(values) == 1)
-    ]
-    if wrong:
-        raise refused(wrong)
-
-
-def check_sizes(
-    settings: Settings, members: int, state_dim: int, measurement_dim: int
-) -> None:
-    """Hold an ensemble against the service's limits.
-
-    Raises:
-        TooLargeError: naming the limit.
-    """
-    limits = (
-        ("members", members, "max_members", settings.max_members),
-        ("state variables", state_dim, "max_state_dim", settings.max_state_dim),
-        (
-            "measurements",
-            measurement_dim,
-            "max_measurement_dim",
-            settings.max_measurement_dim,
-        ),
-    )
-    for what, size, name, limit in limits:
-        if size > limit:
-            raise TooLargeError(f"{size} {what}; at most {limit} here.", name, limit)
 
 
 def member_slice(text: str | None) -> slice | None:

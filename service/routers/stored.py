@@ -18,11 +18,7 @@ from service.routers.dependencies import (
     Timeout,
     json_body,
 )
-from service.routers.parameters import (
-    check_options_limits,
-    check_options_sizes,
-    read_params,
-)
+from service.routers.parameters import read_params
 from service.routers.submitting import (
     PREFERS,
     accepted,
@@ -30,6 +26,7 @@ from service.routers.submitting import (
     prefers_job,
 )
 from service.schemas.stored import StoredAnalysisRequest
+from service.sizes import check_options_limits, check_options_sizes
 from service.stored.requests import kept, prepared, told
 
 router = APIRouter(prefix="/v1", tags=["analyses"])

@@ -62,6 +62,43 @@ print(full - resident())
 """
 
 
+APART = """
+import sys
+from service import memory
+if sys.argv[1] == "apart":
+    memory.keep_apart()
+first = bytearray(16 << 20)
+del first  # by itself glibc would from now on keep pieces of this size in its heap
+crowd, between = [], []
+for _ in range(30):
+    crowd.append(bytearray(5 << 20))
+    between.append(bytearray(100_000))
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+full = resident()
+crowd.clear()
+print(full - resident())
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="needs glibc, which is told so"
+)
+def test_large_pieces_go_back_one_by_one() -> None:
+    """As they do not by themselves: what is in use lies between them."""
+    given = {}
+    for how in ("apart", "plain"):
+        done = subprocess.run(
+            [sys.executable, "-c", APART, how],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        given[how] = int(done.stdout)
+    assert given["apart"] > 140 * MB
+    assert given["plain"] < 20 * MB
+
+
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="needs glibc, whose heap is trimmed"
 )

@@ -59,7 +59,10 @@ class Flow:
     def task(self, start: npt.NDArray[Any], latents: Array) -> Task:
         """All of one sampler's trajectories that start from these points."""
         return Task(
-            denoise=self.mixture.denoiser(self.dtype),
+            # The multistep method's coordinates are offsets from the mean.
+            denoise=self.mixture.denoiser(
+                self.dtype, centred=self.coefficients is not None
+            ),
             levels=self.levels,
             start=start,
             latents=latents,

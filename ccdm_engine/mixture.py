@@ -23,7 +23,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,8 @@ AT_A_TIME = 2**16
 # Subnormal numbers cost twenty times as much as others: exponentials, and what they are
 # multiplied by in the product, are kept so far above them.
 NORMAL = 26.0 * math.log(2.0)
+# Logits whose bound is so far above that need not be looked at: rounding is less.
+SLACK = 1.0
 
 
 def _has_wide_exp2() -> bool:
@@ -170,7 +172,7 @@ class Mixture:
         norm = 0.5 * x.shape[1] * np.log(2 * np.pi * s**2)
         return np.asarray(logsumexp(exponent, axis=1) - norm)
 
-    def denoiser(self, dtype: npt.DTypeLike) -> Denoiser:
+    def denoiser(self, dtype: npt.DTypeLike, *, centred: bool = False) -> Denoiser:
         """``m(x, s)`` as a function that works in ``dtype`` and allocates little.
 
         All logits come from one product: with ``f = 1 / s^2``,
@@ -179,10 +181,14 @@ class Mixture:
         that the exponentials are of ordinary size without looking for the largest; the
         rare point far from all centres is noticed by its sum. A second product with
         the centres extended by a 1 gives numerator and denominator.
+
+        Args:
+            dtype: of the products.
+            centred: whether the mean is the origin, up to rounding.
         """
         members, dimension = self.centres.shape
-        origin = self.mean
-        centres = self.centres - origin
+        origin = None if centred else self.mean
+        centres = self.centres if origin is None else self.centres - origin
         keys = np.ones((dimension + 3, members), dtype=dtype)
         keys[:dimension] = centres.T
         keys[dimension + 1] = -0.5 * np.einsum("ij,ij->i", centres, centres)
@@ -191,41 +197,65 @@ class Mixture:
         values[:, :dimension] = centres
         exponential, base = (np.exp2, LOG2_E) if WIDE_EXP2 else (np.exp, 1.0)
         least = base * (math.log(np.finfo(dtype).tiny) + NORMAL)
+        lightest = base * float(keys[dimension + 2].min())
+        radius = math.sqrt(-2.0 * float(keys[dimension + 1].min()))
         # Logits are the only large array: written to the same places again and again.
-        spare: list[npt.NDArray[Any]] = []
+        spare: list[Places] = []
 
         def denoise(x: npt.NDArray[Any], s: float) -> npt.NDArray[Any]:
-            scale, middle = base / s**2, origin.astype(x.dtype, copy=False)
-            gaps = x - middle
-            queries = np.empty((x.shape[0], dimension + 3), dtype=dtype)
-            queries[:, dimension + 1], queries[:, dimension + 2] = scale, base
+            places = _places(spare, x.shape[0], dimension, members, keys.dtype, base)
+            logits, queries, sums = places
+            gaps = x if origin is None else x - origin.astype(x.dtype, copy=False)
+            scale = base / s**2
+            queries[:, dimension + 1] = scale
             squares = np.einsum("ij,ij->i", gaps, gaps)
             np.multiply(squares, -0.5 * scale, out=queries[:, dimension])
             np.multiply(gaps, scale, out=queries[:, :dimension])
-            logits = _place(spare, x.shape[0], members, keys.dtype)
             np.matmul(queries, keys, out=logits)
-            np.maximum(logits, least, out=logits)
-            sums = exponential(logits, out=logits) @ values
+            farthest = math.sqrt(np.maximum.reduce(squares)) + radius
+            if lightest - 0.5 * scale * farthest**2 < least + SLACK:
+                np.maximum(logits, least, out=logits)
+            np.matmul(exponential(logits, out=logits), values, out=sums)
             total = sums[:, dimension]
-            least_sum, most = np.minimum.reduce(total), np.maximum.reduce(total)
-            if not (least_sum > SMALLEST_SUM and most < LARGEST_SUM):
+            fewest, most = np.minimum.reduce(total), np.maximum.reduce(total)
+            if not (fewest > SMALLEST_SUM and most < LARGEST_SUM):
                 np.matmul(queries, keys, out=logits)
                 logits -= logits.max(axis=1, keepdims=True)
                 np.maximum(logits, least, out=logits)
-                sums = exponential(logits, out=logits) @ values
-            spare.append(logits)
-            mean = sums[:, :dimension] / sums[:, dimension:]
-            return np.asarray(mean + middle, dtype=x.dtype)
+                np.matmul(exponential(logits, out=logits), values, out=sums)
+            mean = np.asarray(sums[:, :dimension] / sums[:, dimension:])
+            spare.append(places)
+            if origin is not None:
+                mean = mean + origin.astype(x.dtype, copy=False)
+            return mean
 
         return denoise
 
 
-def _place(
-    spare: list[npt.NDArray[Any]], rows: int, columns: int, dtype: npt.DTypeLike
-) -> npt.NDArray[Any]:
-    """A free array of that shape; several threads may ask at the same time."""
+class Places(NamedTuple):
+    """Where a denoiser writes, for so many points: ``(n, M)``, ``(n, d + 3 and 1)``."""
+
+    logits: npt.NDArray[Any]
+    queries: npt.NDArray[Any]
+    sums: npt.NDArray[Any]
+
+
+def _places(
+    spare: list[Places],
+    rows: int,
+    dimension: int,
+    members: int,
+    dtype: npt.DTypeLike,
+    base: float,
+) -> Places:
+    """Free arrays of these shapes; several threads may ask at the same time."""
     try:
         found = spare.pop()
     except IndexError:
-        return np.empty((rows, columns), dtype)
-    return found if found.shape[0] == rows else np.empty((rows, columns), dtype)
+        found = None
+    if found is not None and found.logits.shape[0] == rows:
+        return found
+    logits = np.empty((rows, members), dtype)
+    queries = np.empty((rows, dimension + 3), dtype)
+    queries[:, dimension + 2] = base
+    return Places(logits, queries, np.empty((rows, dimension + 1), dtype))

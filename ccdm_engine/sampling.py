@@ -9,6 +9,7 @@ per step and batch (:mod:`.batches`) one denoiser call.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -164,7 +165,7 @@ def _transport(
     along_axes, spread = options.sampler == "ode", widest
     if widest > 0:
         # Members far out widen the range of scales on which modes are told apart.
-        usual = START_DEVIATIONS * float(np.linalg.norm(axes.deviations))
+        usual = START_DEVIATIONS * math.sqrt(axes.deviations @ axes.deviations)
         spread *= max(1.0, mixture.radius / usual)
     scales = levels(
         options.schedule,
@@ -202,6 +203,6 @@ def _transport(
 def _working_dtype(mixture: Mixture, sampler: str) -> npt.DTypeLike:
     if sampler not in STEP_DENSITY:
         return np.float64
-    reach = mixture.radius + float(np.linalg.norm(mixture.mean))
+    reach = mixture.radius + math.sqrt(mixture.mean @ mixture.mean)
     wide = reach > FLOAT32_RANGE * mixture.bandwidth
     return np.float64 if wide else np.float32

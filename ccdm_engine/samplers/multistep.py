@@ -40,15 +40,16 @@ def sample(task: Task) -> Draws:
         raise ValueError("the multistep method needs the coefficients of its steps")
     rules = task.coefficients
     rules = Coefficients(*(part.astype(task.start.dtype) for part in rules))
-    x, before = task.start, None
-    for k, s in enumerate(task.levels[:-1]):
-        rest = task.denoise(x, float(s))
-        rest -= rules.gaussian[k] * x
-        x = x * rules.carry[k]
+    x, before = task.start.copy(), None
+    step = np.empty_like(x)
+    for k, s in enumerate(task.levels[:-1].tolist()):
+        rest = task.denoise(x, s)
+        rest -= np.multiply(x, rules.gaussian[k], out=step)
+        x *= rules.carry[k]
         if before is None:
-            x += rest * (rules.last[k] + rules.previous[k])
+            x += np.multiply(rest, rules.last[k] + rules.previous[k], out=step)
         else:
-            x += rest * rules.last[k]
+            x += np.multiply(rest, rules.last[k], out=step)
             before *= rules.previous[k]
             x += before
         before = rest

@@ -206,3 +206,11 @@ def test_shrinkage_keeps_mean_and_variance() -> None:
     assert np.allclose(law(unit).covariance, (1 + 0.36) * np.eye(2), atol=1e-10)
     single = Mixture(unit.centres, unit.log_weights, 1.7).shrunk()
     assert single.bandwidth == 1.0 and single.radius < 1e-12
+
+
+def test_coordinates_from_the_mean_need_no_other_origin() -> None:
+    of = mixture()
+    moved = Mixture(of.centres - of.mean, of.log_weights, of.bandwidth)
+    points = np.random.default_rng(9).standard_normal((64, 3))
+    found = moved.denoiser(np.float64, centred=True)(points, 0.4)
+    assert np.max(np.abs(found + of.mean - of.denoise(points + of.mean, 0.4))) < 1e-13

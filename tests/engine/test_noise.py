@@ -10,7 +10,7 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import kstest
 
-from ccdm_engine import AnalysisOptions, assimilate, joint, noise
+from ccdm_engine import AnalysisOptions, assimilate, joint, noise, streams
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.pairs import Pairs, perturb, screen
 from ccdm_engine.streams import MOST_STRATIFIED, normal_points
@@ -191,3 +191,11 @@ def test_latents_are_normal_and_leave_no_heaps() -> None:
     many = normal_points(3, 50, MOST_STRATIFIED + 1)
     assert many.shape == (50, MOST_STRATIFIED + 1)
     assert normal_points(3, 1, 2).shape == (1, 2)
+
+
+def test_scrambling_draws_the_coins_that_numpy_would() -> None:
+    """Latents of a seed are the same as ever: they were drawn by ``integers`` once."""
+    ours, theirs = np.random.default_rng(5), np.random.default_rng(5)
+    for count in (2, 900, 36_000):
+        wanted = theirs.integers(2, size=count, dtype=np.uint32)
+        assert np.array_equal(streams._coins(ours, count), wanted)

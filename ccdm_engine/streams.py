@@ -67,7 +67,7 @@ def _net(rng: np.random.Generator, m: int, dimension: int) -> Whole:
     # The first m direction numbers have no digits beyond the m-th.
     mixing = coins[dimension * BITS :].reshape(dimension, BITS, BITS)[:, :, :m]
     mixing = mixing.astype(np.float32)
-    mixing *= LOWER[:, :m]
+    mixing = np.multiply(mixing, LOWER[:, :m], out=mixing)
     digits = _directions(m, dimension)
     mixed = mixing @ digits[:, :m]
     mixed += digits

@@ -26,7 +26,8 @@ from service.metrics import Metrics
 from service.problems import problem_response
 from service.settings import Settings
 
-STAGES = ("queue", "decode", "compute", "store", "encode")
+# The engine's own time is a part of computing; the others follow each other.
+STAGES = ("queue", "decode", "compute", "engine", "store", "encode")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 # Asked every few seconds, and of no interest while all is well.

@@ -295,7 +295,8 @@ def _without_framework_errors(document: Document) -> None:
 def _headers(headers: Mapping[str, str]) -> Document:
     every = {
         "X-Request-ID": "Names the request in the service's log.",
-        "Server-Timing": "Milliseconds in queue, decode, compute, store and encode.",
+        "Server-Timing": "Milliseconds in queue, decode, compute (of which in the "
+        "engine itself: engine), store and encode.",
     }
     return {
         name: {"description": text, "schema": {"type": "string"}}

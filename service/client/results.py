@@ -25,7 +25,8 @@ class AnalysisResult:
     Attributes:
         samples: draws from p(x | y*), float64 ``(n_samples, dx)``.
         diagnostics: the engine's facts about them.
-        timing: seconds the service spent by stage (queue, decode, compute, ...).
+        timing: seconds the service spent by stage (queue, decode, compute, ...);
+            ``engine`` is a part of ``compute``.
         request_id: of the request, as in the service's log.
         labels: names and coordinates of the state variables: of the session, or of
             forecast states that were sent as an ``xarray.DataArray``.

@@ -76,12 +76,16 @@ BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True, slots=True)
 class AnalysisResult:
-    """Samples, the engine's facts about them, and where the time went."""
+    """Samples, the engine's facts about them, and where the time went.
+
+    The seconds in the engine are among those of computing.
+    """
 
     samples: Array
     diagnostics: dict[str, Any]
     queue_seconds: float
     compute_seconds: float
+    engine_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +207,11 @@ class Compute:
                     run = self._in_worker(
                         self._limiter, run_job, *job, cancellable=False
                     )
-                samples, diagnostics, seconds = await run
-        self._typical_seconds += 0.2 * (seconds - self._typical_seconds)
+                samples, diagnostics, spent = await run
+        self._typical_seconds += 0.2 * (spent.whole - self._typical_seconds)
         if self._finished is not None:
             self._finished(diagnostics)
-        return AnalysisResult(samples, diagnostics, began - asked, seconds)
+        return AnalysisResult(samples, diagnostics, began - asked, *spent)
 
     async def analyse_stored(self, job: StoredJob) -> StoredOutcome:
         """Run one localized analysis of files, block by block.

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Container
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,18 @@ WORKER_NICENESS = 5
 ALONE = Place("processes")
 
 
+class Spent(NamedTuple):
+    """Seconds of one analysis where it was done.
+
+    Attributes:
+        whole: with its options, its facts and its manifest.
+        engine: of the engine's ``assimilate`` alone.
+    """
+
+    whole: float
+    engine: float
+
+
 def run_job(
     states: Array,
     simulated: Array,
@@ -42,7 +54,7 @@ def run_job(
     seed: int | None,
     place: Place = ALONE,
     progress: Progress | str | None = None,
-) -> tuple[Array, dict[str, Any], float]:
+) -> tuple[Array, dict[str, Any], Spent]:
     """One analysis, in whichever thread or process this is.
 
     Args:
@@ -63,9 +75,11 @@ def run_job(
     try:
         resolved = loaded.AnalysisOptions.from_dict(options)
         with crew(place, tell) as doing:
+            began = time.perf_counter()
             analysis = loaded.assimilate(
                 *arrays, options=resolved, seed=seed, crew=doing
             )
+            inside = time.perf_counter() - began
     except loaded.CcdmError as error:
         raise translated(error) from None
     finally:
@@ -73,7 +87,7 @@ def run_job(
             tell.close()
     samples, facts = analysis.samples, analysis.diagnostics.to_dict()
     facts["manifest"] = manifest_of(arrays, resolved.to_dict(), facts["seed"], samples)
-    return samples, facts, time.perf_counter() - start
+    return samples, facts, Spent(time.perf_counter() - start, inside)
 
 
 @cache

@@ -123,4 +123,5 @@ async def analyse(
     )
     record("queue", result.queue_seconds)
     record("compute", result.compute_seconds)
+    record("engine", result.engine_seconds)
     return result

@@ -104,6 +104,7 @@ async def create_analysis(
         )
     record("queue", result.queue_seconds)
     record("compute", result.compute_seconds)
+    record("engine", result.engine_seconds)
     return await array_answer(
         request,
         media_type,

@@ -253,6 +253,9 @@ class Cycling:
         timings.seconds["queue"] = timings.seconds.get("queue", 0.0) + queued
         computed = timings.seconds.get("compute", 0.0) + spent - queued
         timings.seconds["compute"] = computed
+        inside = getattr(result, "engine_seconds", None)
+        if inside is not None:
+            timings.seconds["engine"] = timings.seconds.get("engine", 0.0) + inside
         return result
 
     async def _finished(

@@ -127,7 +127,8 @@ class CycleResult:
         cycle: facts.
         samples: ``(n_samples, dx)``, read-only when replayed.
         replayed: the cycle was finished before, and these are its kept samples.
-        timings: seconds by phase, of this call: ``queue``, ``compute``, ``store``.
+        timings: seconds by phase, of this call: ``queue``, ``compute``, ``store``,
+            and what of ``compute`` was the ``engine``, where the analysis tells it.
     """
 
     cycle: Cycle

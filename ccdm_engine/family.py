@@ -51,7 +51,7 @@ WIDEST = 0.5**0.5
 # Joint kernels need an ensemble of this many members per dimension: with fewer, the
 # errors of the covariances that they are made of cost more than they gain over moving
 # the members.
-MEMBERS_PER_DIMENSION = 20
+JOINT_MEMBERS_PER_DIMENSION = 20
 
 
 def candidates(
@@ -132,7 +132,7 @@ def has_joint_kernels(options: AnalysisOptions, members: int, dimension: int) ->
         members: of the whole ensemble.
         dimension: of the states.
     """
-    enough = members >= MEMBERS_PER_DIMENSION * (dimension + 1)
+    enough = members >= JOINT_MEMBERS_PER_DIMENSION * (dimension + 1)
     return enough and goes_by_lobes(options, members, dimension)
 
 

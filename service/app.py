@@ -23,6 +23,7 @@ from service.compute import Compute
 from service.connections import STATE, ConnectionLimits
 from service.draining import Draining
 from service.facades import open_inference, umbridge
+from service.fresh import Fresh
 from service.jobs.equipment import equip
 from service.limits import Bodies, Heads
 from service.memory import give_back, keep_apart
@@ -51,6 +52,8 @@ from service.stores.opening import open_store
 from service.stores.protocol import PartLimits, Quota
 from service.streams import Streams
 
+# How long the store's word on its health holds, however many probes come.
+HEALTH_SECONDS = 1.0
 TAGS = [
     {"name": "analyses", "description": "One analysis; nothing is kept."},
     {"name": "sessions", "description": "An ensemble kept between cycles."},
@@ -130,6 +133,7 @@ def _equip(app: FastAPI, settings: Settings) -> None:
     app.state.rates = Rates(settings.requests_per_second, settings.request_burst)
     app.state.streams = Streams(settings.max_streams)
     app.state.look = partial(_look, app)
+    app.state.store_health = Fresh(app.state.store.health, HEALTH_SECONDS)
 
 
 def _route(app: FastAPI, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-// CCDM from JavaScript: Node 18 or later, or a browser; no packages. Copy this file.
+// CCDM from JavaScript: Node 18 or later, no packages. Copy this file.
 //
 // Arrays are Float64Array, members as rows: member i's state is x.subarray(i*dx, (i+1)*dx).
 

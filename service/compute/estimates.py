@@ -340,7 +340,7 @@ def _tried(members: int, dx: int, dy: int, options: Mapping[str, Any]) -> _Tried
 
 
 def _has_joint(scaling: str, members: int, dimension: int) -> bool:
-    enough = members >= family.MEMBERS_PER_DIMENSION * (dimension + 1)
+    enough = members >= family.JOINT_MEMBERS_PER_DIMENSION * (dimension + 1)
     return scaling in ("auto", "whiten") and enough
 
 

@@ -42,7 +42,8 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """List each dependency with its state and the reason.
 
-    A Dask scheduler that is away leaves the service ready, and degraded.
+    A Dask scheduler that is away leaves the service ready, and degraded. What the
+    store said holds for a second: probes may come in numbers.
     """
     checks = [await _store(request), _workers(request), _draining(request)]
     ready = all(check["ok"] for check in checks)
@@ -57,7 +58,7 @@ async def readyz(request: Request) -> Response:
 
 
 async def _store(request: Request) -> dict[str, Any]:
-    health = await request.app.state.store.health()
+    health = await request.app.state.store_health.look()
     return {
         "name": "store",
         "ok": health.ok,

@@ -234,6 +234,7 @@ def _document(app: FastAPI, *, keys: bool) -> Document:
         ref_template="#/components/schemas/{model}",
     )
     _without_framework_errors(document)
+    _with_bounds(document)
     components = document.setdefault("components", {})
     components["schemas"] = dict(sorted(_with_options_patch(schemas["$defs"]).items()))
     if keys:
@@ -290,6 +291,16 @@ def _without_framework_errors(document: Document) -> None:
         for operation in path.values():
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
+
+
+def _with_bounds(document: Document) -> None:
+    """Say in JSON Schema's words how large what is read as text first may be."""
+    words = {"ge": "minimum", "le": "maximum"}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for item in operation.get("parameters", ()):
+                schema = item["schema"]
+                item["schema"] = {words.get(k, k): v for k, v in schema.items()}
 
 
 def _headers(headers: Mapping[str, str]) -> Document:

@@ -58,8 +58,8 @@ Every setting is an environment variable, read once when the service starts. `cc
 serve` has options for the first three; under Docker Compose all of them go into `.env`.
 `ccdm settings` shows what holds where it is called.
 
-This page is made from the code: `ccdm settings --markdown > docs/configuration.md`.
-A value in seconds may have decimals; sizes are in bytes.
+This page is made from the code, by `python -m scripts.reference`; `ccdm settings
+--markdown` prints it. A value in seconds may have decimals; sizes are in bytes.
 """
 
 

@@ -266,8 +266,12 @@ async def list_cycles(
     tenant: Tenant,
     sessions: TheSessions,
     session_id: SessionId,
-    after: Annotated[Whole, Query(ge=0, le=LAST)] = 0,
-    limit: Annotated[Whole, Query(ge=1, le=1000)] = 100,
+    after: Annotated[
+        Whole, Query(ge=0, le=LAST, description="The last one of the page before.")
+    ] = 0,
+    limit: Annotated[
+        Whole, Query(ge=1, le=1000, description="Most on one page.")
+    ] = 100,
     brief: Annotated[bool, Query(description=_BRIEF)] = False,
 ) -> Response:
     """Diagnostics of finished cycles, in order."""

@@ -67,7 +67,9 @@ async def list_jobs(
     tenant: Tenant,
     book: TheBook,
     after: Annotated[str | None, Query(max_length=64, description="An id.")] = None,
-    limit: Annotated[Whole, Query(ge=1, le=1000)] = 100,
+    limit: Annotated[
+        Whole, Query(ge=1, le=1000, description="Most on one page.")
+    ] = 100,
 ) -> Response:
     """Jobs of this key in the order in which they were accepted."""
     negotiate(request.headers.get("accept"), (JSON,))

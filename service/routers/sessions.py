@@ -118,8 +118,13 @@ async def list_sessions(
     request: Request,
     tenant: Tenant,
     sessions: TheSessions,
-    after: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = None,
-    limit: Annotated[Whole, Query(ge=1, le=1000)] = 50,
+    after: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[A-Za-z0-9_-]{1,64}$", description="`next` of the page before."
+        ),
+    ] = None,
+    limit: Annotated[Whole, Query(ge=1, le=1000, description="Most on one page.")] = 50,
 ) -> Response:
     """The key's own sessions, in order of creation."""
     negotiate(request.headers.get("accept"), (JSON,))

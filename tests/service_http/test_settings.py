@@ -130,7 +130,7 @@ def test_every_setting_is_described() -> None:
 
 def test_the_page_is_up_to_date() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
-    assert page == reference(), "run: ccdm settings --markdown > docs/configuration.md"
+    assert page == reference(), "run: python -m scripts.reference"
     for name in Settings.model_fields:
         assert page.count(f"`CCDM_{name.upper()}`") == 1, name
 

@@ -100,7 +100,7 @@ def row(of: Forecast, rounds: int) -> list[Any]:
         calls["sampling"] = lambda: sample(
             chosen.mixture(), options, normal_points(SEED, *shape), SEED
         )
-    seconds = side_by_side(calls, rounds=rounds, budget=2.0)
+    seconds = side_by_side(calls, rounds=rounds, budget=6.0)
     given = of.states.nbytes + of.simulated.nbytes
     peak = peak_bytes(of.assimilated)
     sampling = seconds.get("sampling")

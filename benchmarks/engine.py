@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import floor, paper
 from benchmarks.law import Yardstick
-from benchmarks.measure import peak_bytes, side_by_side, wall_seconds
+from benchmarks.measure import peak_bytes, side_by_side, timed, wall_seconds
 from benchmarks.problems import Problem, problem
 from ccdm_engine import Analysis, AnalysisOptions, assimilate
 from ccdm_engine.family import has_joint_kernels
@@ -26,6 +26,8 @@ from ccdm_engine.selection import choose
 from ccdm_engine.streams import normal_points
 
 SEED = 7
+# How good samples are, on average over these.
+SEEDS = (7, 8, 9)
 # Growth with members, and with variables. The paper's configuration takes minutes, or
 # gigabytes, beyond PAPER_WORK = N^2 dx; rk45 and sde are run where it is.
 Case = tuple[int, int, bool]
@@ -45,12 +47,16 @@ class Row:
     dimension: int
     observation: str
     method: str
-    seconds: float
+    best_seconds: float
+    median_seconds: float
+    runs: int
     times_faster_than_paper: float | None
-    times_the_floor: float | None
+    by_medians: float | None
+    times_the_floor: float
     score_evaluations: int
     distance: float | None
-    peak_mib: float | None
+    density: float | None
+    peak_mib_of_whole_call: float | None
 
 
 def rows(cases: Sequence[Case], rounds: int) -> Iterator[Row]:
@@ -76,19 +82,23 @@ def _case(of: Problem, observation: str, rounds: int) -> Iterator[Row]:
     evaluations = sample(mixture, of.options("ode"), latents, SEED).evaluations
     inside = min(dimension, kept - 1)
     calls["floor (c)"] = floor.products(members, kept, inside, evaluations)
-    seconds = side_by_side(calls, rounds=rounds)
+    times = timed(calls, rounds=rounds)
     facts = _facts(of, samplers, affordable)
-    for name, best in seconds.items():
-        known = facts.get(name, (evaluations if "ode" in name else 0, None, None))
+    facts["floor (c)"] = (evaluations, None, None, None)
+    slowest, least = times.get("paper (a)"), times["floor (c)"]
+    for name, taken in times.items():
         yield Row(
             members,
             dimension,
             observation,
             name,
-            best,
-            seconds["paper (a)"] / best if affordable else None,
-            best / seconds["floor (c)"],
-            *(known if name != "floor (c)" else (evaluations, None, None)),
+            taken.best,
+            taken.median,
+            len(taken.seconds),
+            slowest.best / taken.best if slowest else None,
+            slowest.median / taken.median if slowest else None,
+            taken.best / least.best,
+            *facts[name],
         )
 
 
@@ -109,37 +119,66 @@ def _sampling(of: Problem, mixture: Mixture, sampler: str) -> Callable[[], Any]:
     return run
 
 
-def _whole(of: Problem, sampler: str) -> Callable[[], Analysis]:
+def _whole(of: Problem, sampler: str, seed: int = SEED) -> Callable[[], Analysis]:
     """The public call: checks, weights, sampling, diagnostics."""
     options = of.options(sampler)
     return lambda: assimilate(
-        of.states, of.simulated, of.observation, options=options, seed=SEED
+        of.states, of.simulated, of.observation, options=options, seed=seed
     )
 
 
-def _facts(
-    of: Problem, samplers: Sequence[str], affordable: bool
-) -> dict[str, tuple[int, float, float]]:
-    """Score evaluations, distance to the exact law and peak memory (MiB)."""
+# Score evaluations, energy distance, density and peak memory (MiB).
+Facts = tuple[int, float | None, float | None, float | None]
+
+
+def _facts(of: Problem, samplers: Sequence[str], affordable: bool) -> dict[str, Facts]:
+    """What each method comes to beside its time, on average over seeds.
+
+    Memory is that of the whole call, of which the samplers are a part.
+    """
     members = of.states.shape[0]
     yardstick = Yardstick(of, members)
-    found = {}
+    found: dict[str, Facts] = {}
     for name in samplers:
-        analysis = _whole(of, name)()
-        found[name] = (
-            analysis.diagnostics.score_evaluations,
-            yardstick.distance(analysis.samples),
-            peak_bytes(_whole(of, name)) / 2**20 if name != "rk45" else 0.0,
-        )
+        analyses = [_whole(of, name, seed)() for seed in SEEDS]
+        peak = None if name == "rk45" else peak_bytes(_whole(of, name)) / 2**20
+        counts = [one.diagnostics.score_evaluations for one in analyses]
+        quality = _quality(yardstick, [one.samples for one in analyses])
+        found[name] = (_mean_count(counts), *quality, peak)
     found["ode, whole call"] = found["ode"]
     if affordable:
-        samples, evaluations = paper.sample(of, SEED)
-        peak = peak_bytes(lambda: paper.sample(of, SEED)) if members <= 250 else 0
-        found["paper (a)"] = (evaluations, yardstick.distance(samples), peak / 2**20)
-    return {
-        name: (count, distance, peak or None)  # type: ignore[misc]
-        for name, (count, distance, peak) in found.items()
-    }
+        runs = [paper.sample(of, seed) for seed in SEEDS]
+        quality = _quality(yardstick, [samples for samples, _ in runs])
+        peak = None
+        if members <= 1000:
+            peak = peak_bytes(lambda: paper.sample(of, SEED)) / 2**20
+        found["paper (a)"] = (_mean_count([n for _, n in runs]), *quality, peak)
+    return found
+
+
+def _mean_count(counts: Sequence[int]) -> int:
+    return round(sum(counts) / len(counts))
+
+
+def _quality(yardstick: Yardstick, draws: Sequence[Any]) -> tuple[float, float]:
+    """Distance and density, on average."""
+    distances = [yardstick.distance(samples) for samples in draws]
+    densities = [yardstick.density(samples) for samples in draws]
+    return float(np.mean(distances)), float(np.mean(densities))
+
+
+def slopes(members: int, dimension: int, rounds: int) -> dict[str, float]:
+    """One evaluation of the right-hand side of (a), as written and frugally."""
+    of = problem(members, dimension)
+    at = np.random.default_rng(SEED).standard_normal(of.states.size)
+    written, frugal = paper.slope_of(of), paper.frugal_slope_of(of)
+    return side_by_side(
+        {
+            "as written": lambda: written(0.1, at),
+            "in place": lambda: frugal(0.1, at),
+        },
+        rounds=rounds,
+    )
 
 
 def second_core(members: int, dimension: int, rounds: int) -> dict[str, float]:

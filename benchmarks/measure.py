@@ -1,18 +1,65 @@
 """Time and memory of calls, fairly on a busy machine.
 
-Times are processor seconds of this process (user and system), the best of several
-rounds in which the sides alternate: what others do on the machine then hits all sides
-alike. Memory is the highest that Python and NumPy held beyond what was there before.
+Times are processor seconds of this process (user and system) of several rounds in which
+the sides alternate: what others do on the machine then hits all sides alike. Every side
+is timed equally often, for the best of more runs is better. Memory is the highest that
+Python and NumPy held beyond what was there before.
 """
 
 from __future__ import annotations
 
+import ctypes
+import statistics
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 Call = Callable[[], Any]
+
+# Of glibc's <malloc.h>.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+# Calls shorter than this are run once untimed in each round: caches warm.
+SHORT = 0.1
+# Where all calls are short, each is timed several times in a round.
+ROUND = 0.06
+MOST_REPEATS = 10
+# So often at least, whatever it takes.
+FEWEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds of the timed runs of one side."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """The shortest."""
+        return min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        """The one in the middle."""
+        return statistics.median(self.seconds)
+
+
+def keep_heap() -> bool:
+    """Have this process keep freed memory, whoever freed it.
+
+    Large temporaries otherwise go back to the system and come again page by page, which
+    costs those the most that make many of them. Only glibc can be told.
+
+    Returns:
+        Whether it was.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def processor_seconds(call: Call) -> float:
@@ -29,36 +76,46 @@ def wall_seconds(call: Call) -> float:
     return time.perf_counter() - start
 
 
+def timed(
+    calls: Mapping[str, Call],
+    *,
+    rounds: int = 5,
+    budget: float = 15.0,
+    clock: Callable[[Call], float] = processor_seconds,
+) -> dict[str, Timing]:
+    """Times of all sides, as many of each.
+
+    Args:
+        calls: by name.
+        rounds: at most so many.
+        budget: seconds for all sides together; 3 rounds there are in any case, where
+            more than that are allowed.
+        clock: what a time is.
+    """
+    # What is done once per process is nobody's cost; it also tells how long they take.
+    once = {name: clock(call) for name, call in calls.items()}
+    repeats = max(1, min(MOST_REPEATS, int(ROUND / max(1e-6, *once.values()))))
+    whole = sum(seconds * (repeats + (seconds < SHORT)) for seconds in once.values())
+    rounds = min(rounds, max(FEWEST, int(budget / max(whole, 1e-6))))
+    found = {name: Timing() for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            if once[name] < SHORT:
+                call()
+            found[name].seconds.extend(clock(call) for _ in range(repeats))
+    return found
+
+
 def side_by_side(
     calls: Mapping[str, Call],
     *,
     rounds: int = 5,
-    budget: float = 4.0,
+    budget: float = 15.0,
     clock: Callable[[Call], float] = processor_seconds,
 ) -> dict[str, float]:
-    """Best time of each call; those that ate their budget are not run again.
-
-    Args:
-        calls: by name.
-        rounds: at most so many runs of each.
-        budget: seconds for each name.
-        clock: what a time is.
-    """
-    best = dict.fromkeys(calls, float("inf"))
-    spent = dict.fromkeys(calls, 0.0)
-    for _ in range(rounds):
-        for name, call in calls.items():
-            if spent[name] >= budget:
-                continue
-            # Short calls are repeated within a round: clocks tick, caches warm.
-            seconds = clock(call)
-            spent[name] += seconds
-            for _ in range(min(10, int(0.02 / max(seconds, 1e-4)))):
-                again = clock(call)
-                spent[name] += again
-                seconds = min(seconds, again)
-            best[name] = min(best[name], seconds)
-    return best
+    """The best time of each side out of equally many; see :func:`timed`."""
+    found = timed(calls, rounds=rounds, budget=budget, clock=clock)
+    return {name: timing.best for name, timing in found.items()}
 
 
 def peak_bytes(call: Call) -> int:

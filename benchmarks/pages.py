@@ -32,6 +32,20 @@ def write_csv(path: Path, found: Sequence[Mapping[str, Any]]) -> None:
             writer.writerow({key: short(value) for key, value in row.items()})
 
 
+def write_long_csv(
+    path: Path, parts: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]]
+) -> None:
+    """Tables of different columns in one file: a line for each figure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("table", "row", "column", "value"))
+        for title, (head, lines) in parts.items():
+            for number, line in enumerate(lines, start=1):
+                for name, value in zip(head, line, strict=True):
+                    writer.writerow((title, number, name, short(value)))
+
+
 def table(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     """A Markdown table."""
     text = [head, ["---"] * len(head)]
@@ -107,7 +121,7 @@ def _picture(
     figure, axes = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
     for method, (colour, style, text) in STYLES.items():
         points = sorted(
-            (row[key], row["seconds"]) for row in found if row["method"] == method
+            (row[key], row["best_seconds"]) for row in found if row["method"] == method
         )
         if points:
             axes.loglog(
@@ -119,7 +133,7 @@ def _picture(
                 linewidth=1.3,
             )
     sizes = np.array(sorted({row[key] for row in found})[-2:], dtype=float)
-    anchor = max(row["seconds"] for row in found if row["method"] == "ode")
+    anchor = max(row["best_seconds"] for row in found if row["method"] == "ode")
     guide = anchor * (sizes / sizes[-1]) ** slope * 0.4
     axes.loglog(sizes, guide, color="#bbbbbb", linewidth=3, zorder=0)
     axes.annotate(f"slope {slope:g}", (sizes[0], guide[0]), color="#888888", fontsize=8)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import defaults, pages
+from benchmarks import cores, defaults, measure, pages, targets
 from benchmarks import engine as measured_engine
 
 ENGINE_HEAD = (
@@ -14,19 +14,28 @@ ENGINE_HEAD = (
     "dx",
     "observation",
     "method",
-    "seconds",
+    "best, s",
+    "median, s",
+    "of runs",
     "faster than (a)",
+    "by medians",
     "times (c)",
     "score evaluations",
     "distance",
-    "peak MiB",
+    "density",
+    "peak MiB, whole call",
 )
+HEAP_KEPT = "freed memory kept by the process (glibc's `mallopt`), whoever freed it"
+HEAP_LEFT = "freed memory as the C library has it"
 
 
 def engine(docs: Path, *, short: bool) -> None:
     """Samplers beside (a) and (c), threads, choice of the model, many variables."""
+    heap = HEAP_KEPT if measure.keep_heap() else HEAP_LEFT
+    gain = cores.said(0.3 if short else 5.0)
+    print(gain, flush=True)
     cases = measured_engine.SHORT_CASES if short else measured_engine.CASES
-    rounds = 2 if short else 6
+    rounds = 2 if short else 12
     found = []
     for row in measured_engine.rows(cases, rounds):
         found.append(row)
@@ -35,10 +44,11 @@ def engine(docs: Path, *, short: bool) -> None:
     pages.write_csv(docs / "performance-engine.csv", table)
     pages.draw(docs / "images", table)
     page = docs / "performance.md"
-    text = f"Measured on: {pages.machine()}.\n\n"
+    text = f"Measured on: {pages.machine()}; {heap}. {gain}\n\n"
     text += pages.table(ENGINE_HEAD, map(row_values, found))
     pages.fill(page, "engine", text)
     pages.fill(page, "engine-more", _more(short))
+    pages.fill(page, "engine-targets", targets.told(table))
 
 
 def row_values(row: measured_engine.Row) -> list[Any]:
@@ -49,10 +59,25 @@ def row_values(row: measured_engine.Row) -> list[Any]:
 def _more(short: bool) -> str:
     rounds = 2 if short else 8
     text = []
-    for part in (_second_core, _choosing, _defaults, _many_variables):
+    for part in (_slopes, _second_core, _choosing, _defaults, _many_variables):
         text.append(part(short, rounds))
         print(text[-1], flush=True)
     return "\n\n".join(text)
+
+
+def _slopes(short: bool, rounds: int) -> str:
+    head = ("N", "dx", "SciPy, as written, s", "NumPy in place, s", "times")
+    lines = []
+    for members in (200,) if short else (250, 1000):
+        for dimension in (3, 40):
+            times = measured_engine.slopes(members, dimension, rounds)
+            written, frugal = times.values()
+            lines.append([members, dimension, written, frugal, written / frugal])
+    return (
+        "One evaluation of the right-hand side of (a), as it is written, and in double "
+        "precision with NumPy alone in one place for the logits: so much of what is "
+        "faster than (a) is how (a) is written.\n\n" + pages.table(head, lines)
+    )
 
 
 def _second_core(short: bool, rounds: int) -> str:
@@ -103,12 +128,14 @@ def service(docs: Path, *, short: bool) -> None:
     """Latency and throughput over HTTP."""
     from benchmarks import service as measured_service
 
+    gain = cores.said(0.3 if short else 5.0)
     parts: Mapping[str, tuple[Sequence[str], list[list[Any]]]]
     parts = measured_service.everything(short=short)
-    text = []
+    text = [f"Measured on: {pages.machine()}. {gain}"]
     for title, (head, lines) in parts.items():
         text.append(f"{title}:\n\n" + pages.table(head, lines))
         print(text[-1], flush=True)
+    pages.write_long_csv(docs / "performance-service.csv", parts)
     pages.fill(docs / "performance.md", "service", "\n\n".join(text))
 
 

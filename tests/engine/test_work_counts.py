@@ -227,18 +227,23 @@ def test_the_largest_logit_is_looked_for_only_where_sums_vanish() -> None:
 
 
 def test_no_array_of_members_by_members_is_held() -> None:
-    """N = 10000 in 40 variables: N^2 doubles would be 763 MiB."""
+    """Nor of samples by members, which in single precision would be 153 MiB here."""
     triple = pairs(10_000, 40, 20)
-    few = options(n_samples=500, steps=2)
-    held = peak(lambda: assimilate(*triple, options=few, seed=1))
-    inputs = sum(array.nbytes for array in triple)
-    assert held < inputs + 500 * 40 * 8 + 64 * MEBIBYTE
+    some = options(n_samples=4000, steps=2)
+    held = peak(lambda: assimilate(*triple, options=some, seed=1))
+    assert held < 40 * MEBIBYTE
 
 
-def test_many_variables_are_held_four_times() -> None:
+@pytest.mark.parametrize(("scaling", "times"), [("none", 3.6), ("auto", 4.6)])
+def test_many_variables_are_held_a_few_times(scaling: Any, times: float) -> None:
+    """3.3 times, latents and result included, and once more where they are scaled.
+
+    A whole copy more would come to 4.3 and 5.3.
+    """
     triple = pairs(40, 50_000, 10)
-    held = peak(lambda: assimilate(*triple, options=options(), seed=1))
-    assert held < 4.3 * sum(array.nbytes for array in triple)
+    fixed = options(scaling=scaling)
+    held = peak(lambda: assimilate(*triple, options=fixed, seed=1))
+    assert held < times * sum(array.nbytes for array in triple)
 
 
 @pytest.mark.parametrize("sampler", ["ode", "sde", "exact"])
@@ -271,12 +276,10 @@ def test_threads_reach_the_public_call() -> None:
 
 
 def test_default_options_hold_little_beside_the_members() -> None:
-    """Many members: within 64 MiB. Many variables: a few times the input."""
+    """Many members: 48 MiB and the result. Many variables: a few times the input."""
     triple = pairs(10_000, 40, 20)
     held = peak(lambda: assimilate(*triple, seed=1))
-    assert held < sum(array.nbytes for array in triple) + 10_000 * 40 * 8 + (
-        64 * MEBIBYTE
-    )
+    assert held < 10_000 * 40 * 8 + 48 * MEBIBYTE
     triple = pairs(100, 50_000, 20)
     held = peak(lambda: assimilate(*triple, seed=1))
     assert held < 4.4 * sum(array.nbytes for array in triple)

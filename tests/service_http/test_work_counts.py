@@ -83,15 +83,15 @@ def peak(call: object) -> int:
 
 
 def test_a_multipart_body_is_decoded_with_one_copy() -> None:
-    """The arrays themselves: at most one copy to float64, none of the whole body."""
+    """The arrays themselves, which are one copy: none beside it of the whole body."""
     arrays = ensemble(1000, 500, 20)
     kind, body = multipart(arrays)
     media = parse_media_type(kind)
     held = peak(lambda: decode_body(media, body, NAMES))
-    assert held < 2.2 * len(body)
+    assert held < 1.4 * len(body)
 
 
-@pytest.mark.parametrize(("media_type", "times"), [(NPY, 2.1), (RAW, 1.1), (JSON, 8.0)])
+@pytest.mark.parametrize(("media_type", "times"), [(NPY, 2.1), (RAW, 1.1), (JSON, 5.4)])
 def test_answers_are_encoded_with_few_copies(media_type: str, times: float) -> None:
     samples = np.random.default_rng(0).standard_normal((1000, 500))
     held = peak(

@@ -180,11 +180,19 @@ def _rows(job: Job, done: Done) -> list[tuple[str, str]]:
 
 def _model(model: dict[str, Any]) -> str:
     return (
-        f"preconditioner {model['preconditioner']}, scaling {model['scaling']}, "
+        f"{_kernels(model)}, scaling {model['scaling']}, "
         f"h_x {_number(model['state_bandwidth'])}, "
         f"h_y {_number(model['measurement_bandwidth'])}"
         f"{', members shrunk' if model['shrink'] else ''}"
     )
+
+
+def _kernels(model: dict[str, Any]) -> str:
+    if model["measurement_kernel"] == "joint":  # whose regression is always the same
+        return "joint kernels on states and measurements"
+    regression = f"preconditioner {model['preconditioner']}"
+    alike = model["measurement_bandwidth"] in ("inf", np.inf)
+    return regression if alike else f"{regression}, kernels on measurements"
 
 
 def _innovation(values: list[float | None]) -> str:

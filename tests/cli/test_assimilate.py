@@ -18,7 +18,7 @@ import pytest
 
 from ccdm_engine import AnalysisOptions, assimilate
 from service.cli.app import run
-from service.cli.files import read_triple
+from service.cli.files import NAMES, read_triple
 from service.cli.output import CommandError
 from tests.cli.conftest import Ccdm
 from tests.support.servers import ROOT, Server, serving
@@ -125,6 +125,42 @@ def test_a_service_does_the_same(
     written = np.load(tmp_path / "analysis.npy")
     assert written.tobytes() == expected(arrays).tobytes()
     assert f"by {server.url}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "members, options, told",
+    [
+        (100, [], "joint kernels on states and measurements, scaling whiten"),
+        (20, ["preconditioner=none"], "preconditioner none, kernels on measurements,"),
+        (
+            20,
+            ["preconditioner=linear", "measurement_bandwidth=inf"],
+            "preconditioner linear, scaling whiten, h_x",
+        ),
+    ],
+)
+def test_the_model_is_called_what_it_is(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    members: int,
+    options: list[str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    rng = np.random.default_rng(0)
+    states = rng.standard_normal((members, 2))
+    simulated = states**3 + rng.standard_normal((members, 2))
+    triple = (states, simulated, np.array([0.5, 0.2]))
+    np.savez("all.npz", **dict(zip(NAMES, triple, strict=True)))
+    given = [word for option in options for word in ("--option", option)]
+    words = ["ccdm", "assimilate", "all.npz", "--seed", "1", *given]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert not ended.value.code
+    assert told in capfd.readouterr().out
 
 
 def test_warnings_come_with_advice(

@@ -81,8 +81,10 @@ def test_legends_tables_and_facts_tell_the_numbers(
         expect(rows.nth(-1)).to_contain_text(shown(last["posterior_spread"]))
         facts = page.get_by_role("region", name="Selected cycle")
         expect(facts).to_contain_text(str(last["seed"]))
-        model = last["model"] or {"preconditioner": "unchanged"}
-        expect(facts).to_contain_text(model["preconditioner"])
+        if model := last["model"]:
+            joint = model["measurement_kernel"] == "joint"
+            name = "joint kernels" if joint else model["preconditioner"]
+            expect(facts).to_contain_text(f"Model{name}")
 
 
 def shown(value: float) -> str:
@@ -281,6 +283,34 @@ def test_names_are_text_however_long_and_whatever_they_hold(
             page.wait_for_timeout(200)
             overflow = "document.documentElement.scrollWidth - innerWidth"
             assert page.evaluate(overflow) <= 0
+
+
+def test_each_model_has_a_lane_by_its_name(watch: Watch, client: Client) -> None:
+    fixed = {"preconditioner": "linear", "measurement_bandwidth": "inf"}
+    random = np.random.default_rng(3)
+    session = client.create_session(state_dim=1, measurement_dim=1, seed=1)
+    states = random.standard_normal((100, 1))
+    simulated = states**3 + random.standard_normal((100, 1))
+    for options in ({}, {}, {"preconditioner": "none"}, fixed):
+        session.cycle(states, simulated, [0.5], options=options)
+    session.cycle(states, simulated, [None])
+    with watch() as found:
+        page = found.open(f"#/sessions/{session.id}")
+        models = panel(page, "Model")
+        lanes = models.locator(".axes text[text-anchor=end]")
+        expect(lanes).to_have_text(
+            ["joint kernels", "kernels alone", "linear", "unchanged"]
+        )
+        expect(models.locator(".plot .bar")).to_have_count(5)
+        models.get_by_text("Table", exact=True).click()
+        first = models.locator("tbody tr").first
+        expect(first).to_contain_text("1joint kernelslinearjointwhiten")
+        page.get_by_label("Cycle", exact=True).fill("2")
+        facts = page.get_by_role("region", name="Selected cycle")
+        expect(facts).to_contain_text("Modeljoint kernels")
+        page.get_by_label("Cycle", exact=True).fill("3")
+        expect(facts).to_contain_text("Modelkernels alone")
+        expect(models.locator(".value")).to_have_text("kernels alone, standardize")
 
 
 def test_clouds_that_are_apart_are_told(

@@ -100,6 +100,7 @@ def test_sample_data_show_two_answers_and_say_how_to_get_them_again(
         page.get_by_role("button", name="Use sample data").click()
         page.get_by_role("button", name="Run analysis").click()
         facts = page.get_by_role("region", name="Facts")
+        expect(facts).to_contain_text("Modeljoint kernels")
         seed = facts.locator("dd").last.text_content() or ""
         with page.expect_download() as taken:
             page.get_by_role("button", name="Download npy").click()

@@ -27,6 +27,16 @@ export const percent = (share) => `${plain.format(100 * share)} %`;
 export const clouds = (shares) =>
   (shares?.length > 1 ? `${shares.length}, with ${shares.map((s) => percent(Number(s.toPrecision(3)))).join(" and ")} of the samples` : null);
 
+/** What a cycle was analysed with: its kernels by their name, else its regression. */
+export function modelName(model) {
+  if (!model) return "unchanged";
+  if (model.measurement_kernel === "joint") return "joint kernels";
+  const alike = [Infinity, "inf"].includes(model.measurement_bandwidth);
+  if (model.preconditioner === "none") return alike ? "no regression" : "kernels alone";
+  const name = model.preconditioner === "kernel" ? "kernel regression" : model.preconditioner;
+  return alike ? name : `${name}, kernels`;
+}
+
 export function duration(seconds) {
   if (seconds < 1e-3) return `${number(seconds * 1e6)} µs`;
   if (seconds < 1) return `${number(seconds * 1e3)} ms`;

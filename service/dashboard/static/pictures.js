@@ -1,7 +1,7 @@
 // What each picture shows, from the history of a session.
 
 import { extent, robust } from "./charts.js";
-import { clouds, duration, number, percent } from "./format.js";
+import { clouds, duration, modelName, number, percent } from "./format.js";
 import { binsFor, histogram, ranksOf, reading } from "./ranks.js";
 
 const CYCLE = "Cycle";
@@ -194,20 +194,16 @@ export function weights(history) {
   };
 }
 
-const KINDS = ["kernel", "shrunk", "linear", "none"];
-
-/** Which regression was taken out, cycle by cycle. */
+/** What was chosen, cycle by cycle, with a lane for each. */
 export function models(history) {
-  const of = (c) => c.model?.preconditioner ?? "unchanged";
-  const used = new Set(history.cycles.map(of));
-  const lanes = [...new Set([...KINDS, ...used])].filter((kind) => used.has(kind));
-  const name = { none: "no regression", unchanged: "unchanged" };
+  const of = (c) => modelName(c.model);
+  const lanes = [...new Set(history.cycles.map(of))].sort();
   const last = history.last;
   return {
     height: 74 + 26 * lanes.length,
     spec: {
       x: across(history), xLabel: CYCLE, y: [lanes.length - 0.5, -0.5],
-      lanes: lanes.map((kind) => name[kind] ?? kind),
+      lanes,
       layers: lanes.map((kind, lane) => ({
         kind: "bars", ink: "main", half: 0.5,
         points: history.cycles.filter((c) => of(c) === kind).map((c) => [c.k, lane - 0.26, lane + 0.26]),
@@ -219,8 +215,9 @@ export function models(history) {
     }],
     summary: `Last cycle: ${of(last)}`,
     table: () => ({
-      head: [CYCLE, "Regression", "Scaling", "Drawn by", "Score", "Gaussian score", "Separate clouds"],
-      rows: history.cycles.map((c) => [String(c.k), of(c), c.model?.scaling ?? "–", c.sampler,
+      head: [CYCLE, "Model", "Regression", "Measurement kernel", "Scaling", "Drawn by", "Score", "Gaussian score", "Separate clouds"],
+      rows: history.cycles.map((c) => [String(c.k), of(c), c.model?.preconditioner ?? "–",
+        c.model?.measurement_kernel ?? "–", c.model?.scaling ?? "–", c.sampler,
         number(c.model?.score), number(c.model?.gaussian_score), clouds(c.lobes) ?? "–"]),
     }),
   };

@@ -2,7 +2,7 @@
 
 import { facts, h, table } from "./dom.js";
 import { extent } from "./charts.js";
-import { clouds, number } from "./format.js";
+import { clouds, modelName, number } from "./format.js";
 import { writeCsv, writeNpy } from "./npy.js";
 import { Panel } from "./panel.js";
 import { warningItem } from "./warnings.js";
@@ -59,7 +59,8 @@ function about(found) {
   return facts([
     ["Status", found.reason ? `${found.status}: ${found.reason}` : found.status],
     ["Effective members", `${number(found.effective_sample_size)} of ${found.members_used.length}`],
-    ["Regression", model && model.preconditioner],
+    ["Model", model && modelName(model)],
+    ["Measurement kernel", model && model.measurement_kernel],
     ["Separate clouds", clouds(found.lobes)],
     ["Bandwidths", model && `h\u2093 ${number(real(model.state_bandwidth))}, h\u1d67 ${number(real(model.measurement_bandwidth))}`],
     ["Spread", `${number(found.prior_spread)} to ${number(found.posterior_spread)}`],

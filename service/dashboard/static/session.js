@@ -1,7 +1,7 @@
 // One session: everything that tells how well the filter does, cycle by cycle.
 
 import { facts as list, h } from "./dom.js";
-import { clouds, count, duration, moment, number, plural, relative } from "./format.js";
+import { clouds, count, duration, modelName, moment, number, plural, relative } from "./format.js";
 import { HeatMap } from "./heatmap.js";
 import { History } from "./history.js";
 import { follow } from "./live.js";
@@ -66,7 +66,7 @@ class SessionPage {
         { empty: "No kernels were used in these cycles." }),
       make("Timings", "Where each cycle's time in the service went.", pictures.timings,
         { empty: "These cycles were kept without timings." }),
-      make("Model", "The regression chosen before the kernels are applied.", pictures.models, { wide: true }),
+      make("Model", "Joint kernels lie on states and measurements together. Else a regression, and kernels on the measurements if named.", pictures.models, { wide: true }),
     ];
   }
 
@@ -229,7 +229,7 @@ class SessionPage {
       ["Finished", moment(cycle.at)],
       ["Status", cycle.reason ? `${cycle.status}: ${cycle.reason}` : cycle.status],
       ["Sampler", cycle.score_evaluations ? `${cycle.sampler}, ${plural(cycle.score_evaluations, "score evaluation")}` : cycle.sampler],
-      ["Regression", model && model.preconditioner],
+      ["Model", model && modelName(model)],
       ["Scaling", model && model.scaling],
       ["Bandwidths", model && `h\u2093 ${number(model.state_bandwidth)}, h\u1d67 ${number(model.measurement_bandwidth)}`],
       ["Measurement kernel", model && model.measurement_kernel],

@@ -54,7 +54,7 @@ class AnalysisOptions:
             the kernels are applied: ``"linear"`` plain least squares (the Kalman
             gain), ``"shrunk"`` with shrunk correlations, ``"kernel"`` kernel ridge
             on top of the linear one (cubic cost in the members), ``"auto"`` joint
-            kernels with 20 members per state variable or more (:mod:`.joint`), else
+            kernels with ``20 (dx + 1)`` members or more (:mod:`.joint`), else
             none, linear or shrunk, chosen by held-out likelihood.
         state_bandwidth: ``h_x > 0``, ``"auto"`` or ``"silverman"``; of joint kernels
             at most 1.

@@ -156,3 +156,22 @@ def test_a_page_that_fails_is_seen() -> None:
         exec(compile(source, "page.md", "exec"), {})
     assert error.tb.tb_next is not None
     assert text.splitlines()[error.tb.tb_next.tb_lineno - 1] == "assert x == 2"
+
+
+def test_the_page_on_notation_has_every_symbol_of_the_theory() -> None:
+    text = (DOCS / "theory.md").read_text().partition("## References")[0]
+    prose = re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
+    # Letters that stand alone, with indices; words of one letter are no symbols.
+    found = set(re.findall(r"(?<![\w’'/-])([^\W\d_ΣA∇π])(?:_\w+)?(?![\w’'])", prose))
+    found -= {"a", "t", "F"} | set("²¹½")  # an article, two named distributions
+    notation = (DOCS / "notation.md").read_text()
+    first = {
+        symbol
+        for line in notation.splitlines()
+        if line.startswith("| ")
+        for symbol in re.findall(r"[^\W\d_]+", line.split("|")[1].split("(")[0])
+    }
+    rest = notation.partition("## Used in one place")[2].partition("\n## ")[0]
+    once = set(re.findall(r"(?<![\w’'])([^\W\d_])(?:_\w+)?(?![\w’'])", rest))
+    assert not found - first - once
+    assert {"m", "e", "R", "H", "V", "S", "l", "f", "d", "D"} <= first

@@ -10,7 +10,7 @@ import pytest
 
 import service.client as client
 from ccdm_engine import AnalysisOptions, Localization
-from scripts.reference import COMMAND, DOCS, PAGES, http
+from scripts.reference import COMMAND, DOCS, PAGES, choosing, http
 from scripts.reference.markdown import anchor, read
 from service.problem_types import TYPES
 
@@ -125,3 +125,46 @@ def test_docstrings_are_taken_apart() -> None:
     ]
     assert doc.prose["Returns"] == "A thing: this one."
     assert doc.items["Raises"] == [("ValueError", "never.")]
+
+
+def test_the_words_of_the_choosing_guide_are_true_of_its_table() -> None:
+    """They were written when these figures held; when they change, write them anew."""
+    found = {(line.setting, line.members): line for line in choosing.lines()}
+    enkf, transform, particles = choosing.KNOWING
+    near = found["L96_01 with coordinates", 50]
+    far = found["L96_01 without coordinates", 50]
+    for line in found.values():
+        assert line.mean(choosing.OURS) < line.mean(choosing.PAIRS), line.setting
+    ours = near.mean(choosing.OURS)
+    assert 0.8 * ours < near.mean(transform) < ours, "a little better"
+    assert abs(near.mean(enkf) - ours) < 0.05 * ours, "about as well"
+    assert max(far.mean(enkf), far.mean(transform)) < 0.9 * far.mean(choosing.OURS)
+    observed = found["ramgraber2022", 100]
+    assert observed.mean(particles) < 0.95 * observed.mean(choosing.OURS)
+    saturated = found["L63_arctan", 100]
+    theirs = saturated.mean(choosing.PAIRS)
+    assert theirs < 1.05 * saturated.mean(choosing.OURS), "level with it"
+    for key in (("L63_03", 50), ("L63_03", 100), ("TOY_01", 50)):
+        others = [found[key].mean(name) for name in (choosing.PAIRS, *choosing.KNOWING)]
+        assert found[key].mean(choosing.OURS) < min(others), key
+    gaps = found["spantini2019 with coordinates", 60]
+    assert gaps.mean(choosing.OURS) < min(map(gaps.mean, choosing.KNOWING))
+
+
+def test_what_the_choosing_guide_says_of_the_water_network_is_in_its_tutorial() -> None:
+    guide = (DOCS / "choosing.md").read_text("utf-8")
+    tutorial = (DOCS / "tutorials" / "water-network.md").read_text("utf-8")
+    well, _, stuck = (
+        part for part in re.split(r"one reading in ten|and one", tutorial)
+    )
+    for title, part, column in (
+        ("error of the pressures", well, -1),
+        ("the same, one sensor stuck", stuck, -2),
+    ):
+        (row,) = re.findall(rf"(?m)^\| {title}[^|]*\|(.*)\|$", guide)
+        for method, figure in zip(
+            ("EnKF", "CCDM, defaults", "CCDM, localized"), row.split("|"), strict=True
+        ):
+            (line,) = re.findall(rf"(?m)\| {method} \|(.*)\|$", part)
+            measured = line.split("|")[column]
+            assert figure.strip(" *") == measured.strip(" *"), (title, method)

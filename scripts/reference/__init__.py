@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scripts.reference import cli, client, http, options, problems
+from scripts.reference import choosing, cli, client, http, options, problems
 from service.cli import settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -17,4 +17,5 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/options.md": options.page,
     "reference/cli.md": cli.page,
     "reference/client.md": client.page,
+    "choosing.md": choosing.page,
 }

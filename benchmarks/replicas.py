@@ -70,9 +70,10 @@ def _rate(side: Side, members: int, dimension: int, seconds: float) -> float:
         for session in sessions:
             session.cycle()
         begin = time.perf_counter()
-        # The connections that it makes itself are not used: a session has its own.
-        at_once(side.urls[0], CLIENTS, seconds, lambda _, i: sessions[i].cycle())
+        at_once(links, seconds, lambda _, i: sessions[i].cycle())
         took = time.perf_counter() - begin
+        for link in links:
+            link.close()
     done = sum(session.current for session in sessions) - CLIENTS
     return done / took
 

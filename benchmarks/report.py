@@ -131,7 +131,8 @@ def service(docs: Path, *, short: bool) -> None:
     gain = cores.said(0.3 if short else 5.0)
     parts: Mapping[str, tuple[Sequence[str], list[list[Any]]]]
     parts = measured_service.everything(short=short)
-    text = [f"Measured on: {pages.machine()}. {gain}"]
+    level = measured_service.LOG_LEVEL
+    text = [f"Measured on: {pages.machine()}. Log level `{level}`. {gain}"]
     for title, (head, lines) in parts.items():
         text.append(f"{title}:\n\n" + pages.table(head, lines))
         print(text[-1], flush=True)

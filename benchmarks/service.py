@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,12 +13,14 @@ from typing import Any
 
 import orjson
 
-from benchmarks.load import Client, Times, at_once, body_of
+from benchmarks.load import Client, Crowd, Times, at_once, body_of, prepared
 from benchmarks.problems import Problem, problem
+from benchmarks.processes import processor_seconds, resident_mib
 from tests.support.redis import RedisServer
 from tests.support.servers import Server, serving
 
 Table = tuple[tuple[str, ...], list[list[Any]]]
+Options = Mapping[str, object]
 ACCEPT = {
     "json": "application/json",
     "npy": "application/x-npy",
@@ -31,28 +32,58 @@ FIXED: dict[str, object] = {
     "measurement_bandwidth": 1.5,
     "shrink": False,
 }
-PERCENTILES = ("p50 ms", "p95 ms", "p99 ms")
-STAGES = ("queue", "decode", "compute", "store", "encode")
-LINE_HEAD = (
-    *("N", "dx", "form", *PERCENTILES, *STAGES),
-    *("all but compute", "processor ms each"),
+# Next to no engine: what remains is the way there and back.
+EXACT: dict[str, object] = {**FIXED, "sampler": "exact"}
+MODELS: dict[str, Options] = {"automatic": {}, "fixed": FIXED}
+# N, dx, options, forms; a median of fewer requests than these says little.
+FEWEST = 30
+ONE_SHOTS: Sequence[tuple[int, int, Options, tuple[str, ...]]] = (
+    (50, 3, FIXED, tuple(ACCEPT)),
+    (100, 40, FIXED, tuple(ACCEPT)),
+    (1000, 1000, EXACT, tuple(ACCEPT)),
+    (1000, 1000, FIXED, ("npy",)),
 )
+CROWDS = (1, 4, 16, 64)
+JSON_CLIENTS = 16
+LOG_LEVEL = "warning"
+PERCENTILES = ("p50 ms", "p95 ms", "p99 ms")
+STAGES = ("queue", "decode", "compute", "engine", "store", "encode")
+SPENT = ("processor ms each", "clients' ms each")
+LINE_HEAD = (
+    *("N", "dx", "sampler", "form", "requests", *PERCENTILES, *STAGES),
+    *("all but the engine", *SPENT),
+)
+CROWD_HEAD = (
+    *("model", "form", "clients", "a second", *PERCENTILES, *SPENT),
+    *("/livez p50 ms", "/livez p99 ms"),
+)
+Step = Callable[[Client, int], None]
 
 
 def everything(*, short: bool) -> dict[str, Table]:
     """All tables, by title."""
-    seconds = 0.5 if short else 5.0
+    seconds = 0.5 if short else 4.0
+    clients = (1, 16) if short else CROWDS
+    count, patience = (100, 5.0) if short else (10_000, 100.0)
     found: dict[str, Table] = {}
     with tempfile.TemporaryDirectory() as folder, _stores(Path(folder)) as stores:
         for kind, url in stores.items():
             own = _fresh(folder, kind)
-            with serving(own, STORE_URL=url, LOG_LEVEL="warning") as on:
+            with serving(own, STORE_URL=url, LOG_LEVEL=LOG_LEVEL) as on:
                 if kind == "sqlite":
-                    found["One-shot analyses"] = _forms(on, seconds)
-                    found["Analyses, N = 50, dx = 3"] = _crowds(on, seconds, short)
-                found[f"Session cycles, {kind}"] = _cycles(on, seconds)
-                count, patience = (100, 5.0) if short else (10_000, 100.0)
-                found[f"Memory over cycles, {kind}"] = _memory(on, count, patience)
+                    found["One-shot analyses"] = forms(
+                        on, seconds, ONE_SHOTS[:2] if short else ONE_SHOTS
+                    )
+                    found["Analyses, N = 50, dx = 3"] = crowds(on, seconds, clients)
+                found[f"Session cycles, {kind}"] = cycles(on, seconds)
+                title = f"Session cycles of many clients, {kind}, N = 50, dx = 3"
+                found[title] = cycle_crowds(on, seconds, clients)
+                title = f"Memory over cycles, {kind}"
+                found[title] = memory(on, count, patience)
+        own = _fresh(folder, "two")
+        with _two_processes(own) as on:
+            title = "Analyses, N = 50, dx = 3, `ccdm serve --workers 2`, SQLite"
+            found[title] = crowds(on, seconds, clients[-2:], forms=("npy",))
     return found
 
 
@@ -68,55 +99,122 @@ def _fresh(folder: str, name: str) -> Path:
     return path
 
 
-def _forms(on: Server, seconds: float) -> Table:
-    """One client, one-shot, by size and form."""
+@contextmanager
+def _two_processes(folder: Path) -> Iterator[Server]:
+    server = Server(folder, LOG_LEVEL=LOG_LEVEL).start("--workers", "2")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def forms(
+    on: Server,
+    seconds: float,
+    sizes: Sequence[tuple[int, int, Options, tuple[str, ...]]] = ONE_SHOTS,
+    fewest: int = FEWEST,
+) -> Table:
+    """One client, one-shot, by size and form; so many requests at least."""
     lines = []
-    for members, dimension in ((50, 3), (100, 40), (1000, 1000)):
+    for members, dimension, options, wanted in sizes:
         of = problem(members, dimension)
-        for form in ACCEPT:
-            send = _one_shot(of, form)
-            before = processor_seconds(on.pid)
-            times, _ = at_once(on.url, 1, seconds, send)
-            spent = processor_seconds(on.pid) - before
-            lines.append([members, dimension, form, *_line(times, spent)])
+        for form in wanted:
+            with _clients(on.url, 1) as links:
+                send = one_shot(of, form, options)
+                send(links[0], 0)  # workers and engine are warm
+                crowd, spent = _measured(on, links, seconds, send, fewest)
+            sampler = str(options.get("sampler", "ode"))
+            start = [members, dimension, sampler, form]
+            lines.append([*start, *_line(crowd, spent)])
     return LINE_HEAD, lines
 
 
-def _line(times: Times, spent: float) -> list[float]:
+def _measured(
+    on: Server, links: list[Client], seconds: float, work: Step, fewest: int = 1
+) -> tuple[Crowd, float]:
+    """What clients met, and processor seconds of the service meanwhile."""
+    before = processor_seconds(on.pid)
+    crowd = at_once(links, seconds, work, fewest)
+    return crowd, processor_seconds(on.pid) - before
+
+
+def _line(crowd: Crowd, spent: float) -> list[Any]:
+    times, count = crowd.times, len(crowd.times.total)
     stages = [times.stage(name) for name in STAGES]
-    each = 1e3 * spent / len(times.total)
-    return [*times.percentiles(), *stages, times.beside("compute"), each]
+    each = [1e3 * spent / count, 1e3 * crowd.spent / count]
+    return [count, *times.percentiles(), *stages, times.beside("engine"), *each]
 
 
-def _one_shot(of: Problem, form: str) -> Callable[[Client, int], None]:
-    return partial(_send, *body_of(of, form, FIXED), accept=ACCEPT[form])
+@contextmanager
+def _clients(url: str, count: int) -> Iterator[list[Client]]:
+    links = [Client(url) for _ in range(count)]
+    try:
+        yield links
+    finally:
+        for link in links:
+            link.close()
 
 
-def _send(
-    kind: str, body: bytes, client: Client, _: int, accept: str = ACCEPT["npy"]
-) -> None:
-    client.ask("POST", "/v1/analyses", body, Content_Type=kind, Accept=accept)
+def one_shot(of: Problem, form: str, options: Options) -> Step:
+    """What a client does who asks for one analysis after the other."""
+    kind, body = body_of(of, form, dict(options))
+    request = prepared("POST", body, Content_Type=kind, Accept=ACCEPT[form])
+    return lambda client, _: client.send(request, "/v1/analyses")
 
 
-def _crowds(on: Server, seconds: float, short: bool) -> Table:
+def crowds(
+    on: Server,
+    seconds: float,
+    clients: Sequence[int] = CROWDS,
+    forms: Sequence[str] = ("npy", "json"),
+) -> Table:
     """More and more clients, while somebody asks whether the service lives."""
-    lines = []
     of = problem(50, 3)
-    for options in ({}, FIXED):
-        kind, body = body_of(of, "npy", options)
-        for clients in (1, 16) if short else (1, 4, 16, 64):
-            send = partial(_send, kind, body)
-            before = processor_seconds(on.pid)
-            with _probing(on.url) as probes:
-                times, rate = at_once(on.url, clients, seconds, send)
-            spent = processor_seconds(on.pid) - before
-            model = "fixed" if options else "automatic"
-            alive = probes.percentiles()
-            each = 1e3 * spent / len(times.total)
-            row = [model, clients, rate, *times.percentiles(), each]
-            lines.append([*row, alive[0], alive[2]])
-    head = ("model", "clients", "analyses/s", *PERCENTILES, "processor ms each")
-    return (*head, "/livez p50 ms", "/livez p99 ms"), lines
+    lines = []
+    for model, options in MODELS.items():
+        for form in forms:
+            send = one_shot(of, form, options)
+            for count in _counts(form, clients):
+                with _clients(on.url, count) as links:
+                    line = _crowd(on, links, seconds, send)
+                lines.append([model, form, count, *line])
+    return CROWD_HEAD, lines
+
+
+def cycle_crowds(on: Server, seconds: float, clients: Sequence[int] = CROWDS) -> Table:
+    """The same with a session for each client, cycle after cycle."""
+    of = problem(50, 3)
+    lines = []
+    for form in ("npy", "json"):
+        for count in _counts(form, clients):
+            with _clients(on.url, count) as links:
+                sessions = [Session(link, of, form) for link in links]
+                step = partial(_next, sessions)
+                line = _crowd(on, links, seconds, step)
+            lines.append(["fixed", form, count, *line])
+    return CROWD_HEAD, lines
+
+
+def _next(sessions: list[Session], _: Client, place: int) -> None:
+    sessions[place].cycle()
+
+
+def _counts(form: str, clients: Sequence[int]) -> Sequence[int]:
+    """JSON where there are some clients, which is enough to compare it."""
+    if form == "npy":
+        return clients
+    return [count for count in clients if count == JSON_CLIENTS] or clients[-1:]
+
+
+def _crowd(on: Server, links: list[Client], seconds: float, work: Step) -> list[float]:
+    # Until every process has loaded what it needs.
+    at_once(links, seconds / 4, work)
+    with _probing(on.url) as probes:
+        crowd, spent = _measured(on, links, seconds, work)
+    count = len(crowd.times.total)
+    each = [1e3 * spent / count, 1e3 * crowd.spent / count]
+    alive = probes.percentiles()
+    return [crowd.rate, *crowd.times.percentiles(), *each, alive[0], alive[2]]
 
 
 @contextmanager
@@ -124,9 +222,10 @@ def _probing(url: str) -> Iterator[Times]:
     client, stop = Client(url), threading.Event()
 
     def run() -> None:
-        while not stop.is_set():
+        while True:
             client.ask("GET", "/livez")
-            stop.wait(0.02)
+            if stop.wait(0.02):
+                return
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -135,23 +234,26 @@ def _probing(url: str) -> Iterator[Times]:
     finally:
         stop.set()
         thread.join()
+        client.close()
 
 
-def _cycles(on: Server, seconds: float) -> Table:
+def cycles(
+    on: Server,
+    seconds: float,
+    sizes: Sequence[tuple[int, int]] = ((50, 3), (100, 40)),
+    fewest: int = FEWEST,
+) -> Table:
     """One client, one session, cycle after cycle."""
     lines = []
-    for members, dimension in ((50, 3), (100, 40)):
+    for members, dimension in sizes:
         of = problem(members, dimension)
         for form in ACCEPT:
-            client = Client(on.url)
-            session = Session(client, of, form)
-            end = time.perf_counter() + seconds
-            client.times = Times()
-            before = processor_seconds(on.pid)
-            while time.perf_counter() < end:
-                session.cycle()
-            spent = processor_seconds(on.pid) - before
-            lines.append([members, dimension, form, *_line(client.times, spent)])
+            with _clients(on.url, 1) as links:
+                sessions = [Session(links[0], of, form)]
+                sessions[0].cycle()
+                step = partial(_next, sessions)
+                crowd, spent = _measured(on, links, seconds, step, fewest)
+            lines.append([members, dimension, "ode", form, *_line(crowd, spent)])
     return LINE_HEAD, lines
 
 
@@ -163,10 +265,11 @@ class Session:
         client: Client,
         of: Problem,
         form: str,
-        options: Mapping[str, object] = FIXED,
+        options: Options = FIXED,
     ) -> None:
-        self._client, self._accept, self._cycle = client, ACCEPT[form], 0
-        self._kind, self._body = body_of(of, form, {})
+        self._client, self._cycle = client, 0
+        kind, body = body_of(of, form, {})
+        self._request = prepared("PUT", body, Content_Type=kind, Accept=ACCEPT[form])
         fields = {
             "state_dim": of.states.shape[1],
             "measurement_dim": of.observation.size,
@@ -189,49 +292,21 @@ class Session:
     def cycle(self) -> None:
         """The next one."""
         self._cycle += 1
-        self._client.ask(
-            "PUT",
-            f"{self._path}{self._cycle}",
-            self._body,
-            Content_Type=self._kind,
-            Accept=self._accept,
-        )
+        self._client.send(self._request, f"{self._path}{self._cycle}")
 
 
-def _memory(on: Server, cycles: int, patience: float) -> Table:
+def memory(on: Server, cycles: int, patience: float) -> Table:
     """Resident memory of the service while so many cycles go by, if there is time."""
-    client = Client(on.url)
-    session = Session(client, problem(50, 3), "npy")
-    lines: list[list[Any]] = [[0, _resident_mib(on.pid)]]
-    end, done = time.perf_counter() + patience, 0
-    while done < cycles and time.perf_counter() < end:
-        for _ in range(cycles // 5):
-            session.cycle()
-            done += 1
-            if time.perf_counter() > end:
-                break
-        lines.append([done, _resident_mib(on.pid)])
-    return ("cycles", "resident MiB"), lines
-
-
-def processor_seconds(pid: int) -> float:
-    """User and system time of the service and of its workers so far."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    return sum(_ticks(one) for one in (pid, *_children(pid))) / ticks
-
-
-def _children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in found]
-
-
-def _ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def _resident_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    lines: list[list[Any]] = []
+    with _clients(on.url, 1) as links:
+        session = Session(links[0], problem(50, 3), "npy")
+        end, done = time.perf_counter() + patience, 0
+        lines.append([0, *resident_mib(on.pid)])
+        while done < cycles and time.perf_counter() < end:
+            for _ in range(cycles // 5):
+                session.cycle()
+                done += 1
+                if time.perf_counter() > end:
+                    break
+            lines.append([done, *resident_mib(on.pid)])
+    return ("cycles", "service, MiB", "its child processes, MiB"), lines

@@ -16,7 +16,8 @@ import redis
 
 from benchmarks.load import Client
 from benchmarks.problems import problem
-from benchmarks.service import Session, processor_seconds
+from benchmarks.processes import processor_seconds
+from benchmarks.service import Session
 from service.stored.beneath import Beneath
 from service.stored.targets import Target, beside
 from tests.support.redis import RedisServer

@@ -43,9 +43,10 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> Server:
-        """Start it and wait until it answers."""
+    def start(self, *options: str) -> Server:
+        """Start it, with these options of the command, and wait until it answers."""
         command = [sys.executable, "-m", "service.cli", "serve", "--port", "0"]
+        command += options
         # Nobody stands in front of it who had to be told to turn elsewhere.
         settings = {"DRAIN_SECONDS": "0", **self.settings}
         with self.log.open("wb") as log:

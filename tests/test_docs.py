@@ -7,8 +7,10 @@ program. What is not to be run says so, with its reason, in a comment before it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,6 +82,28 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(DOCS).with_suffix(""))
 
 
+def run(
+    command: list[str], folder: Path, environment: dict[str, str]
+) -> tuple[int, str, str]:
+    """Run a page's script; nothing that it has started outlives it."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, errors = process.communicate(timeout=SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, errors
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_code_of_a_page_runs(page: Path, service: Server, tmp_path: Path) -> None:
@@ -99,18 +123,10 @@ def test_the_code_of_a_page_runs(page: Path, service: Server, tmp_path: Path) ->
             continue
         script = tmp_path / f"{page.stem}.{language}"
         script.write_text(source, "utf-8")
-        done = subprocess.run(
-            [*command, str(script)],
-            cwd=tmp_path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        assert done.returncode == 0, (
+        code, out, errors = run([*command, str(script)], tmp_path, environment)
+        assert code == 0, (
             f"{page.relative_to(ROOT)} ({language}; lines are those of the page):\n"
-            f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+            f"{out[-2000:]}\n{errors[-4000:]}"
         )
 
 

@@ -78,10 +78,11 @@ class AnalysisOptions:
         relaxation_to_perturbations: share of each member's forecast deviation that is
             restored (RTPP), 0 to 1; where members are not moved but sampled anew,
             their spread is restored instead.
-        unbiased: divide the residuals of the regression by ``sqrt(1 - leverage)``:
-            in the sample it was fitted to they are too small by that. ``"auto"`` does
-            so where the engine chooses the preconditioner; plain least squares, and
-            with it the stochastic EnKF, does not.
+        unbiased: divide the residuals of the regression by ``sqrt(1 - leverage)``, or
+            what stands in its place for shrunk and tapered gains: in the sample it was
+            fitted to they are too small by that. ``"auto"`` does so where the engine
+            chooses the preconditioner; plain least squares, and with it the stochastic
+            EnKF, does not.
         localization: coordinates and radius. By default each state is then updated by
             the measurements near it, a local ensemble transform with the noise told by
             the pairs; with a ``preconditioner`` or ``measurement_bandwidth`` that is

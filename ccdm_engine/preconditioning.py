@@ -36,16 +36,31 @@ Columns = npt.NDArray[np.intp]
 CrossFactor = Callable[[Array, int, slice], Array]
 AmongFactor = Callable[[Array, int], Array]
 
+# States by whose leave-one-out errors ways to shrink are judged, where there are more.
+MOST_JUDGED = 2048
+
 
 def shrunk(
     states: Array, simulated: Array, observation: Array, noise: Noise | None = None
 ) -> Regression:
-    """Least squares with every sample correlation shrunk towards zero.
+    """Least squares with sample correlations shrunk towards zero.
 
-    Of the variance ``r^2`` that a sample correlation from N members seems to explain,
-    ``(1 - r^2) / (N - 2)`` is chance; r is multiplied by the share that is not. Among
-    measurements one common factor keeps the correlation matrix positive definite
-    (Schaefer and Strimmer 2005). No coordinates are needed.
+    Two ways to shrink are there, and the one with the smaller leave-one-out error is
+    taken:
+
+    each by itself
+        Of the variance ``r^2`` that a sample correlation from N members seems to
+        explain, ``(1 - r^2) / (N - 2)`` is chance; r is multiplied by the share that is
+        not. Good where few measurements matter for a state.
+    all by one factor
+        That of the correlations among measurements (Schaefer and Strimmer 2005). States
+        and measurements then have one covariance together, whose small eigenvalues do
+        not blow chance up. Good for smooth fields, of which all measurements say much.
+
+    Of correlations shrunk one by one and the matrix of measurements, shrunk by one
+    factor, no covariance need exist that holds both. A state that would be explained by
+    more than all of its variance has its correlations scaled back until there is one.
+    No coordinates are needed.
 
     Args:
         states: ``x_i``, ``(N, dx)``.
@@ -54,13 +69,27 @@ def shrunk(
         noise: the measurements taken apart; told by :func:`.noise.sparse` if not given.
     """
     apart = sparse(states, simulated) if noise is None else noise
-    return _correlated(
-        "shrunk",
-        (states, simulated, observation),
-        apart,
-        lambda r, n, block: _shrinkage(r, n),
-        common_shrinkage,
-    )
+    gain, among = _fitted(simulated, observation, apart, common_shrinkage)
+    precision = _solved(among, np.eye(gain.width.size))
+    common = common_shrinkage(gain.correlation, states.shape[0])[0, -1]
+
+    def each(r: Array, members: int, block: slice) -> Array:
+        found = _shrinkage(r, members)
+        loads = r * found * gain.width
+        explained = np.einsum("ij,ij->i", loads @ precision, loads)
+        return np.asarray(found / np.sqrt(np.maximum(explained, 1.0))[:, None])
+
+    def alike(r: Array, members: int, block: slice) -> Array:
+        return np.full_like(r, common)
+
+    if not common > 0:  # no correlations among measurements that could be believed
+        return _regression("shrunk", states, gain, each)
+    some = states[:, :: -(-states.shape[1] // MOST_JUDGED)]
+    tried = {rule: gain.on(some, rule, slice(None)) for rule in (each, alike)}
+    rule = min(tried, key=lambda rule: tried[rule].held_out_error)
+    if some.shape == states.shape:
+        return Regression("shrunk", **tried[rule]._asdict())
+    return _regression("shrunk", states, gain, rule)
 
 
 def localized(
@@ -127,13 +156,54 @@ def _correlated(
     """Least squares from sample correlations, each multiplied by a factor."""
     states, simulated, observation = triple
     gain = fit_gain(simulated, observation, noise, among_factor)
+    return _regression(name, states, gain, cross_factor)
+
+
+def _regression(
+    name: str, states: Array, gain: Gain, cross_factor: CrossFactor
+) -> Regression:
     residuals, leverage = np.empty_like(states), np.empty_like(states)
     target = np.empty(states.shape[1])
+    overlap, widest = np.empty_like(target), np.empty_like(target)
     for block in blocks(states.shape[1], BLOCK):
-        residuals[:, block], target[block], leverage[:, block] = gain.on(
-            states[:, block], cross_factor, block
-        )
-    return Regression(name, residuals, target, leverage)
+        part = gain.on(states[:, block], cross_factor, block)
+        residuals[:, block], target[block] = part.residuals, part.target
+        leverage[:, block], overlap[block] = part.leverage, part.overlap
+        widest[block] = part.widest
+    return Regression(name, residuals, target, leverage, overlap=overlap, widest=widest)
+
+
+class Regressed(NamedTuple):
+    """Some states' part of a :class:`.Regression`.
+
+    With ``H`` the matrix that predicts one state of all members from that state of all
+    members, leverages are its diagonal, and the overlap is ``sum H_ij^2 / sum H_ii``:
+    1 for a projection, such as least squares.
+
+    Attributes:
+        residuals: ``(N, b)``.
+        target: ``(b,)``.
+        leverage: ``(N, b)``.
+        overlap: ``(b,)``.
+        widest: spread of the states, ``(b,)``.
+    """
+
+    residuals: Array
+    target: Array
+    leverage: Array
+    overlap: Array
+    widest: Array
+
+    @property
+    def held_out_error(self) -> float:
+        """Square of what a member left out would be missed by, in the states' spreads.
+
+        Generalized cross-validation (Craven and Wahba 1979): the residuals over 1 less
+        the mean leverage, so that one member of leverage 1 does not decide.
+        """
+        left = np.maximum(1.0 - self.leverage.mean(axis=0), 1.0 / len(self.leverage))
+        error = deviations(self.residuals) / (left * _positive(self.widest))
+        return float(np.mean(error**2))
 
 
 class Gain(NamedTuple):
@@ -160,10 +230,13 @@ class Gain(NamedTuple):
             self.own[:, measurements],
         )
 
-    def on(
-        self, states: Array, cross_factor: CrossFactor, block: slice
-    ) -> tuple[Array, Array, Array]:
-        """The regression of some states: residuals, target and leverage.
+    @property
+    def correlation(self) -> Array:
+        """Sample correlations of ``f``, ``(dy, dy)``."""
+        return np.asarray(self.unit.T @ self.unit / (self.unit.shape[0] - 1))
+
+    def on(self, states: Array, cross_factor: CrossFactor, block: slice) -> Regressed:
+        """The regression of some states.
 
         Args:
             states: ``(N, b)``.
@@ -176,8 +249,15 @@ class Gain(NamedTuple):
         cross = (part / spread).T @ self.unit / (members - 1)
         factor = cross_factor(cross, members, block)
         moves = ((cross * factor * self.width) @ self.loads).T * spread
-        leverage = self.own @ factor.T / (members - 1)
-        return states - moves[:-1], moves[-1], np.clip(leverage, 0.0, 1.0)
+        leverage = np.clip(self.own @ factor.T / (members - 1), 0.0, 1.0)
+        shares = self.loads[:, :-1] * self.width[:, None] / (members - 1)
+        square = (self.unit.T @ self.unit) * (shares @ shares.T)
+        overlap = np.einsum("ij,ij->i", factor @ square, factor)
+        whole = leverage.sum(axis=0)
+        overlap = np.where(whole > 0, overlap / np.where(whole > 0, whole, 1.0), 1.0)
+        return Regressed(
+            states - moves[:-1], moves[-1], leverage, overlap, deviations(part)
+        )
 
 
 def fit_gain(
@@ -191,6 +271,13 @@ def fit_gain(
         noise: the measurements taken apart.
         among_factor: factors on the correlations among measurements.
     """
+    return _fitted(simulated, observation, noise, among_factor)[0]
+
+
+def _fitted(
+    simulated: Array, observation: Array, noise: Noise, among_factor: AmongFactor
+) -> tuple[Gain, Array]:
+    """The same, and ``C_ff + R`` in units of the measurements' spread, ``(dy, dy)``."""
     members = simulated.shape[0]
     scale = deviations(simulated)
     middle = noise.fitted.mean(axis=0)
@@ -208,7 +295,7 @@ def fit_gain(
     else:
         among += noise.errors / np.outer(scale, scale)
     loads = _solved(among, np.vstack([gaps, target_gap]).T)  # (dy, N + 1)
-    return Gain(unit, width, loads, loads[:, :-1].T * fitted)
+    return Gain(unit, width, loads, loads[:, :-1].T * fitted), among
 
 
 def _positive(spread: Array) -> Array:

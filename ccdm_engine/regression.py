@@ -46,6 +46,10 @@ class Regression:
         leverage: ``dm(y_i)/dx_i``, ``(N, 1)`` or ``(N, dx)``: how much of a member's
             own state is in its own prediction. ``e_i / (1 - leverage_i)`` is the
             residual that the regression without member i would have left.
+        overlap: ``sum_ij H_ij^2 / sum_i H_ii``, ``(dx,)``, of the matrix H by which
+            members' predictions follow from their states; ``None`` for projections,
+            whose overlap is 1.
+        widest: spread of the states, ``(dx,)``, which no unbiased residuals exceed.
         own: residuals of the members' measurements as they are, ``(N, dx)``, where
             ``residuals`` are those of measurements with more noise, or unbiased.
         is_unbiased: whether ``residuals`` have the variance that the noise has.
@@ -58,6 +62,8 @@ class Regression:
     target: Array
     leverage: Array
     own: Array | None = None
+    overlap: Array | None = None
+    widest: Array | None = None
     is_unbiased: bool = False
     is_transform: bool = False
 
@@ -67,7 +73,12 @@ class Regression:
         return self.residuals + self.target
 
     def unbiased(self) -> Regression:
-        """The same with residuals of the variance that the noise has."""
+        """The same with residuals of the variance that the noise has.
+
+        Of noise with variance 1 there is ``1 - 2 H_ii + sum_j H_ij^2`` in a residual,
+        ``1 - H_ii`` after a projection (HC2 of MacKinnon and White 1985). The overlap
+        tells what the sum is on average. No variable becomes wider than the states are.
+        """
         if not self.leverage.any():
             return self
         share = 1.0 / self.residuals.shape[0]
@@ -78,9 +89,19 @@ class Regression:
             mean = part.mean(axis=0)
             part = part - mean
             # 1 / N is the members' own share in the mean.
-            keep = 1.0 - share - (self.leverage[:, block] if wide else self.leverage)
+            taken = self.leverage[:, block] if wide else self.leverage
+            if self.overlap is not None:
+                # The same for all members, for single sums are not known; and at least
+                # what remains of a member's own noise.
+                taken = taken.mean(axis=0)
+                most = taken * (2.0 - taken)
+                taken = np.minimum((2.0 - self.overlap[block]) * taken, most)
+            keep = 1.0 - share - taken
             part /= np.sqrt(np.maximum(keep, share) / (1.0 - share))
-            part += mean - part.mean(axis=0)
+            part -= part.mean(axis=0)
+            if self.widest is not None:
+                part *= _bound(part, self.widest[block])
+            part += mean
             gaps[:, block] = part
         own = self.residuals if self.own is None else self.own
         return replace(self, residuals=gaps, own=own, is_unbiased=True)
@@ -88,7 +109,7 @@ class Regression:
     def settled(self) -> Regression:
         """What sampling needs: without leverage and residuals of another kind."""
         none = np.zeros((self.residuals.shape[0], 1))
-        return replace(self, leverage=none, own=None)
+        return replace(self, leverage=none, own=None, overlap=None, widest=None)
 
     @property
     def held_out_residuals(self) -> Array:
@@ -104,6 +125,12 @@ class Regression:
         keep = np.maximum(1.0 - leverage, 1.0 / own.shape[0])
         mean = own.mean(axis=0)
         return np.asarray(mean + (own[members] - mean) / keep)
+
+
+def _bound(gaps: Array, widest: Array) -> Array:
+    """Factors, at most 1, by which no column is wider than that, ``(b,)``."""
+    spread = gaps.std(axis=0, ddof=1)
+    return np.asarray(np.minimum(1.0, widest / np.where(spread > 0, spread, 1.0)))
 
 
 def none(states: Array, simulated: Array, observation: Array) -> Regression:

@@ -29,8 +29,9 @@ Indices = npt.NDArray[np.intp]
 
 # Candidate bandwidths of the states, in units of their spread.
 STATE_BANDWIDTHS = (0.08, 0.14, 0.24, 0.4, 0.6, 1.0)
-# Places among them of those that are tried first.
-FIRST = (2, 4)
+# Places among them of those that are tried first; of candidates that move the members
+# the widest, for in many variables all others are far behind it.
+FIRST, FIRST_OF_SHIFTS = (2, 4), (2, 5)
 # Three more bandwidths hardly ever gain half as much.
 FAR_BEHIND = 1.0
 # Variables worked on at a time, where there are more than members.
@@ -150,10 +151,12 @@ class _Field:
     def finished(self, best: dict[int, Scored]) -> Iterator[Scored]:
         """The candidates at their best bandwidths, but for those far behind."""
         count, total = self.widths.shape[1], self.places.size
-        first = FIRST if count == len(STATE_BANDWIDTHS) else range(count)
         scores = np.full((total, count, self.points.shape[1]), -np.inf)
-        rows, columns = np.arange(total), np.array([first] * total)
-        scores[:, first] = self._scores(rows, columns)
+        rows, columns = np.arange(total), np.array([range(count)] * total)
+        if count == len(STATE_BANDWIDTHS):
+            shifts = [self.batch[place].is_shift for place in self.places.tolist()]
+            columns = np.array([FIRST_OF_SHIFTS if it else FIRST for it in shifts])
+        scores[rows[:, None], columns] = self._scores(rows, columns)
         means = np.mean(scores, axis=2)
         near = self._in_sight(means.max(axis=1).tolist(), best)
         while True:

@@ -180,10 +180,10 @@ def _regressed(common: Update, forecast: Array, coordinates: Array) -> Regressio
         found = transform(forecast, common.fitted, local, measurements)
     else:
         near = local.near_measurements()
-        residuals, target, leverage = common.fitted.near(near).on(
+        part = common.fitted.near(near).on(
             forecast, lambda r, n, block: local.taper_xy(near), slice(None)
         )
-        found = Regression("localized", residuals, target, leverage)
+        found = Regression("localized", **part._asdict())
     return found.unbiased() if common.unbiased else found
 
 

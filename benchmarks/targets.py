@@ -69,9 +69,10 @@ def growth(found: Rows) -> str:
     ]
     lines += _exponents(chosen, "dimension", "dx", "N = 100, sharp")
     # Fixed costs are small beside the variables only where there are many.
-    last = sorted({row["dimension"] for row in chosen})[-2:]
-    chosen = [row for row in chosen if row["dimension"] in last]
-    lines += _exponents(chosen, "dimension", "dx", "N = 100, sharp")
+    sizes = sorted({row["dimension"] for row in chosen})
+    if len(sizes) > 2:
+        chosen = [row for row in chosen if row["dimension"] in sizes[-2:]]
+        lines += _exponents(chosen, "dimension", "dx", "N = 100, sharp")
     return "Growth: time goes with this power of N and of dx.\n\n" + pages.table(
         head, lines
     )

@@ -161,6 +161,24 @@ def test_both_ways_to_write_the_slope_agree(dimension: int) -> None:
 
 def test_growth_is_the_slope_in_logarithms() -> None:
     assert targets.exponent({10: 3.0, 100: 300.0, 1000: 30000.0}) == pytest.approx(2)
+    methods = (targets.BARE, targets.WHOLE, "floor (c)")
+    found = [
+        {
+            "members": members,
+            "dimension": dx,
+            "observation": "sharp",
+            "method": method,
+            "best_seconds": float(members**2 * dx),
+        }
+        for members, dx in ((100, 3), (100, 40), (100, 1000), (1000, 3), (10_000, 3))
+        for method in methods
+    ]
+    lines = targets.growth(found).splitlines()[4:]
+    assert lines == [
+        "| N | dx = 3, sharp | 1000 | 10000 | 2 | 2 | 2 |",
+        "| dx | N = 100, sharp | 3 | 1000 | 1 | 1 | 1 |",
+        "| dx | N = 100, sharp | 40 | 1000 | 1 | 1 | 1 |",
+    ]
 
 
 @pytest.mark.slow

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.accuracy.floor import floor
+from benchmarks.accuracy.footer import footer
 from benchmarks.accuracy.plan import Grid, Row, Score, Target
-from benchmarks.accuracy.runs import Record, engine_code
-from benchmarks.accuracy.summary import Cell, Sheet, cell, paired
-from ccdm_engine.version import __version__
+from benchmarks.accuracy.summary import Cell, Sheet, betrayed, cell, paired
+from ccdm_engine.twin.experiments import find
 from service.cli.study.tables import Interval
 
 NAMES = {"rmse": "RMSE", "crps": "CRPS", "w2": "W2"}
@@ -21,7 +21,7 @@ NO_GRID = Grid((), ())
 COLUMNS = (
     *("setting", "method", "members", "seed", "cycles", "rmse", "spread", "crps"),
     *("energy", "w2", "reference_ess", "rank_chi_square", "rank_bins", "ms", "lost"),
-    *("failure", "code"),
+    *("failure", "code", "again"),
 )
 
 
@@ -85,22 +85,28 @@ def markdown(sheet: Sheet) -> str:
     far = any(score == "w2" for _, score, _ in lines)
     ours, theirs = sheet.table.claim
     names = ["Setting", "N", "Score", "Seeds × cycles", *heads]
-    names += [f"{ours} less {theirs}", "Spread/RMSE"]
+    names += [f"{ours} less {theirs}", f"Lost where {theirs} holds", "Spread/RMSE"]
     names += ["Draws of the reference"] if far else []
+    names += ["Published"] if sheet.table.published else []
     names += ["Target", "Reached"] if aimed else []
     out = [_line(names), _line(["---"] * len(names))]
     for row, score, cells in lines:
         texts = [f"{row.setting} {row.note}".strip(), str(row.members), NAMES[score]]
         texts += [_extent(sheet, row, cells), *(_shown(cells.get(h)) for h in heads)]
         texts += [_difference(cells, sheet.table.claim)]
+        texts += [_betrayed(sheet, row) if score == row.scores[0] else ""]
         texts += [_calibration(cells.get(ours)) if score == "rmse" else ""]
         if far:
             texts.append(_floor(sheet, row) if score == "w2" else "")
+        if sheet.table.published:
+            texts.append(_published(row, score))
         if aimed:
             target = row.target(score)
             texts += [_wanted(target), _verdict(target, cells, ours)]
         out.append(_line(texts))
-    return "\n".join([*out, "", _footer(sheet, lines)])
+    used = [f for _, _, cells in lines for f in cells.values() if f is not None]
+    records = [record for found in used for record in found.records.values()]
+    return "\n".join([*out, "", footer(sheet, records)])
 
 
 def _cells(sheet: Sheet, row: Row, score: Score) -> Cells:
@@ -130,13 +136,14 @@ def _shown(found: Cell | None) -> str:
 
 def _tuning(method: str) -> str:
     """What distinguishes a tuning from its siblings, in few words."""
-    inflation = re.search(r"inflation=([\d.]+)", method)
-    widths = re.findall(r"(?:state|measurement)_bandwidth=([\d.]+)", method)
+    name = method.partition(":")[0]
+    widths = re.findall(r"(?:state|measurement)_bandwidth=([\w.]+)", method)
     if widths:
         return ", ".join(widths)
-    if inflation:
-        return inflation.group(1)
-    return "plain" if method.startswith("sir_plain") else ""
+    if name in ("enkf", "enkf_r", "etkf", "letkf"):
+        inflation = re.search(r"inflation=([\d.]+)", method)
+        return inflation.group(1) if inflation else "1"
+    return {"sir": "auto", "sir_plain": "plain"}.get(name, "")
 
 
 def _floor(sheet: Sheet, row: Row) -> str:
@@ -153,6 +160,27 @@ def _difference(cells: Cells, claim: tuple[str, str]) -> str:
         return ""
     half = f" ± {found.half:.3f}" if found.half >= 0 else ""
     return f"{found.mean:+.3f}{half}".replace("-", "−")
+
+
+def _betrayed(sheet: Sheet, row: Row) -> str:
+    seeds = betrayed(sheet, row)
+    if seeds is None:
+        return ""
+    named = ", ".join(map(str, seeds))
+    return f"{len(seeds)}: {named}" if seeds else "none"
+
+
+def _published(row: Row, score: Score) -> str:
+    """The lowest figure of others for the setting, of at most as many members."""
+    known = [
+        one
+        for one in find(row.setting).expected
+        if one.score == score and one.members <= row.members
+    ]
+    if not known:
+        return ""
+    best = min(known, key=lambda one: one.value)
+    return f"{best.value:g} ({best.method}, N = {best.members})"
 
 
 def _calibration(found: Cell | None) -> str:
@@ -215,38 +243,3 @@ def _against(found: Interval, value: float) -> str:
     if found.mean <= value:
         return "yes, on average"
     return "not told apart" if found.mean - half <= value else "no"
-
-
-def _footer(sheet: Sheet, lines: list[tuple[Row, Score, Cells]]) -> str:
-    records = [
-        record
-        for _, _, cells in lines
-        for found in cells.values()
-        if found is not None
-        for record in found.records.values()
-    ]
-    codes = sorted({record["code"] for record in records})
-    libraries = sorted({(r["python"], r["numpy"], r["scipy"]) for r in records})
-    used = "; ".join(
-        f"Python {python}, NumPy {numpy}, SciPy {scipy}"
-        for python, numpy, scipy in libraries
-    )
-    older = "" if codes == [engine_code()] else " (an engine since changed)"
-    sizes = list(_reference_sizes(records))
-    told = (
-        f" Effective size of the reference's particles, median over runs: from "
-        f"{min(sizes):.0f} to {max(sizes):.0f}."
-        if sizes
-        else ""
-    )
-    return (
-        f"CCDM {__version__}, engine code {', '.join(codes)}{older}; {used}. Seeds "
-        f"from 0. Again by `python -m benchmarks.accuracy --table {sheet.table.name} "
-        f"--seeds {sheet.seeds}`.{told}"
-    )
-
-
-def _reference_sizes(records: list[Record]) -> Iterator[float]:
-    for record in records:
-        if record.get("reference_ess"):
-            yield float(record["reference_ess"])

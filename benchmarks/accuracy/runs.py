@@ -2,28 +2,30 @@
 
 A run is known by setting, method, ensemble size, seed, number of cycles and the code
 of the engine: a change of the engine makes its figures anew, a change of its comments
-does not.
+does not. Runs of methods that a change does not concern may be kept on demand, and
+samples of them made again to show that it does not.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import json
 import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
 
-import ccdm_engine
+from benchmarks.accuracy.plan import PAPERS_FORM
+from service.cli.study.code import engine_code
 from service.cli.study.work import Task, perform, prepare
 
 Record = dict[str, Any]
+
+# What a run made again must have in common with the old one, to the last digit.
+FIGURES = ("rmse", "spread", "crps", "energy", "w2", "lost", "failure")
 
 
 class EngineChanged(RuntimeError):
@@ -65,21 +67,12 @@ class Job:
         return f"{setting}, {method[:24]}, N = {members}, seed {seed}"
 
 
-@cache
-def engine_code() -> str:
-    """Digest of the engine's code: of its syntax trees without docstrings."""
-    root = Path(ccdm_engine.__file__).parent
-    whole = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        tree = ast.parse(path.read_text())
-        for node in ast.walk(tree):
-            if isinstance(
-                node, (ast.Module, ast.ClassDef, ast.FunctionDef)
-            ) and ast.get_docstring(node, clean=False):
-                node.body = node.body[1:]
-        whole.update(path.relative_to(root).as_posix().encode())
-        whole.update(ast.dump(tree).encode())
-    return whole.hexdigest()[:10]
+def is_baseline(method: str) -> bool:
+    """Whether a method is not CCDM as users have it: a peer, or the paper's form.
+
+    The paper's form leaves out everything that the engine chooses or learns.
+    """
+    return method.startswith(PAPERS_FORM) or not method.startswith("ccdm")
 
 
 def versions() -> dict[str, str]:
@@ -118,11 +111,14 @@ class Runs:
 
     Args:
         folder: of ``runs.jsonl`` and the reference posteriors.
+        reuse: keep baselines made by whatever engine; CCDM's runs are always made
+            anew by the engine as it is.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, reuse: bool = False) -> None:
         self.path = folder / "runs.jsonl"
         self.references = folder / "reference"
+        self.reuse = reuse
         self._latest: dict[Key, Record] = {}
         for record in self._read():
             self._latest[_key(record)] = record
@@ -132,9 +128,12 @@ class Runs:
         return self._latest.get(key)
 
     def is_done(self, job: Job) -> bool:
-        """Whether the engine as it is has made this run, its W2 included."""
+        """Whether this run need not be made: its W2 is there, its engine will do."""
         found = self._latest.get(job.key)
-        if found is None or found["code"] != job.code:
+        if found is None:
+            return False
+        kept = self.reuse and is_baseline(job.key.method)
+        if found["code"] != job.code and not kept:
             return False
         measured = job.reference is None or found["w2"] is not None
         return measured or bool(found["failure"])
@@ -147,6 +146,21 @@ class Runs:
             file.write(("" if whole else "\n") + json.dumps(record) + "\n")
         self._latest[_key(record)] = record
 
+    def repeat(self, job: Job, record: Record) -> None:
+        """Keep a run made again, with the engine that had made it before.
+
+        Raises:
+            EngineChanged: where it differs in any figure; the old one stays then.
+        """
+        old = self._latest[job.key]
+        wrong = [name for name in FIGURES if _differ(old.get(name), record.get(name))]
+        if wrong:
+            raise EngineChanged(
+                f"{job}: made again, {', '.join(wrong)} is not what {old['code']} "
+                "made of it; baselines of that engine cannot be kept"
+            )
+        self.keep({**record, "again": old["code"]})
+
     def missing_references(self, jobs: Iterable[Job]) -> list[Job]:
         """One job for each reference that is not on file."""
         first = {
@@ -154,11 +168,7 @@ class Runs:
             for job in jobs
             if job.reference is not None
         }
-        return [
-            job
-            for (setting, seed, cycles), job in first.items()
-            if not (self.references / f"{setting}-{seed}-{cycles}.npz").exists()
-        ]
+        return [job for job in first.values() if job.task.lacks_reference()]
 
     def _read(self) -> Iterator[Record]:
         if not self.path.exists():
@@ -168,6 +178,11 @@ class Runs:
                 yield json.loads(line)
             except ValueError:
                 continue  # cut short by a crash: made again
+
+
+def _differ(old: Any, new: Any) -> bool:
+    # A distance is not measured where nobody asked for it.
+    return bool(old != new) and old is not None and new is not None
 
 
 def _key(record: Record) -> Key:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.accuracy.plan import Contender, Grid, Row, Score, Table
-from benchmarks.accuracy.runs import Job, Key, Record, Runs, engine_code
+from benchmarks.accuracy.runs import Job, Key, Record, Runs, is_baseline
+from service.cli.study.code import engine_code
 from service.cli.study.tables import Interval, interval
 
 FIRST_SEEDS = 2
@@ -26,6 +27,7 @@ class Sheet:
         seeds: from 0 up to this.
         cycles: of every run; ``None`` for what each row says.
         settings: whose rows are run; empty for all.
+        grid_seeds: on which the truth picks; ``None`` for what each grid says.
     """
 
     table: Table
@@ -33,6 +35,7 @@ class Sheet:
     seeds: int
     cycles: int | None = None
     settings: frozenset[str] = frozenset()
+    grid_seeds: int | None = None
 
     @property
     def rows(self) -> list[Row]:
@@ -52,15 +55,21 @@ class Sheet:
         ordered = [job for _, _, job in sorted(needed, key=lambda item: item[:2])]
         return [job for job in dict.fromkeys(ordered) if not self.runs.is_done(job)]
 
+    def jobs(self) -> Iterator[Job]:
+        """All that the rows to be run need as far as that is known, made or not."""
+        for row in self.rows:
+            yield from (job for _, job in self._jobs(row))
+
     def _jobs(self, row: Row) -> Iterator[tuple[int, Job]]:
         reference = self.runs.references if "w2" in row.scores else None
         for contender in row.contenders:
             methods = contender.methods
             if contender.grid is not None:
+                measured = reference if row.tuned_on == "w2" else None
                 tuning = [
-                    (seed, self._job(row, method, seed))
+                    (seed, self._job(row, method, seed, measured))
                     for method in contender.grid.methods
-                    for seed in range(min(contender.grid.seeds, self.seeds))
+                    for seed in self._tuning_seeds(contender.grid)
                 ]
                 yield from ((seed + FIRST_SEEDS, job) for seed, job in tuning)
                 made = all(self.runs.is_done(job) for _, job in tuning)
@@ -81,14 +90,17 @@ class Sheet:
         cycles = row.cycles if self.cycles is None else self.cycles
         return Key(row.setting, method, row.members, seed, cycles)
 
+    def _tuning_seeds(self, grid: Grid) -> range:
+        return range(min(self.grid_seeds or grid.seeds, self.seeds))
+
     def tuned(self, row: Row, grid: Grid) -> str | None:
-        """The method of a whole grid with the lowest CRPS against the truth."""
-        seeds = range(min(grid.seeds, self.seeds))
+        """The method of a whole grid with the lowest mean of ``row.tuned_on``."""
+        seeds = self._tuning_seeds(grid)
         means = {
             method: float(
                 np.mean(
                     [
-                        figure(self.runs.get(self.key(row, method, seed)), "crps")
+                        figure(self.runs.get(self.key(row, method, seed)), row.tuned_on)
                         for seed in seeds
                     ]
                 )
@@ -176,3 +188,48 @@ def paired(ours: Cell, theirs: Cell, factor: float = 1.0) -> Interval:
     return interval(
         [ours.by_seed[seed] - factor * theirs.by_seed[seed] for seed in common]
     )
+
+
+def betrayed(sheet: Sheet, row: Row) -> list[int] | None:
+    """Seeds that the first of the claim loses and the other, of any tuning, holds.
+
+    Returns:
+        ``None`` before either of the two has been run.
+    """
+    found = [
+        [sheet.records(row, method) for method in contender.methods]
+        for label in sheet.table.claim
+        for contender in row.contenders
+        if contender.label == label and contender.methods
+    ]
+    if len(found) != 2 or not found[0][0] or not any(found[1]):
+        return None
+    [ours], theirs = found
+    return [
+        seed
+        for seed, record in sorted(ours.items())
+        if record["lost"]
+        and any(not made[seed]["lost"] for made in theirs if seed in made)
+    ]
+
+
+def kept_samples(sheets: Sequence[Sheet]) -> list[Job]:
+    """One baseline on file of an older engine for each setting and method.
+
+    The cheapest of them in members and cycles.
+    """
+    chosen: dict[tuple[str, str], Job] = {}
+    for sheet in sheets:
+        for job in sheet.jobs():
+            found = sheet.runs.get(job.key)
+            kept = found is not None and found["code"] != job.code
+            if not kept or not is_baseline(job.key.method):
+                continue
+            best = chosen.setdefault(job.key[:2], job)
+            if _cost(job) < _cost(best):
+                chosen[job.key[:2]] = job
+    return list(chosen.values())
+
+
+def _cost(job: Job) -> tuple[int, int]:
+    return job.key.members * job.key.cycles, job.key.seed

@@ -1,8 +1,9 @@
 """The tables there are, and what is compared in each.
 
-Of two inflations of the EnKF that sees pairs the one with the lower score *on the runs
-shown* is taken, which flatters it; filters that know R have one, that of published
-tunings. CCDM has one setting, its defaults.
+Every rival has two tunings or more, of which the one that loses fewest seeds and then
+has the lower score *on the runs shown* is taken, which flatters them all alike: two
+inflations of each Kalman filter, six regularisations of the particle filter at most.
+CCDM has one setting, its defaults.
 """
 
 from __future__ import annotations
@@ -34,29 +35,45 @@ def _inflated(method: str, *inflations: float) -> tuple[str, ...]:
     )
 
 
-def _global(*inflations: float) -> tuple[Contender, ...]:
-    """Baselines without coordinates; the last inflation for those that know R."""
+# Inflations to pick from: of the EnKF that sees pairs, and of those that know R.
+Inflations = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def _global(tried: Inflations) -> tuple[Contender, ...]:
+    """Kalman filters without coordinates."""
+    pairs, knows = tried
     return (
-        Contender(PAIRS, _inflated("enkf", *inflations)),
-        Contender(KNOWS, _inflated("enkf_r", inflations[-1])),
-        Contender(TRANSFORM, _inflated("etkf", inflations[-1])),
+        Contender(PAIRS, _inflated("enkf", *pairs)),
+        Contender(KNOWS, _inflated("enkf_r", *knows)),
+        Contender(TRANSFORM, _inflated("etkf", *knows)),
     )
 
 
-def _local(*inflations: float) -> tuple[Contender, ...]:
-    """Baselines with coordinates; the last inflation for those that know R."""
+def _local(tried: Inflations) -> tuple[Contender, ...]:
+    """Kalman filters with coordinates."""
+    pairs, knows = tried
     tapered = f":radius={RADIUS}"
     return (
-        Contender(PAIRS, _inflated("enkf" + tapered, *inflations)),
-        Contender(KNOWS, _inflated("enkf_r" + tapered, inflations[-1])),
-        Contender(TRANSFORM, _inflated("letkf", inflations[-1])),
+        Contender(PAIRS, _inflated("enkf" + tapered, *pairs)),
+        Contender(KNOWS, _inflated("enkf_r" + tapered, *knows)),
+        Contender(TRANSFORM, _inflated("letkf", *knows)),
     )
 
 
 DEFAULTS = Contender(OURS, ("ccdm",))
 LOCAL = Contender(OURS, (f"ccdm:radius={RADIUS}",))
-SIR = Contender(PARTICLES, ("sir",))
-EITHER_SIR = Contender(PARTICLES, ("sir", "sir_plain"))
+# Regularisations of the particle filter: none is best everywhere.
+REGULARISED = (
+    "sir",
+    *(f"sir:state_bandwidth={h}" for h in ("silverman", "0.2", "0.3", "1.3")),
+)
+SIR = Contender(PARTICLES, REGULARISED)
+EITHER_SIR = Contender(PARTICLES, (*REGULARISED, "sir_plain"))
+# In 40 dimensions so few particles lose the truth whatever the regularisation.
+HIGH_SIR = Contender(PARTICLES, ("sir", "sir:state_bandwidth=0.3"))
+
+TWO_LOBES: Inflations = ((1.05, 1.0), (1.0, 1.1))
+ONE_LOBE: Inflations = ((1.05, 1.02), (1.02, 1.05))
 
 
 def _tuned(grid: Grid) -> Contender:
@@ -68,31 +85,35 @@ def _bimodal(setting: str, members: int, cycles: int, grid: Grid) -> Row:
     return Row(
         setting,
         members,
-        (DEFAULTS, *_global(1.05, 1.0), EITHER_SIR, _tuned(grid)),
+        (DEFAULTS, *_global(TWO_LOBES), EITHER_SIR, _tuned(grid)),
         cycles,
         BOTH,
         (("w2", target), ("crps", target)),
     )
 
 
-def _plain(setting: str, members: int, cycles: int, value: float) -> Row:
-    compared = (DEFAULTS, *_global(1.05, 1.02), SIR)
-    target = Target(value)
-    return Row(setting, members, compared, cycles, ("rmse",), (("rmse", target),))
+def _at_most(value: float | None) -> tuple[tuple[Score, Target], ...]:
+    return () if value is None else (("rmse", Target(value)),)
+
+
+def _plain(setting: str, members: int, cycles: int, value: float | None) -> Row:
+    compared = (DEFAULTS, *_global(ONE_LOBE), SIR)
+    return Row(setting, members, compared, cycles, ("rmse",), _at_most(value))
 
 
 def _ring(
     setting: str,
     members: int,
     cycles: int,
-    value: float,
-    *inflations: float,
+    value: float | None,
+    tried: Inflations = ONE_LOBE,
+    *,
     coordinates: bool = True,
 ) -> Row:
     compared = (
-        (LOCAL, *_local(*inflations), SIR)
+        (LOCAL, *_local(tried), HIGH_SIR)
         if coordinates
-        else (DEFAULTS, *_global(*inflations), SIR)
+        else (DEFAULTS, *_global(tried), HIGH_SIR)
     )
     note = "with coordinates" if coordinates else "without coordinates"
     return Row(
@@ -101,10 +122,14 @@ def _ring(
         compared,
         cycles,
         ("rmse",),
-        (("rmse", Target(value)),),
+        _at_most(value),
         note,
     )
 
+
+FEW: Inflations = ((1.1, 1.05), (1.05, 1.1))
+UNTAPERED: Inflations = ((1.05, 1.1), (1.1, 1.2))
+LONG_GAPS: Inflations = ((1.1, 1.02), (1.02, 1.1))
 
 TARGETS = Table(
     "targets",
@@ -115,14 +140,14 @@ TARGETS = Table(
         _plain("ramgraber2022", 200, 1000, 0.390),
         _plain("sakov2012", 100, 1000, 0.50),
         _plain("L63_arctan", 100, 1000, 0.36),
-        _ring("L96_01", 20, 100, 0.45, 1.1, 1.05),
-        _ring("L96_01", 50, 100, 0.42, 1.05, 1.02),
-        _ring("L96_01", 100, 100, 0.40, 1.05, 1.02),
-        _ring("L96_01", 50, 100, 0.70, 1.05, 1.1, coordinates=False),
-        _ring("L96_01", 100, 100, 0.50, 1.05, 1.1, coordinates=False),
-        _ring("L96_abs", 100, 100, 0.44, 1.05, 1.02),
-        _ring("spantini2019", 60, 1000, 0.89, 1.1, 1.02),
-        _ring("spantini2019", 100, 1000, 0.84, 1.1, 1.02),
+        _ring("L96_01", 20, 100, 0.45, FEW),
+        _ring("L96_01", 50, 100, 0.42),
+        _ring("L96_01", 100, 100, 0.40),
+        _ring("L96_01", 50, 100, 0.70, UNTAPERED, coordinates=False),
+        _ring("L96_01", 100, 100, 0.50, UNTAPERED, coordinates=False),
+        _ring("L96_abs", 100, 100, 0.44),
+        _ring("spantini2019", 60, 1000, 0.89, LONG_GAPS),
+        _ring("spantini2019", 100, 1000, 0.84, LONG_GAPS),
         *(_bimodal("L63_03", n, 100, L63_GRID) for n in (50, 100, 250)),
         *(_bimodal("TOY_01", n, 100, TOY_GRID) for n in (50, 100, 250)),
         *(_bimodal("L63_abs", n, 260, L63_GRID) for n in (50, 100, 250)),
@@ -130,6 +155,32 @@ TARGETS = Table(
     ),
     (OURS, PAIRS),
     seeds=10,
+)
+
+
+# Everything observed every 0.05: pairs want more inflation the fewer they are. Of 1000
+# cycles 500 are run, of which the setting leaves out 400.
+DENSE_FEW: Inflations = ((1.1, 1.2), (1.02, 1.06))
+DENSE: Inflations = ((1.06, 1.1), (1.02, 1.06))
+DENSE_UNTAPERED: Inflations = ((1.06, 1.2), (1.02, 1.06))
+NOISY_UNTAPERED: Inflations = ((1.1, 1.2), (1.02, 1.05))
+
+MORE = Table(
+    "more",
+    "Other settings, without a target",
+    HEADS,
+    (
+        _ring("sakov2008", 40, 500, None, DENSE_FEW),
+        _ring("sakov2008", 100, 500, None, DENSE),
+        _ring("sakov2008", 40, 500, None, DENSE_UNTAPERED, coordinates=False),
+        _ring("sakov2008", 100, 500, None, DENSE_UNTAPERED, coordinates=False),
+        _ring("L96_01_dapper", 100, 1000, None),
+        _ring("L96_01_dapper", 100, 1000, None, NOISY_UNTAPERED, coordinates=False),
+        _plain("L63_arctan_scaled", 100, 100, None),
+    ),
+    (OURS, PAIRS),
+    seeds=10,
+    published=True,
 )
 
 
@@ -167,7 +218,6 @@ def _papers(
     cycles: int,
     grid: Grid,
     scores: tuple[Score, ...],
-    sizes: tuple[int, ...] = SIZES,
 ) -> tuple[Row, ...]:
     compared = (
         _tuned(grid),
@@ -175,7 +225,7 @@ def _papers(
         Contender(PAPERS_HEADS[2], ("enkf",)),
         Contender(PAPERS_HEADS[3], ("sir_plain",)),
     )
-    return tuple(Row(setting, n, compared, cycles, scores) for n in sizes)
+    return tuple(Row(setting, n, compared, cycles, scores) for n in SIZES)
 
 
 PAPER = Table(
@@ -187,7 +237,7 @@ PAPER = Table(
         *_papers("TOY_01", 100, TOY_GRID, BOTH),
         *_papers("L63_02", 100, L63_GRID, ("w2", "crps", "rmse")),
         *_papers("L96_01", 100, L96_GRID, ("crps", "rmse")),
-        *_papers("L63_01", 300, L63_GRID, BOTH, (50, 100, 250)),
+        *_papers("L63_01", 300, L63_GRID, BOTH),
     ),
     (PAPERS_HEADS[1], PAPERS_HEADS[2]),
     seeds=10,
@@ -212,4 +262,4 @@ SHORT = Table(
     seeds=4,
 )
 
-TABLES = {table.name: table for table in (TARGETS, KNOWN, PAPER, SHORT)}
+TABLES = {table.name: table for table in (TARGETS, MORE, KNOWN, PAPER, SHORT)}

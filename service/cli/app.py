@@ -238,7 +238,9 @@ def experiment(
         int | None, typer.Option(min=1, help="As in the setting unless given.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
-    w2: Annotated[bool, typer.Option(help="Distance to a reference.")] = False,
+    w2: Annotated[
+        bool | None, typer.Option(help="Distance to a reference; on where bimodal.")
+    ] = None,
     pictures: Annotated[bool, typer.Option(help="Draw them.")] = True,
     out: Annotated[Path, typer.Option(help="Folder.")] = Path("out/experiments"),
 ) -> None:

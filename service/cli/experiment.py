@@ -20,7 +20,7 @@ from service.cli.study import tables
 from service.cli.study.methods import parse
 from service.cli.study.pool import finished
 from service.cli.study.records import Records, chosen
-from service.cli.study.work import Task, perform
+from service.cli.study.work import Task, perform, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class Plan:
         seeds: how many; ``first_seed`` the first of them.
         cycles: ``None`` for as many as the setting has.
         workers: processes.
-        w2: measure the distance to a reference posterior.
+        w2: measure the distance to a reference posterior; ``None``: where the belief
+            has two lobes, of which no other score says as much.
         pictures: draw them.
         output: folder for runs, summary and pictures.
     """
@@ -46,7 +47,7 @@ class Plan:
     first_seed: int
     cycles: int | None
     workers: int
-    w2: bool
+    w2: bool | None
     pictures: bool
     output: Path
 
@@ -68,11 +69,12 @@ def run_experiment(plan: Plan) -> None:
     setting = _setting(plan)
     tasks = _tasks(plan, setting)
     records = Records(plan.output / setting.name)
-    done = records.done(with_w2=plan.w2)
+    done = records.done(with_w2=tasks[0].reference is not None)
     waiting = [task for task in tasks if task.key not in done]
     out = console()
     out.print(f"{len(tasks)} runs, {len(tasks) - len(waiting)} of them on file")
     try:
+        _prepare(waiting, plan.workers)
         made = finished(
             perform, waiting, plan.workers, title="running", name=_described
         )
@@ -94,6 +96,17 @@ def run_experiment(plan: Plan) -> None:
         _draw(setting, tasks, records)
 
 
+def _prepare(waiting: list[Task], workers: int) -> None:
+    """Make the reference of each seed that has none, before its runs want it."""
+    absent = list({t.seed: t for t in waiting if t.lacks_reference()}.values())
+    if absent:
+        console().print(
+            f"W2 wants a reference for each seed, made once ({len(absent)} to make); "
+            "--no-w2 does without, and without its picture"
+        )
+        list(finished(prepare, absent, workers, title="references", name=_described))
+
+
 def _setting(plan: Plan) -> Experiment:
     try:
         setting = find(plan.name)
@@ -110,7 +123,7 @@ def _setting(plan: Plan) -> Experiment:
 
 
 def _tasks(plan: Plan, setting: Experiment) -> list[Task]:
-    methods = [parse(text).name for text in plan.methods.split(",")]
+    methods = [_method(text, setting) for text in plan.methods.split(",")]
     try:
         sizes = [int(text) for text in plan.members.split(",")]
     except ValueError:
@@ -119,14 +132,37 @@ def _tasks(plan: Plan, setting: Experiment) -> list[Task]:
         raise CommandError(
             f"--members {plan.members}: wanted whole numbers from 2, with commas", USAGE
         )
-    reference = plan.output / setting.name / "reference" if plan.w2 else None
-    cycles = plan.cycles or setting.cycles
+    cycles = setting.cycles if plan.cycles is None else plan.cycles
+    if cycles <= setting.burn_in:
+        raise CommandError(
+            f"--cycles {cycles}: {setting.name} is scored after {setting.burn_in} "
+            f"cycles of burn-in; give {setting.burn_in + 1} or more",
+            USAGE,
+        )
+    measured = setting.bimodal if plan.w2 is None else plan.w2
+    reference = plan.output / setting.name / "reference" if measured else None
     return [
         Task(setting.name, method, size, seed, cycles, reference)
         for size in sizes
         for method in methods
         for seed in range(plan.first_seed, plan.first_seed + plan.seeds)
     ]
+
+
+def _method(text: str, setting: Experiment) -> str:
+    """Name of a method that the setting has room for."""
+    method = parse(text)
+    if method.radius is not None and setting.localization(method.radius) is None:
+        if ":radius=" in method.name:
+            raise CommandError(
+                f"--method {method.name}: {setting.name} has no coordinates, so there "
+                "is nothing to localize; leave the radius out",
+                USAGE,
+            )
+        console().print(
+            f"{method.name}: {setting.name} has no coordinates, so it is not localized"
+        )
+    return method.name
 
 
 def _described(task: Task) -> str:

@@ -16,10 +16,21 @@ from benchmarks.accuracy import report
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.floor import floor
 from benchmarks.accuracy.plan import Contender, Grid, Row, Table, Target
-from benchmarks.accuracy.runs import EngineChanged, Runs, engine_code, make
-from benchmarks.accuracy.summary import Sheet, cell, paired
-from benchmarks.accuracy.tables import SHORT, TABLES
+from benchmarks.accuracy.runs import EngineChanged, Runs, make
+from benchmarks.accuracy.summary import Sheet, betrayed, cell, kept_samples, paired
+from benchmarks.accuracy.tables import (
+    KNOWN,
+    KNOWS,
+    MORE,
+    PAIRS,
+    PARTICLES,
+    SHORT,
+    TABLES,
+    TARGETS,
+    TRANSFORM,
+)
 from ccdm_engine.twin.experiments import find
+from service.cli.study.code import engine_code
 from service.cli.study.methods import parse
 
 OURS = Contender("ours", ("ccdm",))
@@ -134,6 +145,149 @@ def test_the_truth_picks_from_the_grid_and_the_winner_is_run_on_all_seeds(sheet)
     assert [key.seed for key in left] == [2]
 
 
+def test_the_truth_picks_on_the_distance_where_it_is_measured(sheet):
+    narrow, wide = GRID.methods
+    row = replace(ROW, scores=("w2", "crps"))
+    measured = replace(sheet, table=replace(TABLE, rows=(row,)))
+    for seed in (0, 1):
+        # One lobe, the right one by chance: a low CRPS, far from the belief.
+        sheet.runs.keep(record(narrow, seed, 0.1, w2=9.0))
+        sheet.runs.keep(record(wide, seed, 0.5, w2=1.0))
+    assert (row.tuned_on, ROW.tuned_on) == ("w2", "crps")
+    assert measured.tuned(row, GRID) == wide
+    assert sheet.tuned(ROW, GRID) == narrow
+    sheet.runs.keep(record(wide, 2, 0.5, w2=99.0))
+    assert measured.tuned(row, GRID) == wide, "two seeds, as the grid says"
+    assert replace(measured, grid_seeds=3).tuned(row, GRID) is None, "not whole"
+    sheet.runs.keep(record(narrow, 2, 0.1, w2=9.0))
+    assert replace(measured, grid_seeds=3).tuned(row, GRID) == narrow
+    sheet.runs.keep(record(narrow, 1, 0.1))
+    grid = [job for job in measured.waiting() if job.key.method == narrow]
+    assert [(job.key.seed, job.reference) for job in grid] == [
+        (1, sheet.runs.references)
+    ], "without its distance it is made again"
+
+
+def test_seeds_lost_where_the_rival_holds_are_named(sheet):
+    assert betrayed(sheet, ROW) is None
+    for seed, (ours, plain, inflated) in enumerate([(1, 1, 0), (1, 1, 1), (0, 0, 0)]):
+        sheet.runs.keep(record("ccdm", seed, 1.0, lost=ours))
+        sheet.runs.keep(record("enkf", seed, 1.0, lost=plain))
+        sheet.runs.keep(record("enkf:inflation=1.05", seed, 9.0, lost=inflated))
+    assert betrayed(sheet, ROW) == [0], "either inflation counts, not the one shown"
+    assert "| Lost where theirs holds |" in report.markdown(sheet)
+    assert "| 1: 0 |" in report.markdown(sheet)
+    sheet.runs.keep(record("enkf:inflation=1.05", 0, 9.0, lost=1))
+    assert "| none |" in report.markdown(sheet)
+
+
+def test_baselines_of_an_older_engine_are_kept_on_demand(sheet, tmp_path):
+    grid, _ = GRID.methods
+    for method in ("ccdm", "ccdm:inflation=1.1", "enkf", grid):
+        sheet.runs.keep(record(method, 0, 1.0, code="another"))
+
+    def waiting(runs: Runs) -> set[str]:
+        jobs = replace(sheet, runs=runs).waiting()
+        return {job.key.method for job in jobs if job.key.seed == 0}
+
+    assert {"ccdm", "enkf", grid} <= waiting(Runs(tmp_path))
+    reusing = Runs(tmp_path, reuse=True)
+    assert waiting(reusing) & {"ccdm", "enkf", grid} == {"ccdm"}
+    reusing.keep(record("ccdm", 0, 1.0))
+    text = report.markdown(replace(sheet, runs=reusing))
+    assert f"engine code {engine_code()}; 1 runs of other methods" in text
+    assert "kept from engine code another, 0 of their kind made again" in text
+    reusing.keep(record("enkf", 1, 1.0, again="another"))
+    text = report.markdown(replace(sheet, runs=reusing))
+    assert "1 of their kind made again and equal" in text
+
+
+def test_a_baseline_made_again_must_be_what_it_was(sheet):
+    made = {job.key: job for job in sheet.jobs()}
+    for seed in (2, 1):
+        sheet.runs.keep(record("enkf", seed, 1.0, code="another"))
+        sheet.runs.keep(record("ccdm", seed, 1.0, code="another"))
+    sheet.runs.keep(record("enkf", 0, 1.0))
+    [job] = kept_samples([sheet])
+    assert (job.key.method, job.key.seed) == ("enkf", 1), "of ours none is kept"
+    with pytest.raises(EngineChanged, match="rmse, spread, crps is not what another"):
+        sheet.runs.repeat(job, record("enkf", 1, 1.0 + 1e-15))
+    assert sheet.runs.get(job.key)["code"] == "another"
+    sheet.runs.repeat(made[job.key], record("enkf", 1, 1.0, w2=3.0))
+    found = Runs(sheet.runs.path.parent).get(job.key)
+    assert (found["code"], found["again"]) == (engine_code(), "another")
+
+
+def test_baselines_are_checked_from_the_command_line(tmp_path, capsys):
+    arguments = ["--short", "--cycles", "21", "--seeds", "1", "--workers", "1"]
+    arguments += ["--out", str(tmp_path), "--setting", "L63_02"]
+    main(arguments)
+    path = tmp_path / "runs.jsonl"
+    text = path.read_text().replace(engine_code(), "another")
+    path.write_text(text)
+    main([*arguments, "--check-baselines"])
+    assert "1 runs by older engines are made again and equal" in capsys.readouterr().out
+    main([*arguments, "--reuse-baselines"])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(r["method"], r.get("again")) for r in lines[2:]] == [
+        ("enkf", "another"),
+        ("ccdm", None),
+    ]
+    old = next(r for r in lines if r["method"] == "enkf")
+    path.write_text(json.dumps({**old, "crps": old["crps"] + 1e-9}) + "\n")
+    with pytest.raises(SystemExit):
+        main([*arguments, "--check-baselines"])
+    assert "crps is not what another made of it" in capsys.readouterr().err
+
+
+def test_cycles_that_are_all_burn_in_are_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["--short", "--cycles", "20", "--out", str(tmp_path)])
+    assert "scored after 20 cycles of burn-in" in capsys.readouterr().err
+    assert not (tmp_path / "runs.jsonl").exists()
+
+
+@pytest.mark.parametrize("table", (TARGETS, MORE, KNOWN), ids=lambda t: t.name)
+def test_every_rival_has_tunings_to_pick_from(table):
+    for row in table.rows:
+        tried = {c.label: c.methods for c in row.contenders if c.grid is None}
+        for label in {PAIRS, KNOWS, TRANSFORM, PARTICLES} & set(tried):
+            assert len(set(tried[label])) >= 2, (row, label)
+        if find(row.setting).state_dim < 40:
+            assert len(tried[PARTICLES]) >= 5
+        assert ("sir_plain" in tried[PARTICLES]) == find(row.setting).bimodal
+
+
+@pytest.mark.parametrize(
+    ("method", "shown"),
+    [
+        ("ccdm:radius=6", ""),
+        ("enkf:radius=6:inflation=1.02", "1.02"),
+        ("etkf", "1"),
+        ("sir", "auto"),
+        ("sir:state_bandwidth=silverman", "silverman"),
+        ("sir:state_bandwidth=0.3", "0.3"),
+        ("sir_plain", "plain"),
+        (GRID.methods[0], "0.5, 1"),
+    ],
+)
+def test_brackets_say_which_tuning(sheet, method, shown):
+    row = replace(ROW, contenders=(Contender("ours", (method,)),))
+    table = replace(sheet, table=replace(TABLE, rows=(row,)))
+    sheet.runs.keep(record(method, 0, 1.0))
+    bracket = f" ({shown})" if shown else ""
+    assert f"| 1 × 12 | 1.000{bracket} |" in report.markdown(table)
+
+
+def test_what_others_report_stands_beside(sheet):
+    row = replace(ROW, setting="sakov2008", members=30, scores=("rmse",), targets=())
+    table = replace(sheet, table=replace(TABLE, rows=(row,), published=True))
+    sheet.runs.keep(record("ccdm", 0, 1.0, setting="sakov2008", members=30))
+    text = report.markdown(table)
+    assert "| Published |" in text
+    assert text.splitlines()[2].endswith("| 0.21 (EnKF-N, N = 24) |")
+
+
 def test_a_changed_engine_makes_its_runs_anew(sheet):
     sheet.runs.keep(record("ccdm", 0, 1.0))
     done = {job.key.method for job in sheet.waiting() if job.key.seed == 0}
@@ -144,7 +298,7 @@ def test_a_changed_engine_makes_its_runs_anew(sheet):
 
 
 def test_runs_are_made_once_and_a_line_cut_short_is_made_again(tmp_path):
-    arguments = ["--short", "--cycles", "5", "--seeds", "1", "--workers", "1"]
+    arguments = ["--short", "--cycles", "21", "--seeds", "1", "--workers", "1"]
     arguments += ["--out", str(tmp_path)]
     main(arguments)
     path = tmp_path / "runs.jsonl"
@@ -158,7 +312,7 @@ def test_runs_are_made_once_and_a_line_cut_short_is_made_again(tmp_path):
     main(arguments)
     again = Runs(tmp_path)
     made = json.loads(lines[-1])
-    key = Sheet(SHORT, again, 1, 5).key(
+    key = Sheet(SHORT, again, 1, 21).key(
         next(r for r in SHORT.rows if r.setting == made["setting"]), made["method"], 0
     )
     assert again.get(key)["crps"] == made["crps"], "the same run, bit for bit"
@@ -167,14 +321,14 @@ def test_runs_are_made_once_and_a_line_cut_short_is_made_again(tmp_path):
 def test_only_what_is_between_the_markers_is_written(sheet, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
-        "before\n<!-- begin made-up -->\nold\n<!-- end made-up -->\nafter\n"
+        "before\n<!-- begin made-up -->\nformer text\n<!-- end made-up -->\nafter\n"
     )
     sheet.runs.keep(record("ccdm", 0, 0.5))
     report.write(page, sheet)
     text = page.read_text()
     assert text.startswith("before\n<!-- begin made-up -->\n| Setting")
     assert text.endswith("\n<!-- end made-up -->\nafter\n")
-    assert "old" not in text
+    assert "former text" not in text
     report.write(page, sheet)
     assert page.read_text() == text
     page.write_text("no markers")

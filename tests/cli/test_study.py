@@ -14,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ccdm_engine
 from ccdm_engine.twin.experiments import find
 from service.cli.experiment import Plan, list_experiments, run_experiment
 from service.cli.output import USAGE, CommandError
+from service.cli.study import work
+from service.cli.study.code import engine_code
 from service.cli.study.methods import LETKF_RADIUS, parse
 from service.cli.study.records import COLUMNS, Records, chosen
 from service.cli.study.tables import flatness, interval, summarise
@@ -31,9 +34,9 @@ def plan(tmp_path: Path) -> Plan:
         members="10,20",
         seeds=2,
         first_seed=0,
-        cycles=12,
+        cycles=22,
         workers=1,
-        w2=False,
+        w2=None,
         pictures=False,
         output=tmp_path,
     )
@@ -114,7 +117,7 @@ def test_what_is_on_file_is_not_run_again(plan, capsys):
     run_experiment(replace(plan, seeds=3, methods="enkf", members="10"))
     assert "3 runs, 2 of them on file" in capsys.readouterr().out
     assert len(rows(plan.output / "L63_02" / "runs.csv")) == 9
-    run_experiment(replace(plan, cycles=6, methods="enkf", members="10"))
+    run_experiment(replace(plan, cycles=21, methods="enkf", members="10"))
     assert len(rows(plan.output / "L63_02" / "runs.csv")) == 11
 
 
@@ -136,7 +139,7 @@ def test_a_line_cut_short_is_run_again(plan, tmp_path):
     found = chosen(
         Records(tmp_path / "L63_02").rows(),
         [
-            Task("L63_02", method, size, seed, 12)
+            Task("L63_02", method, size, seed, 22)
             for method in ("enkf", "letkf:inflation=1.02")
             for size in (10, 20)
             for seed in (0, 1)
@@ -147,22 +150,31 @@ def test_a_line_cut_short_is_run_again(plan, tmp_path):
 
 
 def test_distance_to_the_exact_posterior_of_the_toy(plan, capsys):
-    toy = replace(
-        plan, name="toy_01", methods="sir,enkf", members="20", cycles=8, w2=True
-    )
-    toy = replace(toy, pictures=True)
+    toy = replace(plan, name="toy_01", methods="sir,enkf", members="20", pictures=True)
     run_experiment(toy)
     kept = rows(plan.output / "TOY_01" / "runs.csv")
     assert all(0 < float(row["w2"]) < 3 for row in kept)
     assert {row["reference_ess"] for row in kept} == {"inf"}, "the toy's is exact"
     assert (plan.output / "TOY_01" / "ensembles.png").exists()
-    assert "W2" in capsys.readouterr().out
+    heads = capsys.readouterr().out
+    assert "W2 wants a reference for each seed, made once (2 to make)" in heads
+    assert all(f" {score} " in heads for score in ("CRPS", "ENERGY", "W2"))
+    run_experiment(replace(toy, members="21"))
+    assert "wants a reference" not in capsys.readouterr().out, "made once"
+
+
+def test_the_issues_scores_are_in_the_table(plan, capsys):
+    run_experiment(replace(plan, methods="enkf", members="10"))
+    out = capsys.readouterr().out
+    assert all(f" {score} " in out for score in ("RMSE", "CRPS", "ENERGY"))
+    assert " W2 " not in out, "one lobe: on demand only"
+    assert not (plan.output / "L63_02" / "reference").exists()
 
 
 def test_runs_without_a_distance_are_made_again_when_it_is_asked_for(plan):
-    toy = replace(plan, name="TOY_01", methods="enkf", members="20", cycles=6)
+    toy = replace(plan, name="TOY_01", methods="enkf", members="20")
+    run_experiment(replace(toy, w2=False))
     run_experiment(toy)
-    run_experiment(replace(toy, w2=True))
     kept = rows(plan.output / "TOY_01" / "runs.csv")
     assert [row["w2"] == "" for row in kept] == [True, True, False, False]
 
@@ -174,13 +186,52 @@ def test_w2_needs_a_setting_with_a_reference(plan):
 
 @pytest.mark.parametrize(
     "change",
-    [{"name": "L63_99"}, {"members": "1"}, {"members": "ten"}, {"methods": "x"}],
+    [
+        {"name": "L63_99"},
+        {"members": "1"},
+        {"members": "ten"},
+        {"methods": "x"},
+        {"methods": "enkf,ccdm:radius=6"},
+        {"cycles": 20},
+    ],
 )
 def test_what_cannot_be_run_is_refused(plan, change):
     with pytest.raises(CommandError) as caught:
         run_experiment(replace(plan, **change))
     assert caught.value.code == USAGE
     assert not list(plan.output.iterdir())
+
+
+def test_a_radius_wants_coordinates_and_cycles_go_beyond_the_burn_in(plan, capsys):
+    with pytest.raises(CommandError, match="L63_02 has no coordinates"):
+        run_experiment(replace(plan, methods="ccdm:inflation=1.1:radius=6"))
+    with pytest.raises(CommandError, match="after 20 cycles of burn-in; give 21 or"):
+        run_experiment(replace(plan, cycles=20))
+    run_experiment(replace(plan, methods="letkf", members="10", seeds=1, cycles=21))
+    assert "letkf: L63_02 has no coordinates, so it is not" in capsys.readouterr().out
+
+
+def test_an_edited_engine_makes_its_runs_anew(plan, capsys, monkeypatch):
+    one = replace(plan, methods="enkf", members="10", seeds=1)
+    run_experiment(one)
+    monkeypatch.setattr(work, "engine_code", lambda: "edited")
+    run_experiment(one)
+    assert capsys.readouterr().out.count("1 runs, 0 of them on file") == 2
+    codes = [row["code"] for row in rows(plan.output / "L63_02" / "runs.csv")]
+    assert codes == [engine_code(), "edited"]
+    run_experiment(one)
+    assert "1 runs, 1 of them on file" in capsys.readouterr().out
+
+
+def test_comments_are_no_part_of_the_engines_code(tmp_path, monkeypatch):
+    def digest(text: str) -> str:
+        (tmp_path / "part.py").write_text(text)
+        monkeypatch.setattr(ccdm_engine, "__file__", str(tmp_path / "__init__.py"))
+        return engine_code.__wrapped__()
+
+    first = digest('"""Half."""\n\n\ndef half(x):\n    return x / 2\n')
+    assert first == digest("# Said anew.\ndef half(x):\n    return x / 2  # so\n")
+    assert first != digest('"""Half."""\n\n\ndef half(x):\n    return x / 3\n')
 
 
 def test_a_method_that_breaks_down_is_a_result():

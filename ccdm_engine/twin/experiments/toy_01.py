@@ -1,11 +1,13 @@
 """TOY_01: one resting variable, its absolute value observed.
 
 Setting of Binder, Dasgupta and Oberai (2026). The posterior stays bimodal for ever;
-it is known exactly by Bayes' rule on a grid.
+it is known exactly by Bayes' rule on a grid, whose own score is the figure to expect:
+half of the belief is always on the wrong side. What we know of the paper's figures
+names no setting, so none of them stands here.
 """
 
 from ccdm_engine.twin import toy
-from ccdm_engine.twin.experiment import Experiment
+from ccdm_engine.twin.experiment import Expected, Experiment
 from ccdm_engine.twin.operators import absolute
 
 EXPERIMENT = Experiment(
@@ -25,4 +27,7 @@ EXPERIMENT = Experiment(
     burn_in=20,
     lost_above=toy.MOSTLY_WRONG_CRPS,
     bimodal=True,
+    expected=(
+        Expected("Bayes' rule on a grid", 1000, "crps", 0.476, "exact, 10 seeds"),
+    ),
 )

@@ -1,7 +1,8 @@
 """Runs on disk: one CSV line each, appended as it finishes, and its series beside it.
 
 A run that is on file is not made again. The key is setting, method with its options,
-ensemble size, seed, number of cycles and version of the engine.
+ensemble size, seed, number of cycles and code of the engine, so that an edited engine
+makes its runs anew.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from service.cli.study.work import Outcome, Task
 Array = npt.NDArray[np.float64]
 
 COLUMNS = (
-    *("setting", "method", "members", "seed", "cycles", "version"),
+    *("setting", "method", "members", "seed", "cycles", "code", "version"),
     *("rmse", "spread", "crps", "energy", "w2", "reference_ess"),
     *("rank_chi_square", "rank_bins", "ms", "lost", "failure"),
 )

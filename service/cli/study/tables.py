@@ -131,7 +131,10 @@ def _line(method: str, members: int, group: Sequence[dict[str, Any]]) -> Line:
 def table(setting: Experiment, lines: Sequence[Line]) -> Table:
     """The comparison, for a terminal; all scores are in the CSV."""
     measured = any(not math.isnan(line.scores["w2"].mean) for line in lines)
-    shown_scores = ("rmse", "crps", "w2") if measured else ("rmse", "crps")
+    # Between two lobes lies no truth: the error of the mean says nothing there.
+    shown_scores: tuple[str, ...]
+    shown_scores = ("crps", "energy") if setting.bimodal else ("rmse", "crps", "energy")
+    shown_scores += ("w2",) if measured else ()
     shown = Table(
         title=f"{setting.name}: {setting.summary}",
         title_justify="left",

@@ -17,6 +17,7 @@ from ccdm_engine.twin.experiment import Experiment
 from ccdm_engine.twin.experiments import find
 from ccdm_engine.twin.reference import particles, toy_posterior
 from ccdm_engine.version import __version__
+from service.cli.study.code import engine_code
 from service.cli.study.methods import parse
 
 Array = npt.NDArray[np.float64]
@@ -49,9 +50,19 @@ class Task:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What makes two runs the same run, as text."""
+        """What makes two runs the same run, as text; the engine's code included."""
         numbers = (self.members, self.seed, self.cycles)
-        return (self.setting, self.method, *map(str, numbers), __version__)
+        return (self.setting, self.method, *map(str, numbers), engine_code())
+
+    def lacks_reference(self) -> bool:
+        """Whether it wants a reference posterior that is not on file."""
+        return self.reference is not None and not self.reference_path.exists()
+
+    @property
+    def reference_path(self) -> Path:
+        """The reference posterior, which all methods of a seed share."""
+        name = f"{self.setting}-{self.seed}-{self.cycles}.npz"
+        return (self.reference or Path()) / name
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,7 @@ def perform(task: Task) -> Outcome:
     histogram = _histogram(result)
     row, series = _summary(task, result, histogram), _series(result, histogram)
     if task.reference is not None and result.failure is None:
-        found = _transport(task, result, task.reference)
+        found = _transport(task, result)
         row["w2"] = float(np.mean(found["w2"]))
         row["reference_ess"] = float(np.median(found["reference_ess"]))
         series |= found
@@ -101,6 +112,7 @@ def _summary(
     means = {name: result.mean(name) for name in ("rmse", "spread", "crps", "energy")}
     return {
         **identity,
+        "code": engine_code(),
         "version": __version__,
         **means,
         "w2": "",
@@ -122,11 +134,11 @@ def _series(result: Run, histogram: scores.RankHistogram) -> dict[str, Array]:
     }
 
 
-def _transport(task: Task, result: Run, folder: Path) -> dict[str, Array]:
+def _transport(task: Task, result: Run) -> dict[str, Array]:
     if result.ensembles is None:
         raise ValueError("W2 needs the ensembles of the run")
     cycles = _transport_cycles(find(task.setting), task.cycles)
-    reference, effective = _reference(task, folder, cycles)
+    reference, effective = _reference(task, cycles)
     distances = [
         transport(result.ensembles[k], reference[place])
         for place, k in enumerate(cycles)
@@ -146,7 +158,7 @@ def prepare(task: Task) -> None:
     """Make the reference posterior of a task, where it is not on file."""
     if task.reference is not None:
         cycles = _transport_cycles(find(task.setting), task.cycles)
-        _reference(task, task.reference, cycles)
+        _reference(task, cycles)
 
 
 def _transport_cycles(setting: Experiment, cycles: int) -> npt.NDArray[np.intp]:
@@ -155,15 +167,13 @@ def _transport_cycles(setting: Experiment, cycles: int) -> npt.NDArray[np.intp]:
     return np.linspace(first, cycles - 1, count).round().astype(np.intp)
 
 
-def _reference(
-    task: Task, folder: Path, cycles: npt.NDArray[np.intp]
-) -> tuple[Array, Array]:
+def _reference(task: Task, cycles: npt.NDArray[np.intp]) -> tuple[Array, Array]:
     """Reference draws at the transport cycles, ``(cycles, kept, dx)``; made once.
 
     With them the effective size of the particles they were drawn from, ``(cycles,)``:
     a reference of which little was left is none.
     """
-    path = folder / f"{task.setting}-{task.seed}-{task.cycles}.npz"
+    path = task.reference_path
     if not path.exists():
         setting = find(task.setting)
         if setting.name.startswith("TOY"):
@@ -178,7 +188,7 @@ def _reference(
                 keep=REFERENCE_KEPT,
                 cycles=task.cycles,
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         # Several workers may make the same one: each writes its own, the last stays.
         own = path.with_name(f"{path.stem}-{os.getpid()}.tmp.npz")
         samples = made.samples[cycles].astype(np.float32)

@@ -280,12 +280,14 @@ def test_brackets_say_which_tuning(sheet, method, shown):
 
 
 def test_what_others_report_stands_beside(sheet):
-    row = replace(ROW, setting="sakov2008", members=30, scores=("rmse",), targets=())
+    row = replace(ROW, setting="spantini2019", members=60, scores=("rmse",), targets=())
     table = replace(sheet, table=replace(TABLE, rows=(row,), published=True))
-    sheet.runs.keep(record("ccdm", 0, 1.0, setting="sakov2008", members=30))
+    sheet.runs.keep(record("ccdm", 0, 1.0, setting="spantini2019", members=60))
     text = report.markdown(table)
     assert "| Published |" in text
-    assert text.splitlines()[2].endswith("| 0.21 (EnKF-N, N = 24) |")
+    assert text.splitlines()[2].endswith(
+        "| 0.89 (LETKF, inflation 1.02, radius 4, N = 60) |"
+    ), "not that of 600 members"
 
 
 def test_a_changed_engine_makes_its_runs_anew(sheet):

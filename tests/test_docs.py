@@ -108,6 +108,8 @@ def run(
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_code_of_a_page_runs(page: Path, service: Server, tmp_path: Path) -> None:
     found = blocks(page.read_text("utf-8"))
+    # Of the project's folder, where readers are, pages use nothing else.
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {
         **{name: v for name, v in os.environ.items() if not name.startswith("CCDM_")},

@@ -23,6 +23,7 @@ from service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+CHOICES = README + (ROOT / "docs" / "howto" / "choose-options.md").read_text()
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -120,9 +121,9 @@ def test_column_major_arrays_need_no_transposition() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    sorted(set(re.findall(r'`("[a-z_]+": (?:"[a-z]+"|[\d.]+)(?:, ".*?)?)`', README))),
+    sorted(set(re.findall(r'`("[a-z_]+": (?:"[a-z]+"|[\d.]+)(?:, ".*?)?)`', CHOICES))),
 )
-def test_the_options_of_the_table_are_accepted(text: str) -> None:
+def test_the_options_of_the_tables_are_accepted(text: str) -> None:
     options = AnalysisOptions.from_dict(json.loads("{" + text + "}"))
     assert options != AnalysisOptions()
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 
 from service.client import Client
 from tests.dashboard.browser import Watched, chromium, watched
+from tests.dashboard.states import KEYS
 from tests.support.live_session import LiveSession
 from tests.support.servers import Server, serving
 
@@ -32,6 +33,13 @@ def browser() -> Iterator[Browser]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service on loopback, without keys."""
     with serving(tmp_path_factory.mktemp("dashboard")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service that asks for a key."""
+    with serving(tmp_path_factory.mktemp("keyed"), API_KEYS=KEYS) as running:
         yield running
 
 

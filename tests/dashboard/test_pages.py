@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from service.client import Client
 from tests.dashboard.browser import FAILED, watched
 from tests.dashboard.conftest import HISTORY, Watch
+from tests.dashboard.states import KEY, enter_key
 from tests.support.live_session import LiveSession
-from tests.support.servers import Server, serving
+from tests.support.servers import Server
 
 pytestmark = pytest.mark.slow
-
-KEY = "odd;key=with=signs"
-
-
-@pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A service that asks for a key."""
-    folder = tmp_path_factory.mktemp("keyed")
-    keys = f"alice:{KEY},eve+read:only-reads"
-    with serving(folder, API_KEYS=keys) as running:
-        yield running
 
 
 def test_an_empty_service_says_how_to_begin(browser: Browser, keyed: Server) -> None:
@@ -40,12 +28,6 @@ def test_an_empty_service_says_how_to_begin(browser: Browser, keyed: Server) -> 
         expect(found.page.get_by_role("heading", level=1)).to_have_text(
             "Try an analysis"
         )
-
-
-def enter_key(page: Page, key: str) -> None:
-    """Fill in the form that asks for a key."""
-    page.get_by_label("Key", exact=True).fill(key)
-    page.get_by_role("button", name="Continue").click()
 
 
 def test_a_key_is_asked_for_kept_and_forgotten(browser: Browser, keyed: Server) -> None:
@@ -135,6 +117,10 @@ def test_an_unknown_session_is_explained(watch: Watch) -> None:
         expect(alert).to_contain_text("What to do:")
         link = alert.get_by_role("link", name="About this problem")
         expect(link).to_have_attribute("href", "problems/session-not-found")
+        # Asking again would not help.
+        expect(alert.get_by_role("button")).to_have_count(0)
+        alert.get_by_role("link", name="All sessions").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Sessions")
 
 
 def test_an_unknown_page_leads_back(watch: Watch) -> None:
@@ -217,57 +203,6 @@ def test_the_first_stop_skips_to_the_content(watch: Watch) -> None:
         page.keyboard.press("Tab")
         page.keyboard.press("Enter")
         expect(page.get_by_role("main")).to_be_focused()
-
-
-def prepare(page: Page, view: str, session: str) -> None:
-    """Bring a page into the state that a view is judged in."""
-    if view == "session":
-        page.goto(page.url.partition("#")[0] + f"#/sessions/{session}")
-        expect(page.get_by_role("application")).to_be_visible()
-        page.get_by_role("figure", name="Spread").locator("summary").click()
-    elif view == "try":
-        page.goto(page.url.partition("#")[0] + "#/try")
-        page.get_by_role("button", name="Use sample data").click()
-        page.get_by_role("button", name="Run analysis").click()
-        expect(page.get_by_role("button", name="Download CSV")).to_be_visible()
-    elif view == "problem":
-        page.goto(page.url.partition("#")[0] + "#/sessions/unknown")
-        expect(page.get_by_role("alert")).to_be_visible()
-    else:
-        expect(page.get_by_role("link", name=HISTORY)).to_be_visible()
-
-
-@pytest.mark.parametrize("view", ["list", "session", "try", "problem"])
-def test_no_barriers_are_found_and_nothing_overflows(
-    watch: Watch, cycled: LiveSession, view: str
-) -> None:
-    with watch() as found:
-        found.allowed = (FAILED,)
-        page = found.open()
-        prepare(page, view, cycled.session.id)
-        judge(page)
-
-
-def test_the_key_form_has_no_barriers(browser: Browser, keyed: Server) -> None:
-    with watched(browser, keyed.url) as found:
-        found.allowed = (FAILED,)
-        page = found.open()
-        enter_key(page, "wrong")
-        expect(page.get_by_role("alert")).not_to_be_empty()
-        judge(page)
-
-
-def judge(page: Page) -> None:
-    """A large light screen and a small dark one: axe's rules, contrast among them."""
-    for width, scheme in ((1280, "light"), (400, "dark")):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.wait_for_timeout(200)
-        result = Axe().run(page)
-        assert result.violations_count == 0, result.generate_report()
-        assert len(result.response["passes"]) > 15
-        overflow = "document.documentElement.scrollWidth - innerWidth"
-        assert page.evaluate(overflow) <= 0, f"{width} px"
 
 
 def test_a_key_that_only_reads_is_told_so_when_it_tries(

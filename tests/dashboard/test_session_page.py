@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from service.client import Client
+from tests.dashboard.browser import FAILED
 from tests.dashboard.conftest import HISTORY, Watch
 from tests.support.live_session import LiveSession
 from tests.support.servers import Server
@@ -249,8 +250,17 @@ def test_cycles_further_back_are_loaded_when_asked_for(
         slider = page.get_by_label("Cycle", exact=True)
         expect(slider).to_have_attribute("min", "4")
         expect(panel(page, "Innovation")).to_contain_text("No observation was")
+        found.allowed = (FAILED,)
+        page.route("**/cycles?*", lambda route: route.abort(), times=1)
         page.get_by_role("button", name="Load earlier").click()
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text("The service does not answer.")
+        # What is known stays, and can be looked at.
+        expect(panel(page, "Innovation")).to_be_visible()
+        expect(slider).to_have_attribute("min", "4")
+        alert.get_by_role("button", name="Try again").click()
         expect(slider).to_have_attribute("min", "1")
+        expect(alert).to_have_count(0)
         expect(page.get_by_role("button", name="Load earlier")).to_be_hidden()
 
 

@@ -37,8 +37,9 @@ function show() {
   };
   if (!found) {
     page.titled("Not found");
-    main.append(h("h1", {}, "Not found"), h("p", {}, "There is no such page. ",
-      h("a", { href: "#/" }, "All sessions"), "."));
+    main.append(h("section", { class: "card problem" },
+      h("h1", {}, "Not found"), h("p", {}, "There is no such page."),
+      h("p", {}, h("a", { href: "#/" }, "All sessions"))));
   } else {
     found.view(page, ...found.match.slice(1));
   }

@@ -93,5 +93,4 @@ export function follow(id, { refresh, heard, told, signal }) {
   signal.addEventListener("abort", stop);
   connect();
   schedulePoll();
-  return { stop };
 }

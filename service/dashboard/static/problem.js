@@ -8,6 +8,8 @@ export function problemBox(error, { retry, heading = "h1" } = {}) {
   const places = (error.errors ?? []).filter((item) => !error.message.includes(item.message));
   // Where the places are listed below, that these want mending goes without saying.
   const advice = error.errors?.length ? null : error.body?.remedy;
+  // What is gone does not come back by asking.
+  const gone = [404, 410].includes(error.status);
   return h("section", { class: "card problem", role: "alert" },
     h(heading, {}, error.title ?? "Something went wrong"),
     h("p", {}, error.message),
@@ -17,7 +19,8 @@ export function problemBox(error, { retry, heading = "h1" } = {}) {
       : null,
     advice && !error.message.includes(advice) ? h("p", {}, h("strong", {}, "What to do: "), advice) : null,
     h("p", { class: "row" },
-      retry ? h("button", { type: "button", class: "primary", onclick: () => retry() }, "Try again") : null,
+      gone ? h("a", { href: "#/" }, "All sessions") : null,
+      retry && !gone ? h("button", { type: "button", class: "primary", onclick: () => retry() }, "Try again") : null,
       error.kind ? h("a", { href: `problems/${error.kind}` }, "About this problem") : null),
     id ? h("p", { class: "faint" }, "Request ", h("code", {}, id)) : null);
 }

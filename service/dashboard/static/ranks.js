@@ -77,6 +77,9 @@ export function reading({ counts, expected, band }) {
   if (Math.abs(tilt) / counts.length > scale / 3 && Math.abs(tilt) / counts.length > Math.abs(edge) / 2) {
     return `Sloped: ${bins}. The ensemble predicts too ${tilt > 0 ? "low" : "high"} a value.`;
   }
+  const share = (expected[0] + expected.at(-1)) / total;
+  // Bins within may lie outside the band without the edges saying anything.
+  if (Math.abs(edge) < 2 * Math.sqrt(total * share * (1 - share))) return `Uneven, in no clear shape: ${bins}.`;
   if (edge > 0) return `U-shaped: ${bins}. The ensemble is narrower than its errors.`;
   return `Domed: ${bins}. The ensemble is wider than its errors, or noise counts twice.`;
 }

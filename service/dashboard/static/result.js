@@ -60,7 +60,6 @@ function about(found) {
     ["Status", found.reason ? `${found.status}: ${found.reason}` : found.status],
     ["Effective members", `${number(found.effective_sample_size)} of ${found.members_used.length}`],
     ["Model", model && modelName(model)],
-    ["Measurement kernel", model && model.measurement_kernel],
     ["Separate clouds", clouds(found.lobes)],
     ["Bandwidths", model && `h\u2093 ${number(real(model.state_bandwidth))}, h\u1d67 ${number(real(model.measurement_bandwidth))}`],
     ["Spread", `${number(found.prior_spread)} to ${number(found.posterior_spread)}`],

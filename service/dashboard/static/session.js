@@ -6,16 +6,19 @@ import { HeatMap } from "./heatmap.js";
 import { History } from "./history.js";
 import { follow } from "./live.js";
 import { Panel } from "./panel.js";
+import { problemBox } from "./problem.js";
 import * as pictures from "./pictures.js";
 import { titleOf } from "./sessions.js";
 import { warningsCard } from "./warnings.js";
 
 const STATUS = {
-  live: ["Live", "Each new cycle is drawn as it comes in."],
+  live: ["Live", ""],
   polling: ["Asking every few seconds", "Events are not to be had; the page asks instead."],
   waiting: ["Service away, trying again", "What is shown is what was known last."],
-  ended: ["Ended", "The session was deleted or has expired."],
+  ended: ["Ended", "The session was deleted or has expired. What is shown is what was known last."],
 };
+// How often "5 s ago" is counted on.
+const CLOCK = 5000;
 
 export async function sessionView(page, id) {
   page.titled("Session");
@@ -38,6 +41,7 @@ class SessionPage {
     this.measurement = null;
     this.staged = new Set();
     this.status = h("span", { class: "pill", role: "status" });
+    this.meaning = h("p", { class: "stale" });
     this.about = h("div", { class: "card about-session" });
     this.waiting = h("section", { class: "card empty", hidden: true },
       h("h2", {}, "Waiting for the first cycle"),
@@ -62,7 +66,7 @@ class SessionPage {
       make("Rank histogram", "How many members lie below the observation. Flat is calibrated.", pictures.ranks,
         { empty: "No observation was assimilated in these cycles." }),
       make("Weights", "Effective sample size. Near zero, few members carry the analysis.", pictures.weights),
-      make("Bandwidths", "Kernel widths of states and measurements.", pictures.bandwidths,
+      make("Bandwidths", "Kernel widths of states and measurements; joint kernels have one for both.", pictures.bandwidths,
         { empty: "No kernels were used in these cycles." }),
       make("Timings", "Where each cycle's time in the service went.", pictures.timings,
         { empty: "These cycles were kept without timings." }),
@@ -86,6 +90,7 @@ class SessionPage {
     this.place = h("output", { for: "cycle", class: "place" });
     this.latest = h("button", { type: "button", class: "quiet", onclick: () => this.select(null) }, "Follow latest");
     this.more = h("button", { type: "button", class: "quiet", onclick: () => this.#earlier() }, "Load earlier");
+    this.missed = h("div", {});
     this.controls = h("div", { class: "controls card", role: "group", "aria-label": "What is shown" },
       h("div", { class: "control grow" }, h("label", { for: "cycle" }, "Cycle"), this.slider, this.place),
       this.latest, this.more, this.whichRow, this.allRow);
@@ -98,8 +103,11 @@ class SessionPage {
       h("div", { class: "heading" },
         h("div", {}, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Sessions")), h("h1", {}, title)),
         this.status),
-      this.about, this.waiting, this.controls, this.warnings.root, this.grid);
+      this.meaning,
+      this.about, this.waiting, this.controls, this.missed, this.warnings.root, this.grid);
     this.draw();
+    const clock = setInterval(() => this.#age(), CLOCK);
+    this.page.signal.addEventListener("abort", () => clearInterval(clock));
     follow(this.history.id, {
       refresh: () => this.#refresh(),
       heard: (kind, event) => this.#heard(kind, event),
@@ -109,11 +117,17 @@ class SessionPage {
   }
 
   tell(how) {
-    const [text, title] = STATUS[how];
+    const [text, meaning] = STATUS[how];
     if (this.status.dataset.how === how) return;
     this.status.dataset.how = how;
     this.status.textContent = text;
-    this.status.title = title;
+    this.meaning.textContent = meaning;
+    if (how === "ended") this.#describe();
+  }
+
+  /** Times as they are by now; the rest stays, and with it what is selected in it. */
+  #age() {
+    for (const time of this.about.querySelectorAll("time")) time.textContent = relative(time.dateTime);
   }
 
   /** Keep count of members that came one by one, for a cycle not yet finished. */
@@ -144,12 +158,16 @@ class SessionPage {
     this.more.disabled = true;
     try {
       await this.history.earlier();
+      this.missed.replaceChildren();
+      this.draw();
     } catch (error) {
-      this.page.failed(error);
-      return;
+      if (this.page.signal.aborted) return;
+      if (error.status === 401) this.page.failed(error);
+      // What is known stays, and goes on being followed.
+      else this.missed.replaceChildren(problemBox(error, { heading: "h2", retry: () => this.#earlier() }));
+    } finally {
+      this.more.disabled = false;
     }
-    this.more.disabled = false;
-    this.draw();
   }
 
   /** Follow a cycle; null follows the latest. */
@@ -218,7 +236,7 @@ class SessionPage {
       ["Measurements", count(view.measurement_dim)],
       ["Waiting for the next cycle", this.staged.size ? plural(this.staged.size, "member") : null],
       ["Last change", h("time", { datetime: view.updated_at, title: moment(view.updated_at) }, relative(view.updated_at))],
-      ["Expires", h("time", { datetime: view.expires_at, title: moment(view.expires_at) }, relative(view.expires_at))],
+      ["Expires", this.status.dataset.how === "ended" ? null : h("time", { datetime: view.expires_at, title: moment(view.expires_at) }, relative(view.expires_at))],
       ["Session", h("code", {}, view.id)],
     ]));
   }

@@ -22,7 +22,7 @@ export function titleOf(session) {
 export function sessionsView(page) {
   page.titled("Sessions");
   const body = h("div", { "aria-live": "off" }, h("p", { class: "faint" }, "Loading…"));
-  const note = h("p", { class: "faint", role: "status" });
+  const note = h("p", { class: "stale", role: "status" });
   const filter = h("input", { id: "filter", type: "search", placeholder: "Title or id", autocomplete: "off" });
   const tools = h("div", { class: "row tools-row", hidden: true },
     h("label", { for: "filter" }, "Filter"), filter);

@@ -43,7 +43,7 @@ export function tryView(page) {
   }));
   const useSample = h("button", { type: "button", onclick: () => {
     const made = sample();
-    FILES.forEach(([name], i) => fields[i].set(made[name]));
+    FILES.forEach(([name], i) => fields[i].set(made[name], "Sample: "));
   } }, "Use sample data");
   const options = optionFields();
   const form = h("form", { class: "try", novalidate: true },
@@ -84,8 +84,8 @@ function fileField(name, label, help, changed) {
     type: "file", id: name, accept: ".npy,.csv,.txt", "aria-describedby": `${name}-help ${name}-said`,
   });
   const said = h("p", { class: "said", id: `${name}-said`, role: "status" });
-  const set = (array) => {
-    said.textContent = summary(array);
+  const set = (array, from = "") => {
+    said.textContent = from + summary(array);
     said.classList.remove("wrong");
     input.removeAttribute("aria-invalid");
     changed(array);
@@ -105,7 +105,7 @@ function fileField(name, label, help, changed) {
   });
   const root = h("div", { class: "file" }, h("label", { for: name }, label), input,
     h("p", { class: "help", id: `${name}-help` }, help), said);
-  return { root, set: (array) => { input.value = ""; set(array); } };
+  return { root, set: (array, from) => { input.value = ""; set(array, from); } };
 }
 
 function summary(array) {

@@ -81,7 +81,7 @@ def waiting(found: Watched, live: LiveSession, client: Client) -> Page:
     expect(page.get_by_text("Live", exact=True)).to_be_visible()
     for i in range(3):
         httpx.put(f"{path}/{i}", json=MEMBER, timeout=60).raise_for_status()
-    expect(page.locator(".about-session")).to_contain_text("3 members")
+    expect(page.locator(".about-session")).to_contain_text("3 of 60 members")
     return page
 
 

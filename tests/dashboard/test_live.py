@@ -138,7 +138,7 @@ def test_members_that_come_one_by_one_are_counted(
         for i in (0, 1):
             httpx.put(f"{path}/{i}", json=member).raise_for_status()
         expect(page.locator(".about-session")).to_contain_text(
-            "Waiting for the next cycle2 members"
+            "Waiting for the next cycle2 of 60 members"
         )
 
 

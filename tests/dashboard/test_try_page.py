@@ -212,6 +212,23 @@ def test_the_band_of_the_rank_histogram_is_binomial(watch: Watch) -> None:
         )
 
 
+def test_a_rank_histogram_is_called_what_its_shape_is(watch: Watch) -> None:
+    shapes = {
+        "Flat within chance": [10, 9, 11, 10, 12, 8, 10, 10],
+        "U-shaped": [22, 8, 3, 5, 5, 3, 10, 24],
+        "Domed": [0, 10, 15, 20, 20, 10, 5, 0],
+        "Sloped": [1, 2, 5, 8, 10, 13, 18, 23],
+        # Bins outside, and nothing of note at the edges.
+        "Uneven": [10, 10, 2, 18, 10, 2, 18, 10],
+    }
+    with watch() as found:
+        page = found.open("#/try")
+        module = f"{found.origin}/dashboard/static/ranks.js"
+        for name, counts in shapes.items():
+            made = {"counts": counts, "expected": [10] * 8, "band": [[4, 17]] * 8}
+            assert page.evaluate(CALL, [module, "reading", [made]]).startswith(name)
+
+
 def test_files_are_read_and_written_as_numpy_does(watch: Watch) -> None:
     rng = np.random.default_rng(2)
     arrays = [

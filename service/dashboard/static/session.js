@@ -45,7 +45,7 @@ class SessionPage {
     this.about = h("div", { class: "card about-session" });
     this.waiting = h("section", { class: "card empty", hidden: true },
       h("h2", {}, "Waiting for the first cycle"),
-      h("p", {}, "It appears here when the simulator sends ", h("code", {}, `PUT …/cycles/1`), "."));
+      h("p", {}, "It appears here when the simulator sends ", h("code", {}, `PUT …/cycles/1`), ", or its members one by one."));
     this.#controls();
     this.warnings = warningsCard((k) => this.select(k));
     this.detail = h("section", { class: "card detail wide", "aria-label": "Selected cycle" });
@@ -234,11 +234,16 @@ class SessionPage {
       ["Members", count(view.members)],
       ["States", count(view.state_dim)],
       ["Measurements", count(view.measurement_dim)],
-      ["Waiting for the next cycle", this.staged.size ? plural(this.staged.size, "member") : null],
+      ["Waiting for the next cycle", this.staged.size ? this.#staged(view.members) : null],
       ["Last change", h("time", { datetime: view.updated_at, title: moment(view.updated_at) }, relative(view.updated_at))],
       ["Expires", this.status.dataset.how === "ended" ? null : h("time", { datetime: view.expires_at, title: moment(view.expires_at) }, relative(view.expires_at))],
       ["Session", h("code", {}, view.id)],
     ]));
+  }
+
+  #staged(members) {
+    const come = this.staged.size;
+    return come <= members ? `${count(come)} of ${plural(members, "member")}` : plural(come, "member");
   }
 
   #detail(cycle) {

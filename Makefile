@@ -11,7 +11,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test examples bench accuracy reliability lint format lock audit image clean
+.PHONY: help demo serve test examples bench accuracy reliability reference lint format lock audit image clean
 
 VENV := .venv
 BUILD := requirements-build.lock pyproject.toml scripts/setup.sh
@@ -55,6 +55,9 @@ accuracy: $(VENV)/.ready-dev  ## measure accuracy, write docs/accuracy.md (resum
 reliability: $(VENV)/.ready-dev  ## break it on purpose for hours, write docs/reliability.md
 	@scripts/redis_server.sh > /dev/null
 	@OPENBLAS_NUM_THREADS=1 $(VENV)/bin/python -m reliability $(ARGS)
+
+reference: $(VENV)/.ready-dev  ## write the pages that are made from the code
+	@$(VENV)/bin/python -m scripts.reference
 
 lint: $(VENV)/.ready-dev  ## style and types
 	@$(VENV)/bin/ruff check .

@@ -83,8 +83,8 @@ def page() -> str:
 
 
 def _shown(line: Line, method: str, methods: tuple[str, ...]) -> str:
-    # The inflation that a baseline had is told on the page itself.
-    text = re.sub(r" \((?:[\d.]+|plain)\)", "", line.cells[method])
+    # How a baseline was tuned is told on the page itself.
+    text = re.sub(r" \([^()]*\)", "", line.cells[method])
     if line.mean(method) > min(map(line.mean, methods)):
         return text
     return _NUMBER.sub(lambda found: f"**{found[0]}**", text, count=1)

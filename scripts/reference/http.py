@@ -29,7 +29,7 @@ _HEAD = """\
 
 Every endpoint, its parameters, bodies and answers. The same in OpenAPI 3.1 is
 `/openapi.json` on your service; `/docs` there lets you try it. Endpoints of other
-protocols are told under [UM-Bridge and Open Inference](../facades.md).
+protocols are told under [UM-Bridge and Open Inference](../howto/facades.md).
 """
 
 

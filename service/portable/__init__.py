@@ -1,4 +1,4 @@
-"""A session as one file: the format is described in ``docs/sessions.md``."""
+"""A session as one file: the format is described in ``docs/howto/sessions.md``."""
 
 from service.portable.errors import PortableError
 from service.portable.importing import import_session

@@ -88,7 +88,7 @@ def test_every_metric_of_ours_is_shown(metrics: dict[str, set[str]]) -> None:
 
 
 def test_the_table_of_metrics_is_the_code(metrics: dict[str, set[str]]) -> None:
-    page = (ROOT / "docs" / "observability.md").read_text()
+    page = (ROOT / "docs" / "howto" / "observability.md").read_text()
     rows = "".join(
         line for line in page.splitlines(True) if line.startswith("| `ccdm_")
     )

@@ -5,8 +5,8 @@ python -m benchmarks.accuracy --table targets --seeds 3
 python -m benchmarks.accuracy --report            write what has been run so far
 python -m benchmarks.accuracy --short             a look in seconds
 
-python -m benchmarks.accuracy --reuse-baselines   CCDM's anew, its peers' as they are
-python -m benchmarks.accuracy --check-baselines   are they as they were? then end
+python -m benchmarks.accuracy --check-kept   is what was made as it would be now?
+python -m benchmarks.accuracy --reuse        go on from what is; only what changed anew
 
 It can be stopped at any time and goes on where it was.
 """
@@ -50,14 +50,16 @@ def main(arguments: list[str] | None = None) -> None:
         "--report", action="store_true", help="write the page, run nothing"
     )
     parser.add_argument(
-        "--reuse-baselines",
+        "--reuse",
         action="store_true",
-        help="keep runs of other methods and of the paper's form by older engines",
+        help="keep runs by older engines: of other methods, of the paper's form, and "
+        "of CCDM where one of the same size was made again and agreed",
     )
     parser.add_argument(
-        "--check-baselines",
+        "--check-kept",
         action="store_true",
-        help="make one kept run of each setting and method again, and compare",
+        help="make one run by an older engine of each setting and method again (of "
+        "CCDM of each size), and compare",
     )
     parser.add_argument("--out", type=Path, default=Path("out/accuracy"))
     parser.add_argument("--page", type=Path, default=Path("docs/accuracy.md"))
@@ -71,8 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _measure(names: list[str], whole: list[str], given: argparse.Namespace) -> None:
     """Make, or check, or only write what is asked for."""
-    runs = Runs(given.out, reuse=given.reuse_baselines or given.check_baselines)
-    if given.check_baselines:
+    runs = Runs(given.out, reuse=given.reuse or given.check_kept)
+    if given.check_kept:
         check([_sheet(name, runs, given) for name in names], given.workers)
         return
     for name in names:
@@ -126,13 +128,16 @@ def check(sheets: list[Sheet], workers: int) -> None:
     """Make one run of each setting and method by an older engine again.
 
     Raises:
-        EngineChanged: where one differs.
+        EngineChanged: where a baseline differs.
     """
     runs = sheets[0].runs
     jobs = kept_samples(sheets)
     for job, record in finished(make, jobs, workers, title="again", name=str):
         runs.repeat(job, record)
-    console().print(f"{len(jobs)} runs by older engines are made again and equal")
+    equal = sum(1 for job in jobs if (runs.get(job.key) or {}).get("again"))
+    console().print(
+        f"{len(jobs)} runs by older engines are made again, {equal} of them equal"
+    )
 
 
 if __name__ == "__main__":

@@ -111,8 +111,9 @@ class Runs:
 
     Args:
         folder: of ``runs.jsonl`` and the reference posteriors.
-        reuse: keep baselines made by whatever engine; CCDM's runs are always made
-            anew by the engine as it is.
+        reuse: keep baselines made by whatever engine, and CCDM's runs of a setting and
+            size of which one, made again by the engine as it is, agreed with the older
+            one to the last digit.
     """
 
     def __init__(self, folder: Path, *, reuse: bool = False) -> None:
@@ -132,11 +133,19 @@ class Runs:
         found = self._latest.get(job.key)
         if found is None:
             return False
-        kept = self.reuse and is_baseline(job.key.method)
-        if found["code"] != job.code and not kept:
+        if found["code"] != job.code and not self._may_keep(job, found["code"]):
             return False
         measured = job.reference is None or found["w2"] is not None
         return measured or bool(found["failure"])
+
+    def _may_keep(self, job: Job, older: str) -> bool:
+        if not self.reuse or is_baseline(job.key.method):
+            return self.reuse
+        return any(
+            record.get("again") == older and record["code"] == job.code
+            for key, record in self._latest.items()
+            if key._replace(seed=0) == job.key._replace(seed=0)
+        )
 
     def keep(self, record: Record) -> None:
         """Append a finished run."""
@@ -150,10 +159,14 @@ class Runs:
         """Keep a run made again, with the engine that had made it before.
 
         Raises:
-            EngineChanged: where it differs in any figure; the old one stays then.
+            EngineChanged: where a baseline differs in any figure; the old one stays
+                then. Of CCDM the new one is kept, and none of its size is.
         """
         old = self._latest[job.key]
         wrong = [name for name in FIGURES if _differ(old.get(name), record.get(name))]
+        if wrong and not is_baseline(job.key.method):
+            self.keep(record)
+            return
         if wrong:
             raise EngineChanged(
                 f"{job}: made again, {', '.join(wrong)} is not what {old['code']} "

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -214,20 +215,21 @@ def betrayed(sheet: Sheet, row: Row) -> list[int] | None:
 
 
 def kept_samples(sheets: Sequence[Sheet]) -> list[Job]:
-    """One baseline on file of an older engine for each setting and method.
+    """Runs on file of an older engine that say whether others need be made again.
 
-    The cheapest of them in members and cycles.
+    Of baselines one for each setting and method, the cheapest in members and cycles;
+    of CCDM one for each size, too.
     """
-    chosen: dict[tuple[str, str], Job] = {}
+    chosen: dict[tuple[Any, ...], Job] = {}
     for sheet in sheets:
         for job in sheet.jobs():
             found = sheet.runs.get(job.key)
-            kept = found is not None and found["code"] != job.code
-            if not kept or not is_baseline(job.key.method):
+            if found is None or found["code"] == job.code:
                 continue
-            best = chosen.setdefault(job.key[:2], job)
+            kind = job.key[:2] if is_baseline(job.key.method) else job.key[:3]
+            best = chosen.setdefault(kind, job)
             if _cost(job) < _cost(best):
-                chosen[job.key[:2]] = job
+                chosen[kind] = job
     return list(chosen.values())
 
 

@@ -208,14 +208,31 @@ def test_a_baseline_made_again_must_be_what_it_was(sheet):
         sheet.runs.keep(record("enkf", seed, 1.0, code="another"))
         sheet.runs.keep(record("ccdm", seed, 1.0, code="another"))
     sheet.runs.keep(record("enkf", 0, 1.0))
-    [job] = kept_samples([sheet])
-    assert (job.key.method, job.key.seed) == ("enkf", 1), "of ours none is kept"
+    job, ours = sorted(kept_samples([sheet]), key=lambda job: job.key.method)[::-1]
+    assert (job.key.method, job.key.seed) == ("enkf", 1)
+    assert (ours.key.method, ours.key.seed) == ("ccdm", 1)
     with pytest.raises(EngineChanged, match="rmse, spread, crps is not what another"):
         sheet.runs.repeat(job, record("enkf", 1, 1.0 + 1e-15))
     assert sheet.runs.get(job.key)["code"] == "another"
     sheet.runs.repeat(made[job.key], record("enkf", 1, 1.0, w2=3.0))
     found = Runs(sheet.runs.path.parent).get(job.key)
     assert (found["code"], found["again"]) == (engine_code(), "another")
+
+
+def test_runs_of_ccdm_are_kept_where_one_agrees_with_what_it_was(sheet):
+    made = {job.key: job for job in sheet.jobs() if job.key.method == "ccdm"}
+    for seed in (1, 2):
+        sheet.runs.keep(record("ccdm", seed, 1.0, code="another"))
+    runs = Runs(sheet.runs.path.parent, reuse=True)
+    first, second = (job for key, job in made.items() if key.seed in (1, 2))
+    assert not runs.is_done(first)
+    runs.repeat(first, record("ccdm", 1, 1.5))
+    assert runs.get(first.key)["crps"] == 1.5, "what it is now"
+    assert not runs.is_done(second), "one differs, all are made anew"
+    runs.keep(record("ccdm", 1, 1.0, code="another"))
+    runs.repeat(first, record("ccdm", 1, 1.0))
+    assert runs.is_done(second)
+    assert not Runs(sheet.runs.path.parent).is_done(second), "only where asked for"
 
 
 def test_baselines_are_checked_from_the_command_line(tmp_path, capsys):
@@ -225,18 +242,19 @@ def test_baselines_are_checked_from_the_command_line(tmp_path, capsys):
     path = tmp_path / "runs.jsonl"
     text = path.read_text().replace(engine_code(), "another")
     path.write_text(text)
-    main([*arguments, "--check-baselines"])
-    assert "1 runs by older engines are made again and equal" in capsys.readouterr().out
-    main([*arguments, "--reuse-baselines"])
+    main([*arguments, "--check-kept"])
+    assert (
+        "2 runs by older engines are made again, 2 of them equal"
+        in capsys.readouterr().out
+    )
+    main([*arguments, "--reuse"])
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(r["method"], r.get("again")) for r in lines[2:]] == [
-        ("enkf", "another"),
-        ("ccdm", None),
-    ]
+    made = sorted((r["method"], r.get("again")) for r in lines[2:])
+    assert made == [("ccdm", "another"), ("enkf", "another")], "and nothing else"
     old = next(r for r in lines if r["method"] == "enkf")
     path.write_text(json.dumps({**old, "crps": old["crps"] + 1e-9}) + "\n")
     with pytest.raises(SystemExit):
-        main([*arguments, "--check-baselines"])
+        main([*arguments, "--check-kept"])
     assert "crps is not what another made of it" in capsys.readouterr().err
 
 

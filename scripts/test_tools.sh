@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Get what the tests use where it is there: a browser for the dashboard, a proxy for two
-# replicas, compilers and interpreters for the examples. From Debian's packages, as root, within minutes.
+# replicas, certificates' tool, compilers and interpreters for the examples. From Debian's
+# packages, as root, within minutes.
 #
 # Nothing fails here. What is still missing afterwards is skipped by name, and the last
-# lines of the run count and name what was not tested.
+# lines of the run count and name what was not tested. With --all it ends with 1 where
+# something is still missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,6 +19,14 @@ has_browser() {
         command -v "${name}" >/dev/null && return
     done
     return 1
+}
+
+has_nginx() { PATH="${PATH}:/usr/sbin" command -v nginx >/dev/null; }
+has_openssl() { command -v openssl >/dev/null; }
+finish() {
+    [[ "${1:-}" == --all ]] || exit 0
+    has_browser && has_nginx && has_openssl && scripts/example_tools.sh --check >&2
+    exit
 }
 
 # Elsewhere a package of this name may be something else (on Ubuntu it needs snap).
@@ -36,10 +46,11 @@ get() {
 
 if ! can_install; then
     say "not root on Debian, so only what is there is used"
-    exit 0
+    finish "$@"
 fi
 has_browser || get chromium >&2 || say "chromium could not be installed"
-PATH="${PATH}:/usr/sbin" command -v nginx >/dev/null || get nginx >&2 \
-    || say "nginx could not be installed"
+has_nginx || get nginx >&2 || say "nginx could not be installed"
+has_openssl || get openssl >&2 || say "openssl could not be installed"
 timeout "${SECONDS_EACH}" scripts/example_tools.sh >&2 \
     || say "some of the examples' tools could not be installed"
+finish "$@"

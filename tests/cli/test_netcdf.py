@@ -16,8 +16,8 @@ from service.cli.files import NAMES, check_output, read_triple, write_samples
 from service.cli.output import CommandError
 from tests.cli.conftest import Ccdm
 
-xarray = pytest.importorskip("xarray", reason="xarray is missing (extra netcdf)")
-pytest.importorskip("h5netcdf", reason="h5netcdf is missing (extra netcdf)")
+xarray = pytest.importorskip("xarray", reason="needs xarray: pip install '.[netcdf]'")
+pytest.importorskip("h5netcdf", reason="needs h5netcdf: pip install '.[netcdf]'")
 
 MEMBERS, ROWS, COLUMNS = 12, 2, 3
 

@@ -275,7 +275,7 @@ def test_runs_of_an_older_layout_are_set_aside(plan):
 
 
 def test_transport_is_exact_whoever_computes_it(monkeypatch):
-    pytest.importorskip("ot")
+    pytest.importorskip("ot", reason="needs POT: pip install '.[bench]'")
     rng = np.random.default_rng(0)
     ensemble, reference = rng.standard_normal((50, 3)), rng.standard_normal((500, 3))
     by_simplex = transport(ensemble, reference)

@@ -12,7 +12,7 @@ from service.client import Client, CycleResult, Job, Session, UsageError
 from tests.client.pairs import FIXED, pairs
 from tests.support.servers import serving
 
-xarray = pytest.importorskip("xarray", reason="xarray is missing (extra netcdf)")
+xarray = pytest.importorskip("xarray", reason="needs xarray: pip install '.[netcdf]'")
 
 
 def test_names_and_coordinates_stay_with_the_samples(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_w2_of_coprime_sizes_in_one_variable():
 
 
 def test_w2_agrees_with_a_kept_library(rng):
-    ot = pytest.importorskip("ot")
+    ot = pytest.importorskip("ot", reason="needs POT: pip install '.[bench]'")
     here, there = rng.standard_normal((20, 3)), rng.standard_normal((40, 3)) + 1
     exact = ot.emd2([], [], ot.dist(here, there))
     assert scores.wasserstein2(here, there) == pytest.approx(math.sqrt(exact))

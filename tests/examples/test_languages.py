@@ -121,7 +121,7 @@ def test_the_page_names_every_language() -> None:
 def test_julia_is_julia() -> None:
     """Julia is seldom on a test machine: at least its syntax holds."""
     grammar = pytest.importorskip(
-        "tree_sitter_julia", reason="no grammar of Julia (tree-sitter-julia)"
+        "tree_sitter_julia", reason=f"{NEEDS}the grammar of Julia: pip install '.[dev]'"
     )
     from tree_sitter import Language, Parser
 

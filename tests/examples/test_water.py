@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Modules of the example, by name."""
-    pytest.importorskip("wntr", reason="wntr is missing (extra examples)")
+    pytest.importorskip("wntr", reason="needs wntr: pip install '.[examples]'")
     monkeypatch.syspath_prepend(str(FOLDER))
     # The simulator's own imports are not ours to mend.
     with warnings.catch_warnings():

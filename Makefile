@@ -4,14 +4,15 @@
 #   make demo            the whole job, on the embedded store
 #   make serve           start the service on http://127.0.0.1:8000
 #   make test            all tests, a real Redis server included
-#   make examples        a simulator in each language that this machine has
+#   make examples        all examples: a simulator in each language that this machine has
+#   make example-c       one of them, by the name of its folder
 #
 # PYTHON=... chooses the interpreter; ARGS="..." is passed on to the command.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test examples bench accuracy reliability reference lint format lock audit image clean
+.PHONY: help demo serve test examples example-tools bench accuracy reliability reference lint format lock audit image clean
 
 VENV := .venv
 BUILD := requirements-build.lock pyproject.toml scripts/setup.sh
@@ -19,10 +20,14 @@ ARGS ?=
 export PYTHON
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -nE 's/^([a-z%-]+):.*## (.*)/  make \1\t\2/p' Makefile \
+	    | sed 's/example-%/example-c/' | expand -t 23
 
 $(VENV)/.ready-demo: requirements-demo.lock $(BUILD)
 	@scripts/setup.sh demo
+
+$(VENV)/.ready-examples: requirements-examples.lock $(BUILD)
+	@scripts/setup.sh examples
 
 $(VENV)/.ready-dev: requirements-dev.lock $(BUILD)
 	@scripts/setup.sh dev
@@ -36,15 +41,17 @@ serve: $(VENV)/.ready-demo  ## start the service on the embedded store
 test: $(VENV)/.ready-dev  ## run all tests, against a real Redis server too
 	@scripts/test.sh $(ARGS)
 
-examples: $(VENV)/.ready-demo  ## couple a simulator in each language at hand
+examples: $(VENV)/.ready-examples  ## run all examples whose languages are at hand
 	@examples/run_all.sh $(ARGS)
 
-# As root on Debian; elsewhere it says what is missing.
-example-tools:
+example-tools:  ## install their compilers and interpreters, as root on Debian
 	@scripts/example_tools.sh
 
-example-%: $(VENV)/.ready-demo
-	@examples/$*/run.sh
+example-water example-reactor: example-%: $(VENV)/.ready-examples
+	@examples/$*/run.sh $(ARGS)
+
+example-%: $(VENV)/.ready-demo  ## run one, here examples/c
+	@examples/$*/run.sh $(ARGS)
 
 bench: $(VENV)/.ready-dev  ## measure speed, write docs/performance.md
 	@$(VENV)/bin/python -m benchmarks $(or $(ARGS),all)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Make .venv from a lock file: scripts/setup.sh demo|dev
+# Make .venv from a lock file: scripts/setup.sh demo|examples|dev
 #
 # Uses $PYTHON when set, else the first suitable interpreter on the PATH.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-kind="${1:?demo or dev}"
+kind="${1:?demo, examples or dev}"
 venv=".venv"
 candidates=(python3 python3.13 python3.12 python3.11 python3.14 python)
 [[ -n "${PYTHON:-}" ]] && candidates=("${PYTHON}")
@@ -59,5 +59,6 @@ pip=("${venv}/bin/python" -m pip --quiet --disable-pip-version-check)
     -r requirements-build.lock -r "requirements-${kind}.lock"
 "${pip[@]}" --quiet install --no-deps --no-build-isolation --editable .
 touch "${venv}/.ready-${kind}"
-# What the tests need includes what the demo needs.
-[[ "${kind}" != dev ]] || touch "${venv}/.ready-demo"
+# What the tests need includes what the examples need, and that what the demo needs.
+[[ "${kind}" != dev ]] || touch "${venv}/.ready-examples"
+[[ "${kind}" == demo ]] || touch "${venv}/.ready-demo"

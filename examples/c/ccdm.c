@@ -100,7 +100,7 @@ static int receive(ccdm *c, const char *method, const char *path, curl_mime *for
         fprintf(stderr, "%s: %zu bytes, wanted %d doubles\n", path, reply.size, count);
         failed = 1;
     }
-    if (!failed) memcpy(out, reply.data, reply.size);
+    if (!failed && count) memcpy(out, reply.data, reply.size);
     free(reply.data);
     return failed;
 }
@@ -112,7 +112,8 @@ ccdm *ccdm_open(const char *url, const char *json) {
     c->curl = curl_easy_init();
     int failed = request(c, "POST", "/v1/sessions", json, NULL, &reply);
     free(reply.data);
-    if (!failed) return c;
+    if (!failed && c->session[0]) return c;
+    if (!failed) fprintf(stderr, "%s: no session in the answer (Location)\n", url);
     ccdm_close(c);
     return NULL;
 }
@@ -138,6 +139,8 @@ int ccdm_cycle(ccdm *c, int k, int n, int dx, int dy, const double *x, const dou
     curl_mime_free(form);
     return failed;
 }
+
+int ccdm_delete(ccdm *c) { return receive(c, "DELETE", c->session, NULL, NULL, 0); }
 
 void ccdm_close(ccdm *c) {
     curl_easy_cleanup(c->curl);

@@ -19,5 +19,9 @@ int ccdm_analysis(ccdm *c, int cycle, int n, int dx, double *out);
 int ccdm_cycle(ccdm *c, int k, int n, int dx, int dy, const double *x, const double *y,
                const double *observation, double *out);
 
+/* Have the service forget the session, which it keeps otherwise, to be taken up later. */
+int ccdm_delete(ccdm *c);
+
+/* Free what is held here. */
 void ccdm_close(ccdm *c);
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N = 100, DX = 3, CYCLES = 60, SPIN_UP = 20 };
+enum { N = 100, DX = 3, CYCLES = 220, SPIN_UP = 20 };
 static const double ERROR = 2.0, BOUND = 1.0;
 
 static void forecast(double *s) {
@@ -53,6 +53,7 @@ int main(int argc, char **argv) {
         }
         if (k > SPIN_UP) total += sqrt(square) / (CYCLES - SPIN_UP);
     }
+    if (ccdm_delete(session)) return 1;
     ccdm_close(session);
     printf("score: RMSE %.3f, wanted below %.1f; the observations' own is %.1f\n", total,
            BOUND, ERROR);

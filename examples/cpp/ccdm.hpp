@@ -50,6 +50,9 @@ class Session {
         return samples;
     }
 
+    // Have the service forget the session, which it keeps otherwise.
+    void remove() { send("DELETE", path_, "", nullptr); }
+
   private:
     using Form = std::unique_ptr<curl_mime, decltype(&curl_mime_free)>;
     std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl_{curl_easy_init(),
@@ -130,8 +133,10 @@ class Session {
     static std::string location(const std::string& heads) {
         std::string lower = heads;
         std::transform(lower.begin(), lower.end(), lower.begin(), ::tolower);
-        const auto start = lower.find("\r\nlocation: ") + 12;
-        return heads.substr(start, heads.find("\r\n", start) - start);
+        const auto found = lower.find("\r\nlocation: ");
+        if (found == std::string::npos)
+            throw std::runtime_error("no session in the answer: no header Location");
+        return heads.substr(found + 12, heads.find("\r\n", found + 12) - found - 12);
     }
 };
 

@@ -10,7 +10,7 @@
 #include <random>
 
 constexpr std::size_t DX = 3;
-constexpr int CYCLES = 60, SPIN_UP = 20;
+constexpr int CYCLES = 220, SPIN_UP = 20;
 constexpr double ERROR = 2.0, BOUND = 1.0;
 
 void forecast(double* s) {
@@ -49,6 +49,7 @@ int main(int argc, char** argv) try {
         }
         if (k > SPIN_UP) total += std::sqrt(square) / (CYCLES - SPIN_UP);
     }
+    session.remove();
     std::cout << "score: RMSE " << total << ", wanted below " << BOUND
               << "; the observations' own is " << ERROR << "\n";
     return total < BOUND ? 0 : 1;

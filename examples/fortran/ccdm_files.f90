@@ -7,7 +7,7 @@ module ccdm_files
   use, intrinsic :: iso_fortran_env, only: real64
   implicit none
   private
-  public :: ccdm_open, ccdm_analysis, ccdm_cycle
+  public :: ccdm_open, ccdm_analysis, ccdm_cycle, ccdm_close
 
   character(:), allocatable :: root, session, folder
 
@@ -35,6 +35,7 @@ contains
         session = trim(adjustl(line(10:)))
     end do
     close (unit)
+    if (session == '') error stop 'ccdm: no session in the answer (Location)'
   end subroutine
 
   ! Samples x(dx, n) of a finished cycle; cycle 0 is the initial ensemble.
@@ -61,6 +62,11 @@ contains
               ' -F simulated_measurements=@' // folder // '/simulated.npy' // &
               ' -F observation=@' // folder // '/observation.npy')
     call read_reply(x)
+  end subroutine
+
+  ! Have the service forget the session, which it keeps otherwise.
+  subroutine ccdm_close()
+    call curl('DELETE', session, '')
   end subroutine
 
   ! An npy file: a header of 128 bytes, then the numbers (little-endian).

@@ -35,6 +35,11 @@ module ccdm_libcurl
       real(c_double), intent(out) :: analysis(dx, n)
       integer(c_int) :: c_cycle
     end function
+    function c_delete(session) bind(c, name='ccdm_delete')
+      import :: c_ptr, c_int
+      type(c_ptr), value :: session
+      integer(c_int) :: c_delete
+    end function
     subroutine ccdm_close_c(session) bind(c, name='ccdm_close')
       import :: c_ptr
       type(c_ptr), value :: session
@@ -71,7 +76,9 @@ contains
     x = analysis
   end subroutine
 
+  ! Have the service forget the session, which it keeps otherwise.
   subroutine ccdm_close()
+    if (c_delete(session) /= 0) error stop 'ccdm: the session was not deleted'
     call ccdm_close_c(session)
   end subroutine
 

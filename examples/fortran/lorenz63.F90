@@ -10,7 +10,7 @@ program lorenz63
   use ccdm_files
 #endif
   implicit none
-  integer, parameter :: n = 100, dx = 3, cycles = 60, spin_up = 20
+  integer, parameter :: n = 100, dx = 3, cycles = 220, spin_up = 20
   real(real64), parameter :: deviation = 2, bound = 1
   real(real64) :: x(dx, n), truth(dx), observation(dx), total
   character(500) :: url, work
@@ -36,6 +36,7 @@ program lorenz63
     call ccdm_cycle(k, x, x + 0, observation)
     if (k > spin_up) total = total + norm2(sum(x, 2) / n - truth) / sqrt(real(dx, real64))
   end do
+  call ccdm_close()
   total = total / (cycles - spin_up)
   write (*, '(a, f0.3, 2(a, f3.1))') 'score: RMSE 0', total, ', wanted below ', bound, &
     '; the observations'' own is ', deviation

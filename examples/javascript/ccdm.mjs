@@ -21,6 +21,7 @@ export class Session {
       'Content-Type': 'application/json',
     })
     session.path = reply.headers.get('Location')
+    if (!session.path) throw new Error('no session in the answer: no header Location')
     return session
   }
 
@@ -40,6 +41,11 @@ export class Session {
     const samples = await this.#doubles('PUT', `${this.path}/cycles/${this.number + 1}`, form)
     this.number += 1
     return samples
+  }
+
+  /** Have the service forget the session, which it keeps otherwise. */
+  async delete() {
+    await this.#send('DELETE', this.path)
   }
 
   async #doubles(method, path, body) {

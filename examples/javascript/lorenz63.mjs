@@ -3,7 +3,7 @@
 // measurements and observations; the model stays here.
 import { Session } from './ccdm.mjs'
 
-const [DX, CYCLES, SPIN_UP, ERROR, BOUND] = [3, 60, 20, 2.0, 1.0]
+const [DX, CYCLES, SPIN_UP, ERROR, BOUND] = [3, 220, 20, 2.0, 1.0]
 
 function forecast(s) {
   for (let step = 0; step < 10; step++) {
@@ -45,6 +45,7 @@ for (let k = 1; k <= CYCLES; k++) {
   const square = mean.reduce((sum, m, j) => sum + (m - truth[j]) ** 2 / DX, 0)
   if (k > SPIN_UP) total += Math.sqrt(square) / (CYCLES - SPIN_UP)
 }
+await session.delete()
 console.log(`score: RMSE ${total.toFixed(3)}, wanted below ${BOUND}; ` +
             `the observations' own is ${ERROR}`)
 process.exitCode = total < BOUND ? 0 : 1

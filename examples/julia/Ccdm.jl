@@ -7,7 +7,7 @@ module Ccdm
 
 using Downloads
 
-export Session, analysis, cycle!
+export Session, analysis, cycle!, delete
 
 const BOUNDARY = "ccdm-9f1c2ab47d5e"
 
@@ -51,6 +51,9 @@ function cycle!(session::Session, states::Matrix{Float64}, simulated::Matrix{Flo
     session.number += 1
     return doubles(bytes, size(states, 1))
 end
+
+"Have the service forget the session, which it keeps otherwise."
+delete(session::Session) = (request(session, "DELETE", session.path, nothing, Pair{String,String}[]); nothing)
 
 # An npy file as a part of the form: a header of 128 bytes, then the numbers.
 function part(body::IO, name::AbstractString, values::Array{Float64})

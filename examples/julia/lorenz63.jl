@@ -5,7 +5,7 @@ include("Ccdm.jl")
 
 using .Ccdm, Printf, Random, Statistics
 
-const MEMBERS, CYCLES, SPIN_UP, DEVIATION, BOUND = 100, 60, 20, 2.0, 1.0
+const MEMBERS, CYCLES, SPIN_UP, DEVIATION, BOUND = 100, 220, 20, 2.0, 1.0
 
 "States, 3 by N, one observation interval later."
 function forecast(s)
@@ -33,6 +33,7 @@ function main(url)
         x = Matrix(cycle!(session, x, simulated, observation))
         push!(errors, sqrt(mean((mean(x; dims = 2) .- truth) .^ 2)))
     end
+    delete(session)
     score = mean(errors[SPIN_UP+1:end])
     @printf("score: RMSE %.3f, wanted below %.1f; the observations' own is %.1f\n",
             score, BOUND, DEVIATION)

@@ -13,6 +13,7 @@ classdef Ccdm < handle
     path
     number = 0
     folder
+    cleaner % removes the folder with the session, or when an error ends all
   end
 
   methods
@@ -20,8 +21,10 @@ classdef Ccdm < handle
     % Begin a session; settings is the body of POST /v1/sessions, as JSON text.
     function self = Ccdm (url, settings)
       self.root = url;
-      self.folder = tempname ();
-      mkdir (self.folder);
+      folder = tempname ();
+      mkdir (folder);
+      self.folder = folder;
+      self.cleaner = onCleanup (@() Ccdm.remove (folder));
       self.put_file ('settings.json', uint8 (settings), 'uint8');
       self.curl ('POST', '/v1/sessions', ['-H "Content-Type: application/json" --data @' ...
                  self.file('settings.json')]);
@@ -50,6 +53,23 @@ classdef Ccdm < handle
                   ' -F observation=@' self.file('observation.npy')]);
       self.number = self.number + 1;
       x = reshape (self.reply ('float64'), size (states, 1), []);
+    end
+
+    % Have the service forget the session, which it keeps otherwise.
+    function close (self)
+      self.curl ('DELETE', self.path, '');
+      self.cleaner = []; % removes the folder
+    end
+
+  end
+
+  methods (Static)
+
+    function remove (folder)
+      if exist (folder, 'dir')
+        delete (fullfile (folder, '*'));
+        rmdir (folder);
+      end
     end
 
   end

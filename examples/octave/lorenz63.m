@@ -2,7 +2,7 @@ function score = lorenz63 (url)
 % A simulator of its own: Lorenz-63 in MATLAB or GNU Octave, all three variables observed
 % with errors of standard deviation 2 every 0.1 time units. The service sees states,
 % simulated measurements and observations; the model stays here.
-  members = 100; cycles = 60; spin_up = 20; deviation = 2; bound = 1;
+  members = 100; cycles = 220; spin_up = 20; deviation = 2; bound = 1;
   randn ('state', 1);
 
   % Each member's measurement holds a random error, as the instrument's would: so the
@@ -20,6 +20,7 @@ function score = lorenz63 (url)
     x = session.cycle (x, simulated, observation);
     errors(k) = sqrt (mean ((mean (x, 2) - truth) .^ 2));
   end
+  session.close ();
   score = mean (errors(spin_up + 1:end));
   fprintf ('score: RMSE %.3f, wanted below %.1f; the observations'' own is %.1f\n', ...
            score, bound, deviation);

@@ -28,7 +28,9 @@ class Session:
         self.root, self.number = url.rstrip("/"), 0
         headers = {"Content-Type": "application/json"}
         reply, _ = self._send("POST", "/v1/sessions", json.dumps(settings), headers)
-        self.path = reply["Location"]
+        if not (path := reply["Location"]):
+            raise RuntimeError("no session in the answer: no header Location")
+        self.path = path
 
     def analysis(self, cycle):
         """Samples ``(N, dx)`` of a finished cycle; 0 is the initial ensemble."""
@@ -54,6 +56,10 @@ class Session:
         _, samples = self._send("PUT", path, body + f"--{BOUNDARY}--".encode(), headers)
         self.number += 1
         return np.load(io.BytesIO(samples))
+
+    def delete(self):
+        """Have the service forget the session, which it keeps otherwise."""
+        self._send("DELETE", self.path, None, {})
 
     def _send(self, method, path, body, headers):
         """Headers and body of the answer; asked for again while the service is away."""

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from ccdm_http import Session
 
-MEMBERS, CYCLES, SPIN_UP, ERROR, BOUND = 100, 60, 20, 2.0, 1.0
+MEMBERS, CYCLES, SPIN_UP, ERROR, BOUND = 100, 220, 20, 2.0, 1.0
 
 
 def forecast(states):
@@ -38,6 +38,7 @@ def main(url):
         simulated = states + ERROR * random.standard_normal(states.shape)
         ensemble = session.cycle(states, simulated, observation)
         errors.append(np.sqrt(np.mean((ensemble.mean(axis=0) - truth) ** 2)))
+    session.delete()
     return np.mean(errors[SPIN_UP:])
 
 

@@ -2,12 +2,6 @@
 # Run the example in Python: examples/python/run.sh
 set -eu
 . "$(dirname "$0")/../service.sh"
-python="$root/.venv/bin/python"
-[ -x "$python" ] || python=python3
-need "$python" python3
-"$python" -c 'import numpy' 2>/dev/null || {
-    echo "not run: NumPy is missing (Debian package: python3-numpy)"
-    exit 77
-}
+need_python numpy 'Debian package: python3-numpy'
 start_service
 "$python" "$root/examples/python/lorenz63.py" "$CCDM_URL"

@@ -47,7 +47,14 @@ ccdm_doubles <- function(reply, dx) {
 ccdm_open <- function(url, settings) {
   reply <- ccdm_request("POST", paste0(url, "/v1/sessions"), "application/json",
                         json = settings)
-  paste0(url, curl::parse_headers_list(reply$headers)$location)
+  path <- curl::parse_headers_list(reply$headers)$location
+  if (is.null(path)) stop("no session in the answer: no header Location")
+  paste0(url, path)
+}
+
+# Have the service forget the session, which it keeps otherwise.
+ccdm_delete <- function(session) {
+  invisible(ccdm_request("DELETE", session, "application/json"))
 }
 
 # Samples, dx by N, of a finished cycle; cycle 0 is the initial ensemble.

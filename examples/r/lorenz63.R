@@ -6,7 +6,7 @@ here <- dirname(sub("^--file=", "", grep("^--file=", arguments, value = TRUE)))
 source(file.path(here, "ccdm.R"))
 url <- commandArgs(trailingOnly = TRUE)[1]
 
-members <- 100; cycles <- 60; spin_up <- 20; deviation <- 2; bound <- 1
+members <- 100; cycles <- 220; spin_up <- 20; deviation <- 2; bound <- 1
 
 # States 3 by N, one observation interval later.
 forecast <- function(s) {
@@ -34,6 +34,7 @@ for (k in seq_len(cycles)) {
   x <- ccdm_cycle(session, k, x, simulated, observation)
   errors[k] <- sqrt(mean((rowMeans(x) - truth)^2))
 }
+ccdm_delete(session)
 score <- mean(errors[-seq_len(spin_up)])
 cat(sprintf("score: RMSE %.3f, wanted below %.1f; the observations' own is %.1f\n",
             score, bound, deviation))

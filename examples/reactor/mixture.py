@@ -51,19 +51,19 @@ def forecast(reactor, ensemble, random):
     return np.hstack([states, logs])
 
 
-def truth_and_readings(reactor, logs, seed):
-    """What really happens, ``(CYCLES, 6)``, and what is read of it, ``(CYCLES, 2)``."""
+def truth_and_readings(reactor, logs, seed, cycles=CYCLES):
+    """What really happens, ``(cycles, 6)``, and what is read of it, ``(cycles, 2)``."""
     random = np.random.default_rng([seed, 1])
     state, truth = lit(reactor, logs[None]), []
-    for _ in range(CYCLES):
+    for _ in range(cycles):
         state = forecast(reactor, state, random)
         truth.append(state[0])
     truth = np.array(truth)
-    return truth, truth[:, READ] + ERRORS * random.standard_normal((CYCLES, 2))
+    return truth, truth[:, READ] + ERRORS * random.standard_normal((cycles, 2))
 
 
 def estimate(client, reactor, readings, seed, options):
-    """Cycle through a session; the ensemble after every cycle, ``(CYCLES, N, 6)``.
+    """Cycle through a session; the ensemble after every cycle, ``(cycles, N, 6)``.
 
     With ``client=None`` nothing is assimilated: the ensemble wanders.
     """
@@ -101,13 +101,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--cycles", type=int, default=CYCLES)
     parser.add_argument("--picture", help="draw the first lean run into this file")
     args = parser.parse_args()
     reactor, table = Reactor(), {}
     with Client(args.url) as client:
         for seed in range(args.seeds):
             for mixture, logs in TRUTHS.items():
-                truth, readings = truth_and_readings(reactor, logs, seed)
+                truth, readings = truth_and_readings(reactor, logs, seed, args.cycles)
                 for method, who, options in (
                     ("no assimilation", None, {}),
                     ("EnKF", client, ENKF),

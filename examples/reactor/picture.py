@@ -2,7 +2,7 @@
 
 import matplotlib as mpl
 import numpy as np
-from mixture import CYCLES, DOUBT, FIRST, MEAN
+from mixture import DOUBT, FIRST, MEAN
 from reactor import STAY
 
 mpl.use("Agg")
@@ -14,10 +14,10 @@ def draw(file, found, truth):
 
     Args:
         file: to draw into.
-        found: ``(CYCLES, N, 6)``.
-        truth: ``(CYCLES, 6)``.
+        found: ``(cycles, N, 6)``.
+        truth: ``(cycles, 6)``.
     """
-    times = 1000 * STAY * np.arange(1, CYCLES + 1)
+    times = 1000 * STAY * np.arange(1, len(truth) + 1)
     figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.2), layout="constrained")
     titles = ("Strength of the mixture", "Loss of heat, over that of a clean wall")
     for i, (axes, title) in enumerate(zip(panels, titles, strict=True)):

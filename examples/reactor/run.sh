@@ -1,14 +1,9 @@
 #!/bin/sh
-# Estimate the parameters of a burning reactor: examples/reactor/run.sh
+# Estimate the parameters of a burning reactor:
+#   examples/reactor/run.sh [--seeds 3] [--cycles 40] [--picture FILE]
 set -eu
 . "$(dirname "$0")/../service.sh"
-python="$root/.venv/bin/python"
-[ -x "$python" ] || python=python3
-need "$python" python3
-"$python" -c 'import cantera' 2>/dev/null || {
-    echo "not run: the simulator is missing (pip install 'ccdm[examples]')"
-    exit 77
-}
+need_python cantera "'make example-reactor' installs it"
+need_python service.client "'make example-reactor' installs it"
 start_service
-cd "$root/examples/reactor"
-"$python" mixture.py "$CCDM_URL" "$@"
+"$python" "$root/examples/reactor/mixture.py" "$CCDM_URL" "$@"

@@ -58,3 +58,8 @@ ccdm_cycle() {
     } | ccdm_csv PUT "/v1/sessions/$1/cycles/$2" \
         --header 'Content-Type: application/json' --data-binary @-
 }
+
+# ccdm_delete ID: have the service forget the session, which it keeps otherwise.
+ccdm_delete() {
+    ccdm_call application/json DELETE "/v1/sessions/$1"
+}

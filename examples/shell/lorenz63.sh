@@ -4,7 +4,7 @@
 # states, simulated measurements and observations; the model stays here.
 set -eu
 . "$(dirname "$0")/ccdm.sh"
-CYCLES=60 SPIN_UP=20 ERROR=2.0 BOUND=1.0
+CYCLES=220 SPIN_UP=20 ERROR=2.0 BOUND=1.0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -52,6 +52,7 @@ while [ "$k" -le "$CYCLES" ]; do
               print sqrt(square) }' "$work/truth" "$work/analysis" >>"$work/errors"
     k=$((k + 1))
 done
+ccdm_delete "$id"
 awk -v skip="$SPIN_UP" -v bound="$BOUND" -v error="$ERROR" '
     NR > skip { sum += $1; n++ }
     END { printf "score: RMSE %.3f, wanted below %s; the observations'"'"' own is %s\n",

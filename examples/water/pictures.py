@@ -12,7 +12,9 @@ import demands
 import matplotlib as mpl
 import numpy as np
 import roughness
+import town
 from network import CLASSES, DAY, Network
+from watch import Watch
 
 from service.client import Client
 
@@ -22,18 +24,18 @@ import matplotlib.pyplot as plt
 BLUE, GREY, RED = "#1f5fa8", "#8a8a8a", "#c0392b"
 
 
-def band(axes, hours, town, colour, label):
-    """Median and 90 % of an ensemble over time; ``town`` ``(hours, N)``."""
-    low, middle, high = np.quantile(town, [0.05, 0.5, 0.95], axis=1)
+def band(axes, hours, values, colour, label):
+    """Median and 90 % of an ensemble over time; ``values`` ``(hours, N)``."""
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95], axis=1)
     axes.fill_between(hours, low, high, color=colour, alpha=0.25, lw=0)
     axes.plot(hours, middle, color=colour, label=label)
 
 
-def picture_of_demands(client, network, file):
+def picture_of_demands(client, network, file, hours):
     """Where the sensors are; the town's demand without them, with, and with care."""
-    states, _, readings = demands.truth_and_readings(network, 0, 0.1, True)
+    states, _, readings = town.truth_and_readings(network, 0, 0.1, True, hours)
     localized = demands.localized(network)
-    hours = np.arange(demands.HOURS)
+    hours = np.arange(hours)
     usual = network.usual * DAY[hours % 24][:, None]
     truth = (np.exp(states) * usual).sum(axis=1) * LITRES
     figure, (where, when) = plt.subplots(
@@ -42,31 +44,31 @@ def picture_of_demands(client, network, file):
     for start, end in network.pipes:
         where.plot(*zip(start, end, strict=True), color=GREY, lw=0.8, zorder=1)
     where.scatter(*network.places.T, s=8, color=GREY, zorder=2)
-    sensors = [network.junctions.index(name) for name in demands.SENSORS]
+    sensors = [network.junctions.index(name) for name in town.SENSORS]
     where.scatter(
         *network.places[sensors].T, s=36, color=BLUE, zorder=3, label="sensor"
     )
-    stuck = network.places[sensors[demands.STUCK]]
+    stuck = network.places[sensors[town.STUCK]]
     where.scatter(*stuck, s=60, color=RED, marker="X", zorder=4, label="the stuck one")
     where.set(title="Net3", xticks=[], yticks=[], aspect="equal")
     where.legend(fontsize=8, loc="lower left", frameon=False)
     for who, watch, colour, label in (
         (None, None, GREY, "without assimilation"),
         (client, None, RED, "one sensor stuck from hour 18"),
-        (client, demands.Watch(), BLUE, "the same, sensors watched"),
+        (client, Watch(), BLUE, "the same, sensors watched"),
     ):
         found = demands.assimilate(who, network, readings, 0, localized, watch)
-        town = (np.exp(found) * usual[:, None]).sum(axis=2) * LITRES
-        band(when, hours, town, colour, label)
+        whole = (np.exp(found) * usual[:, None]).sum(axis=2) * LITRES
+        band(when, hours, whole, colour, label)
     when.plot(hours, truth, color="black", lw=1, ls="--", label="truth")
     when.set(xlabel="hour", ylabel="demand of the town, l/s", title="Median and 90 %")
     when.legend(fontsize=8, frameon=False)
     figure.savefig(file, dpi=110)
 
 
-def picture_of_roughness(client, network, file):
+def picture_of_roughness(client, network, file, hours):
     """The four factors over time, beside the truth."""
-    readings = roughness.readings_of(network, 0)
+    readings = roughness.readings_of(network, 0, hours)
     hours = np.arange(len(readings))
     figure, panels = plt.subplots(
         1, 4, figsize=(9.5, 2.8), sharey=True, layout="constrained"
@@ -94,11 +96,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--hours", type=int, help="less than in the tutorial")
     args = parser.parse_args()
     network = Network()
     with Client(args.url) as client:
-        picture_of_demands(client, network, args.folder / "water-demands.png")
-        picture_of_roughness(client, network, args.folder / "water-roughness.png")
+        picture_of_demands(
+            client,
+            network,
+            args.folder / "water-demands.png",
+            args.hours or demands.HOURS,
+        )
+        picture_of_roughness(
+            client,
+            network,
+            args.folder / "water-roughness.png",
+            args.hours or roughness.HOURS,
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Roughness of old pipes, estimated with the demands: a parameter is a slow state.
 
-The network of ``demands.py``, but its pipes are older than the file has it: the
+The town of ``demands.py``, but its pipes are older than the file has it: the
 Hazen-Williams coefficient of each of four classes of pipes is lower by an unknown
 factor. Beside the pressures the inflow of the town is read, without which much demand
 and rough pipes look alike. The logs of the four factors are appended to the state of
@@ -15,8 +15,9 @@ import argparse
 import sys
 
 import numpy as np
-from demands import ENKF, ERROR, SENSORS, draw, drift
+from demands import ENKF
 from network import CLASSES, Network
+from town import ERROR, SENSORS, draw, drift
 
 from service.client import Client
 
@@ -25,7 +26,7 @@ BELIEF, DOUBT = 0.0, 0.25  # what is believed of each beforehand: mean and devia
 WANDER = 0.02  # of the parameters, per hour
 INFLOW_ERROR = 0.02  # of its logarithm
 ERRORS = np.array([ERROR] * len(SENSORS) + [INFLOW_ERROR])
-MEMBERS, DAYS = 200, 3
+MEMBERS, HOURS = 200, 72
 
 
 def measure(network, log_demands, hour, log_roughness):
@@ -35,11 +36,11 @@ def measure(network, log_demands, hour, log_roughness):
     return np.append(pressures, np.log(np.exp(log_demands) @ network.usual))
 
 
-def readings_of(network, seed):
-    """What the instruments said, ``(24 * DAYS, 13)``, errors included."""
+def readings_of(network, seed, hours=HOURS):
+    """What the instruments said, ``(hours, 13)``, errors included."""
     random = np.random.default_rng([seed, 3])
     state, readings = draw(network, random), []
-    for hour in range(24 * DAYS):
+    for hour in range(hours):
         state = drift(network, state, random)
         exact = measure(network, state[0], hour, TRUTH)
         readings.append(exact + ERRORS * random.standard_normal(len(exact)))
@@ -89,13 +90,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--hours", type=int, default=HOURS)
     args = parser.parse_args()
     network = Network()
     misses = {"nothing": [np.sqrt(np.mean((BELIEF - TRUTH) ** 2))]}
     spreads = {"nothing": [DOUBT]}
     with Client(args.url) as client:
         for seed in range(args.seeds):
-            readings = readings_of(network, seed)
+            readings = readings_of(network, seed, args.hours)
             for method, options, wander in (
                 ("CCDM, parameters at rest", {}, 0.0),
                 ("EnKF", ENKF, WANDER),

@@ -1,15 +1,16 @@
 #!/bin/sh
-# Run both estimates on the water network: examples/water/run.sh
+# Run both estimates on the water network: examples/water/run.sh [--seeds 3] [--hours 48]
+# Or draw them: examples/water/run.sh --pictures FOLDER [--hours 48]
 set -eu
 . "$(dirname "$0")/../service.sh"
-python="$root/.venv/bin/python"
-[ -x "$python" ] || python=python3
-need "$python" python3
-"$python" -c 'import wntr' 2>/dev/null || {
-    echo "not run: the simulator is missing (pip install 'ccdm[examples]')"
-    exit 77
-}
+need_python wntr "'make example-water' installs it"
+need_python service.client "'make example-water' installs it"
 start_service
-cd "$root/examples/water"
-"$python" demands.py "$CCDM_URL"
-"$python" roughness.py "$CCDM_URL"
+here="$root/examples/water"
+if [ "${1:-}" = --pictures ]; then
+    shift
+    "$python" "$here/pictures.py" "$CCDM_URL" "$@"
+    exit
+fi
+"$python" "$here/demands.py" "$CCDM_URL" "$@"
+"$python" "$here/roughness.py" "$CCDM_URL" "$@"

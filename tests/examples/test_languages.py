@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from service.client import Client
 from tests.support.missing import NEEDS
 from tests.support.servers import ROOT, Server, serving
 
@@ -22,8 +23,6 @@ EXAMPLES = ROOT / "examples"
 LANGUAGES = ("c", "cpp", "fortran", "javascript", "julia", "octave", "python", "r")
 SCORE = r"score: RMSE (\d*\.\d+), wanted below (\d(?:\.\d)?)"
 NOT_RUN = 77
-# What may be copied: examples are read, so they stay short.
-LONGEST = 150
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +60,17 @@ def test_the_example_reaches_its_score(
         pytest.skip(f"{NEEDS}{language}: {reason}")
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.findall(SCORE, done.stdout)
-    assert len(found) == (2 if language == "fortran" else 1)
+    partly = "not run over libcurl" in done.stdout
+    assert len(found) == (2 if language == "fortran" and not partly else 1)
     for score, wanted in found:
         # Ten times better than chance is not what a broken coupling gives; and an
-        # error of next to nothing would be one of the score.
-        assert 0.1 < float(score) < float(wanted) == 1.0
-    assert not list(tmp_path.iterdir()) or language in ("fortran", "octave", "shell")
+        # error of next to nothing would be one of the score. The page says so.
+        assert 0.2 < float(score) < 0.7 < float(wanted) == 1.0
+    assert not list(tmp_path.iterdir())
+    with Client(server.url) as client:
+        assert not list(client.sessions())
+    if partly:
+        pytest.skip(f"{NEEDS}libcurl: libcurl4-openssl-dev, for half of the example")
 
 
 @pytest.mark.parametrize("language", ["python", "shell"])
@@ -99,15 +103,6 @@ def test_the_run_of_all_says_what_was_not_run(server: Server, tmp_path: Path) ->
     assert re.search(
         r"not run:\n +c: gcc is missing \(Debian.*\n +julia: ", done.stdout
     )
-
-
-def test_all_examples_are_short_and_have_a_command() -> None:
-    for language in (*LANGUAGES, "shell"):
-        folder = EXAMPLES / language
-        assert os.access(folder / "run.sh", os.X_OK), folder
-        for file in folder.iterdir():
-            if file.is_file():
-                assert len(file.read_text().splitlines()) <= LONGEST, file
 
 
 def test_the_page_names_every_language() -> None:

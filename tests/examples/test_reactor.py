@@ -51,11 +51,10 @@ def test_strength_and_loss_are_found(
     load: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     mixture = load("mixture")
-    monkeypatch.setattr(mixture, "CYCLES", 14)
     monkeypatch.setattr(mixture, "SPIN_UP", 6)
     monkeypatch.setattr(mixture, "MEMBERS", 60)
     reactor = load("reactor").Reactor()
-    truth, readings = mixture.truth_and_readings(reactor, mixture.TRUTHS["lean"], 0)
+    truth, readings = mixture.truth_and_readings(reactor, mixture.TRUTHS["lean"], 0, 14)
     with serving(tmp_path) as server, Client(server.url) as client:
         found = mixture.estimate(client, reactor, readings, 0, {})
     alone = mixture.estimate(None, reactor, readings, 0, {})

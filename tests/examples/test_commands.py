@@ -18,7 +18,7 @@ from tests.support.missing import NEEDS
 from tests.support.servers import ROOT
 
 NOT_RUN = 77
-SCORE = re.compile(r"score: (?:RMSE )?(\d\.\d+)[^\n]* wanted below (\d\.\d)")
+SCORE = re.compile(r"score: (?:RMSE )?(\d\.\d+)[^\n]*wanted below (\d\.\d)")
 # Simulators are slow where all processors are busy.
 pytestmark = pytest.mark.timeout(600)
 PNG = b"\x89PNG\r\n"

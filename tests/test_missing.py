@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.reliability.test_replicas import pytestmark as replicas
-from tests.support.missing import not_run
+from tests.support.missing import SWITCH, not_run
 from tests.support.servers import ROOT
 
 ONE = "tests/dashboard/test_pages.py::test_an_empty_service_says_how_to_begin"
@@ -37,7 +37,8 @@ def test_a_machine_without_nginx_is_told_how_to_get_it() -> None:
 
 
 def test_a_run_without_a_browser_ends_with_saying_so(tmp_path: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "CHROMIUM"}
+    unset = ("CHROMIUM", SWITCH)
+    environment = {k: v for k, v in os.environ.items() if k not in unset}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", ONE],
         cwd=ROOT,
@@ -59,7 +60,7 @@ def run_needing_all(folder: Path, switch: str, lines: str) -> str:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c/dev/null"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "CCDM_TESTS_NEED_ALL": switch},
+        env={**os.environ, "PYTHONPATH": str(ROOT), SWITCH: switch},
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,6 +1,6 @@
 """What this machine lacks: tests that need it are skipped, and counted at the end.
 
-With ``CCDM_TESTS_NEED_ALL=1``, which continuous integration sets where everything could
+With ``TESTS_NEED_ALL=1``, which continuous integration sets where everything could
 be installed, they fail instead: else a run in which every example is skipped is green.
 """
 
@@ -16,7 +16,8 @@ import pytest
 NEEDS = "needs "
 # And those of pytest.importorskip, unless told otherwise.
 IMPORT = "could not import "
-SWITCH = "CCDM_TESTS_NEED_ALL"
+# Without the prefix of settings: the service refuses those that it does not know.
+SWITCH = "TESTS_NEED_ALL"
 # Debian has no package of these, so that their absence is no fault of anybody's.
 NOWHERE = (f"{NEEDS}julia:",)
 

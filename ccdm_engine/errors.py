@@ -31,6 +31,8 @@ class CcdmError(Exception):
     """
 
     code: ClassVar[str] = "ccdm-error"
+    # What to do where nobody says it, with the name of the argument.
+    fallback: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class CcdmError(Exception):
         remedy: str = "",
         index: tuple[int, ...] | None = None,
     ) -> None:
+        remedy = remedy or self.fallback.format(argument.partition(".")[0])
         self.argument = argument
         self.got = got
         self.wanted = wanted
@@ -108,6 +111,7 @@ class OptionsError(CcdmError, ValueError):
     """An option has a value it cannot have."""
 
     code = "options"
+    fallback = "Give what was wanted, or leave {} out: every option has a default."
 
 
 class NumericalError(CcdmError, ArithmeticError):

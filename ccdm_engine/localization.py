@@ -222,13 +222,28 @@ def _places(name: str, values: npt.ArrayLike) -> Array:
         ) from None
     if places.ndim == 1:
         places = places[:, None]
-    if places.ndim != 2 or not np.all(np.isfinite(places)):
+    if places.ndim != 2:
         raise OptionsError(
             name,
             got=f"shape {places.shape}",
-            wanted="finite numbers of shape (d,) or (d, k)",
+            wanted="shape (d,) or (d, k)",
+            remedy="Give every place one coordinate, or a list of k of them.",
         )
+    if not np.all(np.isfinite(places)):
+        raise _no_place(name, places, np.ndim(values) == 1)
     return places
+
+
+def _no_place(name: str, places: Array, flat: bool) -> OptionsError:
+    """The first coordinate that is none."""
+    row, axis = (int(i) for i in np.argwhere(~np.isfinite(places))[0])
+    return OptionsError(
+        name,
+        got=str(places[row, axis]),
+        wanted="a finite number",
+        remedy="Every state and every measurement needs a place: fill in this one.",
+        index=(row,) if flat else (row, axis),
+    )
 
 
 def _period(value: Any, axes: int) -> float | tuple[float, ...] | None:

@@ -252,7 +252,9 @@ class AnalysisOptions:
                     name,
                     got="an unknown option",
                     wanted="one of " + ", ".join(sorted(known)),
-                    remedy=f"Perhaps {near[0]} was meant." if near else "",
+                    remedy=f"Perhaps {near[0]} was meant."
+                    if near
+                    else "Correct the name, or leave it out.",
                 )
         return cls(**values)
 

@@ -29,6 +29,10 @@ LARGEST_VALUE = 1e300
 
 ASSIMILATED, MISSING, CONSTANT = "assimilated", "missing", "constant"
 
+A_ROW_EACH = (
+    "Send a row for every member, even of one number: [[1.0], [1.3]] and so on."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
@@ -173,10 +177,13 @@ def error_deviations(pairs: Pairs, measurement_error: float | Sequence[float]) -
     if deviations.size == 1:
         return np.full(pairs.columns.size, deviations[0])
     if deviations.size != len(pairs.status):
+        only = len(pairs.status) == 1
         raise OptionsError(
             "measurement_error",
             got=f"{deviations.size} values",
-            wanted=f"1 or {len(pairs.status)} (one per measurement)",
+            wanted="1" if only else f"1 or {len(pairs.status)}, one per measurement",
+            remedy="Give one standard deviation for all measurements"
+            + ("." if only else ", or one for each of them."),
         )
     return deviations[pairs.columns]
 
@@ -214,6 +221,7 @@ def real_array(name: str, values: npt.ArrayLike) -> Array:
             name,
             got="rows of different lengths",
             wanted="a rectangular array of numbers",
+            remedy="Give every row the same variables.",
         ) from None
     if array.size == 0 and array.dtype.kind in "fiuO":
         return array.astype(np.float64)
@@ -222,6 +230,7 @@ def real_array(name: str, values: npt.ArrayLike) -> Array:
             name,
             got=f"dtype {array.dtype}",
             wanted="real numbers (integers or floating point)",
+            remedy="Numbers in text or in objects are not guessed at: convert them.",
         )
     return array.astype(np.float64, copy=False)
 
@@ -230,8 +239,16 @@ def _observation(values: Array) -> Array:
     if values.ndim == 2 and 1 in values.shape:
         return values.reshape(-1)
     if values.ndim != 1:
+        remedy = (
+            "Send a list, even of one number: [1.5]."
+            if values.ndim == 0
+            else "Send one number for each column of simulated_measurements."
+        )
         raise ShapeError(
-            "observation", got=f"shape {values.shape}", wanted="shape (dy,)"
+            "observation",
+            got=f"shape {values.shape}",
+            wanted="shape (dy,)",
+            remedy=remedy,
         )
     return values
 
@@ -242,28 +259,40 @@ def _require_matching(states: Array, simulated: Array, observed: Array) -> None:
             "forecast_states",
             got=f"shape {states.shape}",
             wanted="shape (N, dx), one row per member, dx >= 1",
+            remedy=A_ROW_EACH,
         )
     if simulated.ndim != 2:
         raise ShapeError(
             "simulated_measurements",
             got=f"shape {simulated.shape}",
             wanted="shape (N, dy), one row per member",
+            remedy=A_ROW_EACH,
         )
     if simulated.shape[0] != states.shape[0]:
         raise ShapeError(
             "simulated_measurements",
             got=f"{simulated.shape[0]} rows",
             wanted=f"{states.shape[0]}, one per row of forecast_states",
-            remedy="Send one simulated measurement for every member. Column-major "
-            "arrays of shape (dx, N) are byte for byte our (N, dx).",
+            remedy=_rows(states, simulated),
         )
     if simulated.shape[1] != observed.size:
         raise ShapeError(
             "observation",
             got=f"{observed.size} values",
             wanted=f"{simulated.shape[1]}, one per column of simulated_measurements",
-            remedy="Mark what was not observed with NaN (null in JSON).",
+            remedy="Send one number for each column of simulated_measurements; NaN "
+            "(null in JSON) for what was not observed.",
         )
+
+
+def _rows(states: Array, simulated: Array) -> str:
+    """What to do about numbers of rows that differ."""
+    if states.shape[1] == simulated.shape[0]:
+        return (
+            "Members are columns here: send one member a row, the transpose. "
+            "Column-major arrays of shape (dx, N) are byte for byte our (N, dx)."
+        )
+    return "Send one simulated measurement for every member; NaN for one that crashed."
 
 
 def _require_members(count: int, name: str, *, usable: bool = False) -> None:
@@ -273,7 +302,8 @@ def _require_members(count: int, name: str, *, usable: bool = False) -> None:
             name,
             got=f"{count} {kind}",
             wanted="at least 2",
-            remedy="One member carries no information on uncertainty.",
+            remedy="One member carries no information on uncertainty: send an "
+            "ensemble; a hundred members are a good beginning.",
         )
 
 

@@ -77,7 +77,7 @@ TYPES = {
             "There is no such session",
             "No session of this name belongs to the key. It was never created, or was "
             "deleted or expired more than a day ago.",
-            "Check the id, or create a session with POST /v1/sessions.",
+            "Check the id and the key, or create a session with POST /v1/sessions.",
         ),
         ProblemType(
             "cycle-not-found",
@@ -227,7 +227,9 @@ TYPES = {
             "This kind of body is not read here",
             "The Content-Type is missing or not one of those in `offered`, or the body "
             "is compressed.",
-            "Send application/json or multipart/form-data, not compressed.",
+            "Send application/json or multipart/form-data, not compressed, and say so "
+            "in the header: with curl -H 'Content-Type: application/json'. What it "
+            "sends of itself is a form.",
         ),
         ProblemType(
             "unknown-host",

@@ -22,6 +22,7 @@ from service.media.errors import FieldError
 from service.media.types import PROBLEM
 from service.openapi import allowed_methods
 from service.problem_types import TYPES
+from service.remedies import advised, together
 from service.schemas.analyses import ARRAYS
 from service.schemas.base import pointer
 from service.schemas.coupling import MEMBER_ARRAYS
@@ -192,6 +193,7 @@ def problem_response(
     kind = TYPES[slug]
     state = scope.setdefault("state", {})
     state["problem"] = slug
+    places = advised(errors)
     problem = {
         "type": f"/problems/{slug}",
         "title": kind.title,
@@ -199,8 +201,8 @@ def problem_response(
         "detail": detail,
         "instance": scope["path"],
         "request_id": state.get("request_id", ""),
-        "errors": [item._asdict() for item in errors],
-        "remedy": kind.remedy,
+        "errors": [item._asdict() for item in places],
+        "remedy": together(places, kind.remedy),
         **(members or {}),
     }
     return Response(orjson.dumps(problem), kind.status, headers, PROBLEM)
@@ -286,7 +288,7 @@ def _session_findings(error: sessions.SessionInputError) -> tuple[str, FieldErro
         slug = "invalid-input"
     place = pointer(error.argument, *(error.index or ()))
     message = f"got {error.got}, wanted {error.wanted}"
-    return slug, FieldError(place, error.code, message)
+    return slug, FieldError(place, error.code, message, error.remedy)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
@@ -296,13 +298,37 @@ def _http_error(request: Request, error: Exception) -> Response:
     if slug is None:
         return _plain_problem(request, error)
     if error.status_code == 404:
-        detail = f"{TYPES[slug].meaning[:-1]}; those for data begin with /v1/."
-        return problem_response(request.scope, slug, detail)
+        return _nothing_there(request)
     # Routing names the methods of one route; a path may have several.
     methods = allowed_methods(request.app, request.url.path)
     allowed = ", ".join(methods) or (error.headers or {}).get("Allow", "")
     detail = f"Got {request.method}, wanted one of {allowed}."
-    return problem_response(request.scope, slug, detail, headers={"Allow": allowed})
+    return problem_response(
+        *(request.scope, slug, detail),
+        members=_other_method(request, methods),
+        headers={"Allow": allowed},
+    )
+
+
+def _nothing_there(request: Request) -> Response:
+    """No such path, and the one that was meant, perhaps."""
+    detail = f"{TYPES['not-found'].meaning[:-1]}; those for data begin with /v1/."
+    meant = "/v1" + request.url.path.rstrip("/")
+    known = allowed_methods(request.app, meant)
+    remedy = {"remedy": f"Send it to {meant}. See /docs for all endpoints."}
+    return problem_response(
+        request.scope, "not-found", detail, members=remedy if known else None
+    )
+
+
+def _other_method(request: Request, methods: Sequence[str]) -> dict[str, str]:
+    """What to send instead, where that is plain."""
+    if request.method == "POST" and "PUT" in methods:
+        return {
+            "remedy": "Send it with PUT: its number is chosen by you, so that it can "
+            "be sent again."
+        }
+    return {}
 
 
 def _plain_problem(request: Request, error: HTTPException) -> Response:

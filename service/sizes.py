@@ -13,6 +13,8 @@ from service.media.errors import FieldError, TooLargeError
 from service.schemas.sessions import SessionParams
 from service.settings import Settings
 
+_ERRORS = "Give one standard deviation for all measurements, or one for each of them."
+_PLACES = "Give one place for every state and every measurement, in their order."
 # Writers of JSON have limits of their own, and pages of sessions add levels.
 MAX_METADATA_DEPTH = 32
 
@@ -75,7 +77,12 @@ def check_options_sizes(
         ),
     )
     wrong = [
-        FieldError(f"/options/{name}", "shape", f"got {len(values)}, wanted {size}")
+        FieldError(
+            f"/options/{name}",
+            "shape",
+            f"got {len(values)}, wanted {size}",
+            (_PLACES if "/" in name else _ERRORS),
+        )
         for name, values, size in lists
         if isinstance(values, Sequence)
         and len(values) != size

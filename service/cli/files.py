@@ -9,12 +9,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from service.cli.netcdf import SUFFIX, read_netcdf, write_netcdf
-from service.cli.output import USAGE, CommandError
+from service.cli.output import USAGE, CommandError, unlike
 
 Array = npt.NDArray[np.float64]
 
@@ -23,6 +24,7 @@ SIMULATED = "simulated_measurements"
 OBSERVATION = "observation"
 NAMES = (STATES, SIMULATED, OBSERVATION)
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": None}
+WRITERS = "write it with numpy.save (.npy) or numpy.savez (.npz)"
 MISSING = ("", "nan", "na", "null", "none")
 
 
@@ -126,7 +128,10 @@ def _read(file: Path, name: str) -> Array:
     if file.suffix == SUFFIX:
         return read_netcdf(file, name, alone=True)
     if file.suffix == ".npy":
-        return _numbers(_load(file), file)
+        loaded = _load(file)
+        if not isinstance(loaded, np.ndarray):
+            raise CommandError(unlike(file, WRITERS), USAGE)
+        return _numbers(loaded, file)
     if file.suffix in SEPARATORS:
         return _from_table(file)
     raise CommandError(
@@ -139,14 +144,16 @@ def _load(file: Path) -> Any:
         return np.load(file, allow_pickle=False)
     except FileNotFoundError as error:
         raise CommandError(f"{file}: there is no such file", USAGE) from error
-    except (OSError, ValueError, EOFError) as error:
-        raise CommandError(f"{file}: cannot be read as {file.suffix}", USAGE) from error
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror or error}", USAGE) from error
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise CommandError(unlike(file, WRITERS), USAGE) from error
 
 
 def _from_npz(file: Path, name: str, *, alone: bool) -> Array:
     archive = _load(file)
     if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise CommandError(f"{file}: cannot be read as .npz", USAGE)
+        raise CommandError(unlike(file, WRITERS), USAGE)
     with archive:
         held = archive.files
         wanted = held[0] if alone and len(held) == 1 else name
@@ -163,7 +170,11 @@ def _from_npz(file: Path, name: str, *, alone: bool) -> Array:
 
 def _numbers(array: npt.NDArray[Any], file: Path) -> Array:
     if array.dtype.kind not in "fiu":
-        raise CommandError(f"{file}: holds {array.dtype}, wanted real numbers", USAGE)
+        raise CommandError(
+            f"{file}: holds {array.dtype}, wanted real numbers; write it with "
+            "array.astype(float)",
+            USAGE,
+        )
     return array.astype(np.float64)
 
 
@@ -174,12 +185,15 @@ def _from_table(file: Path) -> Array:
         _row(cells, file, line) for line, cells in enumerate(lines[first - 1 :], first)
     ]
     if not rows:
-        raise CommandError(f"{file}: holds no numbers", USAGE)
+        raise CommandError(
+            f"{file}: holds no numbers; wanted one line per member", USAGE
+        )
     for line, row in enumerate(rows, first):
         if len(row) != len(rows[0]):
             raise CommandError(
                 f"{file}, line {line}: {len(row)} cells, but line {first} has "
-                f"{len(rows[0])}",
+                f"{len(rows[0])}; give every line the same columns, an empty cell or "
+                "nan where a number is missing",
                 USAGE,
             )
     return np.array(rows, dtype=np.float64)
@@ -222,7 +236,8 @@ def _row(cells: list[str], file: Path, line: int) -> list[float]:
             values.append(float("nan" if text.lower() in MISSING else text))
         except ValueError:
             raise CommandError(
-                f"{file}, line {line}, column {column}: {text[:40]!r} is no number",
+                f"{file}, line {line}, column {column}: {text[:40]!r} is no number; "
+                "write numbers such as 1.5 or 2e-3, nan where one is missing",
                 USAGE,
             ) from None
     return values

@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine.version import __version__
-from service.cli.output import FAILED, USAGE, CommandError
+from service.cli.output import FAILED, USAGE, CommandError, unlike
 
 if TYPE_CHECKING:
     import xarray
 
 Array = npt.NDArray[np.float64]
 SUFFIX = ".nc"
+WRITER = "write it with xarray: dataset.to_netcdf(file)"
 STATES, OBSERVATION, SAMPLES = "forecast_states", "observation", "analysis_samples"
 
 
@@ -105,7 +106,7 @@ def _opened(file: Path) -> xarray.Dataset:
     except FileNotFoundError as error:
         raise CommandError(f"{file}: there is no such file", USAGE) from error
     except (OSError, ValueError, TypeError) as error:
-        raise CommandError(f"{file}: cannot be read as NetCDF", USAGE) from error
+        raise CommandError(unlike(file, WRITER), USAGE) from error
     return opened
 
 

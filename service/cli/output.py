@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from service.media.kinds import HDF5, HEAD, NPY, NPZ, TEXT, looks_like
+
+KINDS = {".npy": NPY, ".npz": NPZ, ".nc": HDF5}
 FAILED = 1
 USAGE = 2
 
@@ -42,6 +46,23 @@ def working(message: str) -> Iterator[None]:
     ) as progress:
         progress.add_task(escape(message), total=None)
         yield
+
+
+def unlike(file: Path, advice: str) -> str:
+    """What a file is that is not what its name says, and what to do.
+
+    Args:
+        file: that cannot be read.
+        advice: how a good one is written.
+    """
+    with file.open("rb") as opened:
+        kind = looks_like(opened.read(HEAD))
+    told = f"{file}: cannot be read as {file.suffix}"
+    if KINDS.get(file.suffix) == kind:
+        return f"{told}: it is cut short, damaged or of objects; {advice}"
+    if kind == TEXT:
+        advice = f"name it .csv, or {advice}"
+    return f"{told}: it is {kind}; {advice}"
 
 
 def leave(error: CommandError) -> NoReturn:

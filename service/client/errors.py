@@ -72,7 +72,8 @@ class ServiceError(ClientError):
     Attributes:
         status: HTTP status; ``slug`` the last part of the problem's type.
         title, detail: what happened, in general and this time.
-        errors: ``{"pointer", "code", "message"}`` for every offending place.
+        errors: ``{"pointer", "code", "message", "remedy"}`` for every offending place.
+        remedy: what to do about it.
         current_cycle: cycle the session stands at, in a cycle conflict.
         request_id: to find the request in the service's log.
         retry_after: seconds after which to come back, where the service said so.
@@ -89,6 +90,8 @@ class ServiceError(ClientError):
         self.slug = name if slash else ""
         self.title = str(problem.get("title", ""))
         self.detail = str(problem.get("detail", ""))
+        remedy = problem.get("remedy", "")
+        self.remedy = remedy if isinstance(remedy, str) else ""
         places = problem.get("errors")
         self.errors: list[dict[str, Any]] = [
             dict(item)
@@ -214,10 +217,8 @@ def _sentence(error: ServiceError) -> str:
         if message and message not in error.detail:
             where = f"{item['pointer']}: " if item.get("pointer") else ""
             lines.append(f"  {where}{message}")
-    # Where places are told, that these want mending goes without saying.
-    remedy = "" if error.errors else error.problem.get("remedy", "")
-    if isinstance(remedy, str) and remedy and remedy not in error.detail:
-        lines.append(f"  {remedy}")
+    if error.remedy and error.remedy not in error.detail:
+        lines.append(f"  what to do: {error.remedy}")
     if error.retry_after is not None:
         lines.append(f"  come back in {error.retry_after:g} s")
     if error.request_id:

@@ -149,8 +149,6 @@ def translated(error: Any, beside: Container[str] = ()) -> ServiceError:
     place = "/" + error.argument.replace(".", "/")
     place += "".join(f"/{step}" for step in error.index or ())
     message = f"got {error.got}, wanted {error.wanted}"
-    if error.remedy:
-        message += f". {error.remedy}"
     kind: type[ServiceError] = InvalidInputError
     if isinstance(error, loaded.OptionsError):
         kind = InvalidOptionsError
@@ -160,4 +158,4 @@ def translated(error: Any, beside: Container[str] = ()) -> ServiceError:
             place = "/options" + place
     elif isinstance(error, loaded.NumericalError):
         kind = NumericalBreakdownError
-    return kind(str(error), FieldError(place, error.code, message))
+    return kind(str(error), FieldError(place, error.code, message, error.remedy))

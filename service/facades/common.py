@@ -19,6 +19,7 @@ from service.limits import while_connected
 from service.observability import record
 from service.problem_types import TYPES
 from service.problems import RULES, Rule
+from service.remedies import advised, together
 from service.routers.analyses import check_ensemble
 from service.routers.parameters import read_params
 from service.schemas.analyses import AnalysisParams
@@ -90,6 +91,9 @@ class Route(APIRoute):
         kind = TYPES[rule.slug]
         request.scope.setdefault("state", {})["problem"] = rule.slug
         message = getattr(error, "detail", "") or str(error)
+        remedy = together(advised(getattr(error, "errors", ())), "")
+        if remedy and remedy not in message:
+            message = f"{message.rstrip('.')}. {remedy}"
         response = self.shape(kind.status, rule.slug, message)
         response.headers.update(rule.headers(error))
         return response

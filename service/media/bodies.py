@@ -37,6 +37,11 @@ from service.media.types import JSON, MULTIPART, NPY, MediaType
 
 Array = npt.NDArray[np.float64]
 PARAMS = "params"
+_IN_PARAMS = (
+    "Put all that is not an array, options and seed say, into the one JSON part "
+    f"`{PARAMS}`."
+)
+_NULL = "Send null in place of NaN and Infinity, or send the arrays as npy, with NaN."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,22 @@ class ArrayBody:
         if missing:
             raise InvalidArrayError(
                 "Missing: " + ", ".join(missing) + ".",
-                *(FieldError(f"/{name}", "missing", "required") for name in missing),
+                *(
+                    FieldError(f"/{name}", "missing", "required", _whole(name, names))
+                    for name in missing
+                ),
             )
         return tuple(self.arrays[name] for name in names)
+
+
+def _whole(name: str, names: Sequence[str]) -> str:
+    listed = ", ".join(names)
+    missing = (
+        " One that did not come in at all is a null (NaN) for each measurement."
+        if name == "observation"
+        else ""
+    )
+    return f"Send {name} too: wanted are {listed}.{missing}"
 
 
 # Structure that a request of ours never has, counted before it is parsed.
@@ -128,7 +146,8 @@ def decode_object(body: Buffer, pointer: str = "") -> dict[str, Any]:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         hint = _json_hint(bytes(body), error.pos)
-        place = FieldError(pointer, "json", f"{error}{hint and '.'}{hint}")
+        message = f"{error}{hint and '.'}{hint}"
+        place = FieldError(pointer, "json", message, _NULL if hint else "")
         raise InvalidJsonError(f"This is not JSON: {error}.{hint}", place) from None
     if type(value) is not dict:
         message = "wanted an object"
@@ -232,7 +251,10 @@ def _from_multipart(
         wanted = "wanted one of " + ", ".join([*names, PARAMS])
         raise InvalidMultipartError(
             "Not read here: " + ", ".join(unknown) + f"; {wanted}.",
-            *(FieldError(f"/{name}", "unknown", wanted) for name in unknown),
+            *(
+                FieldError(f"/{name}", "unknown", wanted, _IN_PARAMS)
+                for name in unknown
+            ),
         )
     arrays = {
         name: decode_npy(parts[name], f"/{name}") for name in names if name in parts

@@ -17,11 +17,14 @@ class FieldError(NamedTuple):
             the members of its ``params`` have the same pointers as in JSON.
         code: stable short name.
         message: what was got, what is wanted.
+        remedy: what to do about it, in a sentence; see :mod:`service.remedies` for
+            where nothing is said here.
     """
 
     pointer: str
     code: str
     message: str
+    remedy: str = ""
 
 
 class MediaError(Exception):
@@ -95,7 +98,10 @@ class NotAcceptableError(MediaError):
         self.offered = offered
 
 
-def invalid_array(pointer: str, code: str, message: str) -> InvalidArrayError:
+def invalid_array(
+    pointer: str, code: str, message: str, remedy: str = ""
+) -> InvalidArrayError:
     """An array error with one place, worded once."""
     name = pointer.lstrip("/").split("/")[0]
-    return InvalidArrayError(f"{name}: {message}", FieldError(pointer, code, message))
+    place = FieldError(pointer, code, message, remedy)
+    return InvalidArrayError(f"{name}: {message}", place)

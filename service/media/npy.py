@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.media.errors import InvalidArrayError, invalid_array
+from service.media.kinds import HEAD, SAVE, looks_like
 
 Array = npt.NDArray[np.float64]
 Buffer = bytes | bytearray | memoryview
@@ -94,8 +95,8 @@ def npy_header(shape: tuple[int, ...]) -> bytes:
 def _header(view: memoryview, pointer: str) -> tuple[str, int]:
     """The header's text, and where the numbers start."""
     if bytes(view[:6]) != MAGIC:
-        message = "this is not an npy file, as numpy.save writes it"
-        raise invalid_array(pointer, "npy", message)
+        message = f"this is not an npy file, but {looks_like(bytes(view[:HEAD]))}"
+        raise invalid_array(pointer, "npy", message, SAVE)
     if len(view) < 12:
         raise _cut_short(pointer)
     major = view[6]

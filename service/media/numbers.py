@@ -32,6 +32,14 @@ _WORDS = {
     float: "a number",
 }
 
+A_LIST = "Send a list of numbers in brackets, even of a single one."
+ROWS = "Send a list of lists, one inner list for each member, all of numbers."
+SAME_ROWS = (
+    "Send the same variables in every row; null stands for a number that is missing."
+)
+UNQUOTED = "Send numbers without quotation marks; null where one is missing."
+ONLY = "Send numbers alone; null where one is missing."
+
 
 def array_from_json(value: Any, pointer: str) -> Array:
     """Numbers, or rows of numbers, as a float64 array of one or two axes.
@@ -47,7 +55,7 @@ def array_from_json(value: Any, pointer: str) -> Array:
         # The vector of one measurement is what is mistaken for a number.
         such = ", as in [1.5]" if type(value) in (int, float) else ""
         message = f"got {_WORDS[type(value)]}, wanted an array of numbers{such}"
-        raise invalid_array(pointer, "type", message)
+        raise invalid_array(pointer, "type", message, A_LIST)
     if not value or type(value[0]) is not list:
         return _vector(value, pointer)
     width = len(value[0])
@@ -80,12 +88,14 @@ def _require_rows(block: list[Any], width: int, start: int, pointer: str) -> Non
                 f"{pointer}/{place}",
                 "type",
                 f"row {place} is {_WORDS[type(row)]}, wanted an array of numbers",
+                ROWS,
             )
         if len(row) != width:
             raise invalid_array(
                 f"{pointer}/{place}",
                 "ragged",
                 f"row {place} has length {len(row)}, wanted {width} as in row 0",
+                SAME_ROWS,
             )
 
 
@@ -102,6 +112,6 @@ def _first_wrong_number(
 
 
 def _not_a_number(pointer: str, item: Any) -> InvalidArrayError:
-    return invalid_array(
-        pointer, "type", f"got {_WORDS[type(item)]} at {pointer}, wanted a number"
-    )
+    message = f"got {_WORDS[type(item)]} at {pointer}, wanted a number"
+    remedy = UNQUOTED if type(item) is str else ROWS if type(item) is list else ONLY
+    return invalid_array(pointer, "type", message, remedy)

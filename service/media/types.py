@@ -58,6 +58,8 @@ def content_type(value: str | None, offered: tuple[str, ...]) -> MediaType:
     else:
         # What curl -d sends unless told otherwise is a form, and meets this.
         got = "This Content-Type is not read here"
+        if re.fullmatch(r"[\w.+-]{1,40}/[\w.+-]{1,40}", media.name, re.ASCII):
+            got = f"Got Content-Type {media.name}, which is not read here"
     wanted = " or ".join(offered)
     raise UnsupportedMediaTypeError(
         f"{got}; send {wanted}, in UTF-8, and say so in Content-Type.",

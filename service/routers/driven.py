@@ -38,7 +38,11 @@ def read_driven(
         if states.ndim != 2:
             got = f"shape {states.shape}"
             raise SessionInputError(
-                states_name, got=got, wanted="shape (N, state_dim)", code="shape"
+                states_name,
+                got=got,
+                wanted="shape (N, state_dim)",
+                remedy="Send a row for every member, even of one number.",
+                code="shape",
             )
         check_ensemble(state.settings, states, states[:, :0])
     return Driven(

@@ -79,12 +79,15 @@ def field_errors(
         known: names among which one that is unknown may have been meant.
     """
     found: dict[str, tuple[str, list[str]]] = {}
+    remedies: dict[str, str] = {}
     for item in islice(error.errors(include_url=False), MOST):
         place = root + _pointer(item["loc"], value)
         messages = found.setdefault(place, (_code(item["type"]), []))[1]
         message = _plain(item["msg"])
         if item["type"] == "extra_forbidden":
-            message += _meant(str(item["loc"][-1]), known)
+            meant = _meant(str(item["loc"][-1]), known)
+            message += f"; perhaps {meant} was meant" if meant else ""
+            remedies[place] = _rename(meant)
         elif not messages and message.startswith(_WANTED):
             message = f"got {_shown(item['input'])}, {message}"
         if messages and message.startswith(_WANTED):
@@ -92,7 +95,10 @@ def field_errors(
         if message not in messages:
             messages.append(message)
     return [
-        FieldError(place, code, ", or ".join(messages))
+        FieldError(
+            *(place, code, ", or ".join(messages)),
+            remedies.get(place, "") or _remedy(place, item_code=code),
+        )
         for place, (code, messages) in found.items()
         # One wrong element makes its whole array wrong; the element says more.
         if not any(other.startswith(place + "/") for other in found)
@@ -141,7 +147,22 @@ def _shown(value: Any) -> str:
 
 def _meant(name: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name[:_LONGEST_SHOWN], known, n=1)
-    return f"; perhaps {close[0]} was meant" if close else ""
+    return close[0] if close else ""
+
+
+def _rename(meant: str) -> str:
+    """What to do about a name that is not known."""
+    instead = f"Call it {meant}, or leave it out" if meant else "Leave it out"
+    return f"{instead}: unknown names are refused, so that no slip passes for a choice."
+
+
+def _remedy(place: str, item_code: str) -> str:
+    """What to do about an option; of the rest not all have defaults."""
+    _, options, name = place.partition("/options/")
+    if not options or item_code == "missing":
+        return ""
+    name = name.split("/")[0]
+    return f"Send what was wanted, or leave {name} out: every option has a default."
 
 
 def _plain(message: str) -> str:

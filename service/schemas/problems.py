@@ -11,6 +11,7 @@ class ProblemError(BaseModel):
     pointer: str = Field(description="JSON pointer into the request.")
     code: str = Field(description="Stable short name.")
     message: str = Field(description="What was got, what is wanted.")
+    remedy: str = Field("", description="What to do about it at this place.")
 
 
 class ProblemDetails(BaseModel):
@@ -25,4 +26,8 @@ class ProblemDetails(BaseModel):
     instance: str = Field(description="Path of the request.")
     request_id: str = Field(description="Names the request in the service's log.")
     errors: list[ProblemError] = Field(default_factory=list)
-    remedy: str = Field("", description="What helps against this kind of problem.")
+    remedy: str = Field(
+        "",
+        description="What to do: about the places in `errors`, where these say it; "
+        "else what helps against this kind of problem.",
+    )

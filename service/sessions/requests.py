@@ -18,6 +18,7 @@ from service.stores.codec import pack_document
 
 # Seeds are shown to people and read by languages whose only number is a double.
 SEED_BITS = 53
+_OF_STATES = ("forecast_states", "forecast_state", "initial_ensemble")
 
 
 def fresh_seed() -> int:
@@ -129,7 +130,11 @@ def check_ensemble(ensemble: Array, state_dim: int) -> None:
     _check_shape("initial_ensemble", ensemble, (None, state_dim))
     if len(ensemble) == 0:
         raise SessionInputError(
-            "initial_ensemble", got="no members", wanted="at least one", code="shape"
+            "initial_ensemble",
+            got="no members",
+            wanted="at least one",
+            remedy="Send one row per member, or leave it out.",
+            code="shape",
         )
     finite = np.isfinite(ensemble)
     if not finite.all():
@@ -138,6 +143,7 @@ def check_ensemble(ensemble: Array, state_dim: int) -> None:
             "initial_ensemble",
             got=str(ensemble[place]),
             wanted="finite numbers",
+            remedy="Leave out members that failed: an initial ensemble has none.",
             index=place,
             code="non-finite",
         )
@@ -153,5 +159,25 @@ def _check_shape(name: str, array: Array, wanted: tuple[int | None, ...]) -> Non
     sizes = ", ".join("N" if size is None else str(size) for size in wanted)
     comma = "," if len(wanted) == 1 else ""
     raise SessionInputError(
-        name, got=f"shape {array.shape}", wanted=f"shape ({sizes}{comma})", code="shape"
+        name,
+        got=f"shape {array.shape}",
+        wanted=f"shape ({sizes}{comma})",
+        remedy=_reshaped(name, array, wanted),
+        code="shape",
+    )
+
+
+def _reshaped(name: str, array: Array, wanted: tuple[int | None, ...]) -> str:
+    """What to do about another shape."""
+    size = wanted[-1]
+    if len(wanted) == 2 and array.ndim == 1:
+        return "Send a row for every member, even of one number: [[1.0], [1.3]]."
+    if len(wanted) == 2 and array.ndim == 2 and array.shape[0] == size:
+        return "Send one member a row, not a column: transpose it."
+    if name == "simulated_measurements" and array.shape[-1] == size:
+        return "Send one simulated measurement for every row of forecast_states."
+    which = "state_dim" if name in _OF_STATES else "measurement_dim"
+    return (
+        f"The session was created with {which} {size}: send that many, or create a "
+        "session for another size."
     )

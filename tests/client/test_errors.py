@@ -90,13 +90,15 @@ def test_the_content_of_a_problem_is_kept_and_told() -> None:
     ]
 
 
-def test_what_to_do_is_told_where_no_place_tells_it() -> None:
+def test_what_to_do_is_told_once() -> None:
     advice = {"remedy": "Read the session, then go on from its last analysis."}
-    error = service_error(409, {**PROBLEM, "errors": [], **advice}, None)
-    assert advice["remedy"] in str(error)
-    assert advice["remedy"] not in str(service_error(409, {**PROBLEM, **advice}, None))
+    error = service_error(409, {**PROBLEM, **advice}, None)
+    assert error.remedy == advice["remedy"]
+    assert f"  what to do: {advice['remedy']}" in str(error).splitlines()
+    told = {**PROBLEM, **advice, "detail": f"No. {advice['remedy']}"}
+    assert str(service_error(409, told, None)).count(advice["remedy"]) == 1
     odd = service_error(409, {"detail": "no", "remedy": ["a list"]}, None)
-    assert str(odd) == "409: no"
+    assert str(odd) == "409: no" and odd.remedy == ""
 
 
 def test_errors_cross_process_boundaries() -> None:

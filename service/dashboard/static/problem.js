@@ -6,8 +6,7 @@ export function problemBox(error, { retry, heading = "h1" } = {}) {
   const id = error.body?.request_id;
   // One place alone is often told already, word for word.
   const places = (error.errors ?? []).filter((item) => !error.message.includes(item.message));
-  // Where the places are listed below, that these want mending goes without saying.
-  const advice = error.errors?.length ? null : error.body?.remedy;
+  const advice = error.remedy ?? error.body?.remedy;
   // What is gone does not come back by asking.
   const gone = [404, 410].includes(error.status);
   return h("section", { class: "card problem", role: "alert" },

@@ -48,6 +48,7 @@ from service.routers import (
 )
 from service.sessions import Sessions
 from service.settings import Settings, check_names
+from service.stored.locations import parse
 from service.stores.opening import open_store
 from service.stores.protocol import PartLimits, Quota
 from service.streams import Streams
@@ -175,6 +176,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     health = await app.state.store.health()
     write = logger.info if health.ok and not health.warnings else logger.warning
     write("store", ok=health.ok, detail=health.detail, warnings=health.warnings)
+    for name, place in parse(app.state.settings.locations).items():
+        # A share may be mounted later: until then its requests are answered 503.
+        if trouble := place.trouble():
+            logger.warning(
+                "location", name=name, folder=str(place.folder), detail=trouble
+            )
     draining = Draining(app.state.stopping, app.state.settings.drain_seconds)
     try:
         async with anyio.create_task_group() as group:

@@ -24,7 +24,7 @@ from service.openapi import allowed_methods
 from service.problem_types import TYPES
 from service.remedies import advised, together
 from service.schemas.analyses import ARRAYS
-from service.schemas.base import pointer
+from service.schemas.base import pointer, told
 from service.schemas.coupling import MEMBER_ARRAYS
 from service.sessions import errors as sessions
 from service.stores import errors as stores
@@ -180,6 +180,14 @@ RULES = (
 )
 
 
+# What the framework checks: none of it in a body.
+_OUTSIDE = {
+    "path": "Correct this part of the address.",
+    "query": "Correct it in the address, or leave it out: it has a default.",
+    "header": "Correct this header, or leave it out: it has a default.",
+}
+
+
 def problem_response(
     scope: Scope,
     slug: str,
@@ -268,7 +276,10 @@ def _invalid_request(request: Request, error: Exception) -> Response:
     """Path, query and headers are checked by the framework; the body never is."""
     assert isinstance(error, RequestValidationError)
     found = [
-        FieldError("/" + "/".join(map(str, item["loc"])), "value", item["msg"])
+        FieldError(
+            *("/" + "/".join(map(str, item["loc"])), "value", told(item)),
+            remedy=_OUTSIDE.get(str(item["loc"][0]), ""),
+        )
         for item in error.errors()
     ]
     detail = "; ".join(f"{item.pointer}: {item.message}" for item in found)

@@ -114,7 +114,9 @@ class Settings(BaseSettings):
         description="Comma-separated `name=/folder`, or `name+write=/folder` for "
         "results: where `POST /v1/stored-analyses` may read and write files. They know "
         "no tenants: every key that may write reaches every file in them. Workers of a "
-        "Dask scheduler have to see the same folders.",
+        "Dask scheduler have to see the same folders. One that is not there at the "
+        "start is logged as a warning, and its requests are answered 503 until it is; "
+        "`ccdm check` tells it, too.",
     )
     max_queued: int = Field(64, ge=0, description="Analyses that wait for their turn.")
     deadline_seconds: float = Field(

@@ -163,15 +163,10 @@ async def _health(url: str) -> Any:
 def _locations() -> Iterator[Finding]:
     """Folders of stored analyses, as this user sees them."""
     for name, place in parse(read_settings().locations).items():
-        rights = os.R_OK | os.X_OK | (os.W_OK if place.writable else 0)
-        good, wanted = place.folder.is_dir(), "is not a folder; make it, or mend"
-        if good and not os.access(place.folder, rights):
-            right = "write" if place.writable else "read"
-            good, wanted = False, f"gives no right to {right}; give it, or mend"
-        use = "read and write" if place.writable else "read"
-        told = use if good else f"{wanted} CCDM_LOCATIONS"
+        trouble = place.trouble()
+        told = trouble or ("read and write" if place.writable else "read")
         yield Finding(
-            "ok" if good else "failed", f"location {name}", f"{place.folder}: {told}"
+            "failed" if trouble else "ok", f"location {name}", f"{place.folder}: {told}"
         )
 
 

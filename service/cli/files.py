@@ -7,6 +7,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -159,13 +160,17 @@ def _from_npz(file: Path, name: str, *, alone: bool) -> Array:
         wanted = held[0] if alone and len(held) == 1 else name
         if wanted not in held:
             listed = ", ".join(held) or "nothing"
+            near = get_close_matches(name, held, 1)
+            hint = f"; perhaps {near[0]} is meant: call it {name}" if near else ""
             raise CommandError(
-                f"{file}: there is no {name} in it; it holds {listed}", USAGE
+                f"{file}: there is no {name} in it; it holds {listed}{hint}", USAGE
             )
         try:
             return _numbers(archive[wanted], file)
         except ValueError as error:
-            raise CommandError(f"{file}: {wanted} cannot be read", USAGE) from error
+            raise CommandError(
+                f"{file}: {wanted} cannot be read; {WRITERS}, of numbers", USAGE
+            ) from error
 
 
 def _numbers(array: npt.NDArray[Any], file: Path) -> Array:

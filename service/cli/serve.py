@@ -26,6 +26,7 @@ from service.auth import Gate, first_key
 from service.cli.output import FAILED, USAGE, CommandError, console
 from service.metrics import FOLDER as METRICS_FOLDER
 from service.observability import forward_logs
+from service.schemas.base import plain, told
 from service.settings import Settings, check_names
 from service.stores import StoreError, open_store
 from service.stores.opening import file_of
@@ -140,7 +141,21 @@ def _said(item: Mapping[str, Any]) -> str:
     """One thing that is wrong, and where."""
     name, *place = (str(part) for part in item["loc"])
     inside = ", ".join(repr(part) for part in place if part != "[key]")
-    return f"CCDM_{name.upper()}: {inside + ': ' if inside else ''}{item['msg']}"
+    # Keys and addresses with passwords in them are not repeated.
+    secret = place or re.search("key|url", name)
+    said = plain(item["msg"]) if secret else told(item)
+    advice = _as_bytes(str(item["input"])) if name.endswith("_bytes") else ""
+    return f"CCDM_{name.upper()}: {inside + ': ' if inside else ''}{said}{advice}"
+
+
+def _as_bytes(text: str) -> str:
+    """How a size is to be written."""
+    size = re.fullmatch(r"\s*(\d{1,9})\s*([kKmMgG])(i?)[bB]?\s*", text)
+    if size is None:
+        return "; give a number of bytes, such as 67108864"
+    base = 1024 if size[3] or size[2] in "KMG" else 1000
+    count = int(size[1]) * base ** ("kmg".index(size[2].lower()) + 1)
+    return f"; give a number of bytes: {count}"
 
 
 def try_store(url: str) -> None:

@@ -27,6 +27,7 @@ from service.media.bodies import decode_object
 from service.media.numbers import array_from_json
 from service.media.types import JSON, identity_only
 from service.routers.dependencies import Tenant, decoded, room
+from service.schemas.base import shown
 
 MODEL = "ccdm-analysis"
 # The smallest ensemble there is: what sizes are those of when nothing is said.
@@ -158,17 +159,21 @@ def decode_call(body: bytearray) -> Call:
     content = decode_object(body)
     if content.get("name") != MODEL:
         raise ToldError("ModelNotFound", f"there is one model here, {MODEL}")
-    config = content.get("config") or {}
+    config = content.get("config", {})
     if type(config) is not dict:
-        raise ToldError("InvalidInput", "config: wanted an object")
+        raise ToldError(
+            "InvalidInput",
+            f"config: got {shown(config)}, wanted an object, such as {{}}",
+        )
     unknown = sorted(set(config) - {*_DEFAULTS, "seed", "options"})
     if unknown:
         raise ToldError("InvalidInput", f"config: there is no {', '.join(unknown)}")
-    vectors = content.get("input") or []
+    vectors = content.get("input", [])
     if type(vectors) is not list or len(vectors) not in (0, 3):
         raise ToldError(
             "InvalidInput",
-            "input: wanted three vectors: states, simulated measurements, observation",
+            f"input: got {shown(vectors)}, wanted three vectors: states, simulated "
+            "measurements, observation",
         )
     return Call(
         **{name: _size(config, name) for name in _DEFAULTS},

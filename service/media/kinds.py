@@ -9,6 +9,7 @@ SAVE = (
 )
 NPY, NPZ = "an npy file", "a zip archive, as numpy.savez writes it (npz)"
 HDF5 = "an HDF5 or NetCDF-4 file"
+EMPTY, JSON_TEXT = "empty", "JSON text"
 TEXT = "plain text, such as CSV"
 CLASSIC_NETCDF = "a NetCDF-3 (classic) file"
 # What files of arrays begin with, see their formats; the longest of a kind first.
@@ -31,13 +32,13 @@ def looks_like(head: bytes) -> str:
         head: its first bytes, :data:`HEAD` of them or all.
     """
     if not head:
-        return "empty"
+        return EMPTY
     for beginning, name in _BEGINNINGS:
         if head.startswith(beginning):
             return name
     if set(head.removeprefix(b"\xef\xbb\xbf")) <= _TEXT:
         start = head.lstrip()[:1]
-        return "JSON text" if start in (b"[", b"{") else TEXT
+        return JSON_TEXT if start in (b"[", b"{") else TEXT
     return "bytes of no format that is known here"
 
 

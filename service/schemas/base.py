@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import Annotated, Any
 
@@ -83,13 +83,13 @@ def field_errors(
     for item in islice(error.errors(include_url=False), MOST):
         place = root + _pointer(item["loc"], value)
         messages = found.setdefault(place, (_code(item["type"]), []))[1]
-        message = _plain(item["msg"])
+        message = plain(item["msg"])
         if item["type"] == "extra_forbidden":
             meant = _meant(str(item["loc"][-1]), known)
             message += f"; perhaps {meant} was meant" if meant else ""
             remedies[place] = _rename(meant)
         elif not messages and message.startswith(_WANTED):
-            message = f"got {_shown(item['input'])}, {message}"
+            message = f"got {shown(item['input'])}, {message}"
         if messages and message.startswith(_WANTED):
             message = message.removeprefix(_WANTED)
         if message not in messages:
@@ -130,7 +130,7 @@ _WANTED = "wanted "
 _LONGEST_SHOWN = 40
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """What came, where it is short; arrays are never echoed."""
     if isinstance(value, list):
         return f"an array of {len(value)}"
@@ -165,8 +165,18 @@ def _remedy(place: str, item_code: str) -> str:
     return f"Send what was wanted, or leave {name} out: every option has a default."
 
 
-def _plain(message: str) -> str:
+def told(item: Mapping[str, Any]) -> str:
+    """One of pydantic's findings outside a body, with what came."""
+    message = plain(item["msg"])
+    if not message.startswith(_WANTED):
+        return message
+    return f"got {shown(item['input'])}, {message}"
+
+
+def plain(message: str) -> str:
     """Pydantic's words in JSON's, as the end of a sentence."""
+    message = message.removeprefix("Value error, ")
+    message = re.sub(r", unable to (parse|interpret) .*", "", message)
     message = re.sub(r"a valid dictionary( or instance of \w+)?", "an object", message)
     message = message.replace("a valid list", "an array")
     message = message.replace("Extra inputs are not permitted", "there is no such name")

@@ -7,6 +7,7 @@ a way out of it, by ``..`` or by a link.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,16 @@ class Location:
     name: str
     folder: Path
     writable: bool
+
+    def trouble(self) -> str:
+        """What keeps this process from using it, and what to do; nothing: empty."""
+        if not self.folder.is_dir():
+            return "is not a folder; make it, or mend CCDM_LOCATIONS"
+        rights = os.R_OK | os.X_OK | (os.W_OK if self.writable else 0)
+        if os.access(self.folder, rights):
+            return ""
+        right = "write" if self.writable else "read"
+        return f"gives no right to {right}; give it, or mend CCDM_LOCATIONS"
 
 
 def parse(settings: Iterable[str]) -> dict[str, Location]:

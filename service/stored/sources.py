@@ -18,14 +18,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from service.media.kinds import (
+    EMPTY,
+    HEAD,
+    JSON_TEXT,
+    NPY,
+    TEXT,
+    is_classic_netcdf,
+    looks_like,
+)
 from service.stored.beneath import Beneath, Facts, facts_of
 from service.stored.chunks import check_packed, chunk_bytes
-from service.stored.troubles import reading
+from service.stored.troubles import FormatError, reading
 
 Array = npt.NDArray[np.float64]
 KINDS = "fiu"
 LONGEST_HEAD = 2**16
 LARGEST_SIDE = 2**53
+CONVERT = (
+    "Convert it: nccopy -k nc4 old.nc new.nc, or in Python "
+    "xarray.load_dataset(old).to_netcdf(new, engine='h5netcdf')."
+)
+RENAME = "Write NetCDF-4 or HDF5, or npy under a name that ends in .npy."
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +259,7 @@ def _hdf5(file: Beneath, handle: int, variable: str, pointer: str) -> Hdf5Source
     h5py, facts = h5py_module(), facts_of(handle)
     if "\0" in variable:
         raise ValueError("there is no variable with a null in its name")
+    _require_hdf5(os.pread(handle, HEAD, 0))
     with _hdf5_file(handle) as opened:
         here = opened
         for step in filter(None, variable.split("/")):
@@ -265,6 +280,15 @@ def _hdf5(file: Beneath, handle: int, variable: str, pointer: str) -> Hdf5Source
         _missing(here)
         size, shape = chunk_bytes(here), tuple(here.shape)
         return Hdf5Source(file, facts, variable, shape, pointer, size)
+
+
+def _require_hdf5(head: bytes) -> None:
+    """Tell what is not HDF5 by what it is; HDF5 itself may begin with other things."""
+    kind = looks_like(head)
+    if is_classic_netcdf(head):
+        raise FormatError(f"it is {kind}, not NetCDF-4 or HDF5", CONVERT)
+    if kind in (NPY, TEXT, JSON_TEXT, EMPTY):
+        raise FormatError(f"it is {kind}, not NetCDF-4 or HDF5", RENAME)
 
 
 def _hdf5_file(handle: int) -> Any:

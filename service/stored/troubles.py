@@ -48,6 +48,18 @@ _AWAY = {
 _log = logging.getLogger(__name__)
 
 
+class FormatError(ValueError):
+    """A file of another format than its name says.
+
+    Attributes:
+        remedy: how to make one of the right format of it.
+    """
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
 @contextmanager
 def reading(pointer: str, name: str) -> Iterator[None]:
     """Something that reads the file of a reference.
@@ -61,8 +73,9 @@ def reading(pointer: str, name: str) -> Iterator[None]:
     except TROUBLES as error:
         _check_ours(error, name)
         said = f"{_said(error)}; wanted a whole file of real numbers"
+        remedy = error.remedy if isinstance(error, FormatError) else ""
         raise InvalidArrayError(
-            f"{pointer}: {name}: {said}.", FieldError(pointer, "file", said)
+            f"{pointer}: {name}: {said}.", FieldError(pointer, "file", said, remedy)
         ) from None
 
 

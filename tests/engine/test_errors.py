@@ -15,6 +15,7 @@ from ccdm_engine import (
     CcdmError,
     DtypeError,
     InputError,
+    Localization,
     NonFiniteError,
     NumericalError,
     OptionsError,
@@ -198,3 +199,22 @@ def test_codes_are_distinct_and_every_error_is_public() -> None:
         assert getattr(ccdm_engine, kind.__name__) is kind
     assert issubclass(OptionsError, ValueError)
     assert issubclass(NumericalError, ArithmeticError)
+
+
+@pytest.mark.parametrize(
+    ("places", "index"), [([0.0, None], (1,)), ([[0, 1], [2, float("nan")]], (1, 1))]
+)
+def test_a_coordinate_that_is_none_is_told_by_its_place(
+    places: list[Any], index: tuple[int, ...]
+) -> None:
+    with pytest.raises(OptionsError, match="got nan, wanted a finite number") as found:
+        Localization(places, [[0.0, 0.0]], radius=1.0)
+    assert found.value.index == index
+    assert found.value.argument == "localization.state_coordinates"
+
+
+def test_every_option_error_says_what_to_do() -> None:
+    with pytest.raises(OptionsError, match="leave inflation out: every option has"):
+        AnalysisOptions(inflation=-1.0)
+    again = pickle.loads(pickle.dumps(OptionsError("steps", got="0", wanted="1")))
+    assert str(again).count("leave steps out") == 1

@@ -62,7 +62,16 @@ def test_wrong_input_is_told_by_the_client(model: Any, arrays: Three) -> None:
         ("Evaluate", {"name": MODEL}, "InvalidInput"),
         ("InputSizes", {"name": MODEL, "config": {"n": -1}}, "InvalidInput"),
         ("InputSizes", {"name": MODEL, "config": {"N": 5}}, "InvalidInput"),
-        ("InputSizes", {"name": MODEL, "config": []}, None),
+        ("InputSizes", {"name": MODEL, "config": {}}, None),
+        ("InputSizes", {"name": MODEL}, None),
+        *(
+            (path, {"name": MODEL, name: value}, "InvalidInput")
+            for path in ("InputSizes", "Evaluate", "ModelInfo")
+            for name, value in (
+                *(("config", wrong) for wrong in ([], None, False, 0, "")),
+                *(("input", wrong) for wrong in ({}, None, False, 0, "")),
+            )
+        ),
         ("ModelInfo", {}, "ModelNotFound"),
         ("Gradient", {"name": MODEL}, "UnsupportedFeature"),
         ("Evaluate", {"name": MODEL, "input": [["x"], [1], [1]]}, "InvalidInput"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import re
 import resource
 from contextlib import suppress
 from pathlib import Path
@@ -346,3 +347,21 @@ def test_memory_is_that_of_a_few_parts() -> None:
     # A hundred members of ten million variables would be 8 GB.
     assert needed(10**7) < 2**31
     assert needed(10**9) > 2**33
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "advice"),
+    [
+        (b"CDF\x01" + bytes(60), "a NetCDF-3 (classic) file", "nccopy -k nc4"),
+        (b"CDF\x05" + bytes(60), "a NetCDF-3 (classic) file", "nccopy -k nc4"),
+        (b"1.5,2.5\n", "plain text, such as CSV", "Write NetCDF-4 or HDF5"),
+        (b"", "empty", "Write NetCDF-4 or HDF5"),
+    ],
+)
+def test_a_file_of_another_format_is_told_by_its_name(
+    content: bytes, kind: str, advice: str, tmp_path: Path
+) -> None:
+    (tmp_path / "states.nc").write_bytes(content)
+    with pytest.raises(InvalidArrayError, match=re.escape(f"it is {kind}")) as caught:
+        open_source(Beneath(tmp_path, ("states.nc",)), "x", "/forecast_states")
+    assert advice in caught.value.errors[0].remedy

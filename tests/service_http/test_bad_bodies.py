@@ -55,7 +55,10 @@ def assert_problem(answer: httpx.Response, case: Bad) -> None:
     assert problem["title"] and problem["detail"]
     pointers = [item["pointer"] for item in problem["errors"]]
     assert pointers[:1] == ([] if case.pointer is None else [case.pointer])
-    assert all(item["code"] and item["message"] for item in problem["errors"])
+    assert all(
+        item["code"] and item["message"] and item["remedy"]
+        for item in problem["errors"]
+    )
     assert len(answer.content) < 2000
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 
@@ -44,6 +46,9 @@ def test_is_refused_for_its_own_reason(
     assert problem["type"] == f"/problems/{case.slug}"
     pointers = [item["pointer"] for item in problem["errors"]]
     assert pointers[:1] == ([] if case.pointer is None else [case.pointer])
+    assert all(item["remedy"] for item in problem["errors"])
+    # No library's words, which no caller has to know.
+    assert not re.search("Value error|Input should|unable to", answer.text)
     assert {name: problem.get(name) for name in case.members} == case.members
     after = [
         http.get(f"/v1/sessions/{sessions[name]}").json() for name in ("sid", "old")

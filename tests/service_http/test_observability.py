@@ -97,3 +97,16 @@ async def test_text_and_levels(
     async with in_process(tmp_path, log_level="error") as http:
         await http.get("/v1/nothing")
     assert capsys.readouterr().err == ""
+
+
+async def test_a_location_that_is_not_there_is_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there").mkdir()
+    places = (f"gone={tmp_path}/gone", f"there+write={tmp_path}/there")
+    async with in_process(tmp_path, log_format="json", locations=places):
+        pass
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (line,) = [item for item in told if item["event"] == "location"]
+    assert line["level"] == "warning" and line["name"] == "gone"
+    assert "is not a folder; make it" in line["detail"]

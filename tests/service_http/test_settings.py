@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from service.cli.output import CommandError
+from service.cli.serve import read_settings
 from service.cli.settings import reference
 from service.settings import Settings
 from tests.service_http.bodies import JSON, STATES, content, json_bytes
@@ -189,3 +191,26 @@ async def test_forecasts_are_kept_as_told(tmp_path: Path) -> None:
         kept = [name for name in names.blobs if "input" in name or "forecast" in name]
         found = {int(number) for name in kept for number in re.findall(r"\d+", name)}
         assert found == {k for k in (1, 2, 3) if k > 3 - cycles}, names.blobs
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("MAX_BODY_BYTES", "64MiB", 'got "64MiB", wanted a valid integer; give a '
+         "number of bytes: 67108864"),
+        ("MAX_BODY_BYTES", "64M", "give a number of bytes: 67108864"),
+        ("MAX_BODY_BYTES", "3kB", "give a number of bytes: 3000"),
+        ("MAX_BODY_BYTES", "much", "give a number of bytes, such as 67108864"),
+        ("PORT", "x", 'CCDM_PORT: got "x", wanted a valid integer'),
+        ("LOCATIONS", "a=b", "CCDM_LOCATIONS: got 'a=b', wanted name=/folder"),
+        ("LOG_LEVEL", "loud", 'CCDM_LOG_LEVEL: got "loud", wanted \'debug\''),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_told_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"CCDM_{name}", value)
+    with pytest.raises(CommandError) as refused:
+        read_settings()
+    assert words in str(refused.value)
+    assert not re.search("Value error|Input should|unable to", str(refused.value))

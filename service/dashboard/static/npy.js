@@ -5,17 +5,32 @@ const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 /** What is wrong with a file, for people. */
 export class FileProblem extends Error {}
 
+const SAVE = "Write it with numpy.save, or as CSV.";
+const KINDS = [
+  [[0x50, 0x4b], "a zip archive, as numpy.savez writes it; save each array alone"],
+  [[0x89, 0x48, 0x44, 0x46], "an HDF5 or NetCDF-4 file; save each array as npy"],
+  [[0x43, 0x44, 0x46], "a NetCDF-3 (classic) file; save each array as npy"],
+];
+
+/** Refuse what is neither npy nor text, and say what it is. */
+function requireText(bytes) {
+  for (const [start, kind] of KINDS) {
+    if (start.every((byte, i) => bytes[i] === byte)) throw new FileProblem(`This is ${kind}.`);
+  }
+  if (bytes.subarray(0, 4096).includes(0)) throw new FileProblem(`This is neither npy nor CSV. ${SAVE}`);
+}
+
 /** Shape and type of an npy file, from its head alone. */
 export function readHead(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 12 || MAGIC.some((byte, i) => bytes[i] !== byte)) {
-    throw new FileProblem("This is not an npy file.");
+    throw new FileProblem(`This is not an npy file. ${SAVE}`);
   }
   const [start, length] = bytes[6] === 1 ? [10, view.getUint16(8, true)] : [12, view.getUint32(8, true)];
   const text = new TextDecoder("latin1").decode(bytes.subarray(start, start + length));
   const shape = /'shape':\s*\(([\d\s,]*)\)/.exec(text);
   const descr = /'descr':\s*'([^']+)'/.exec(text);
-  if (!shape || !descr) throw new FileProblem("The head of this npy file cannot be read.");
+  if (!shape || !descr) throw new FileProblem(`The head of this npy file cannot be read. ${SAVE}`);
   return {
     shape: shape[1].split(",").map((t) => t.trim()).filter(Boolean).map(Number),
     descr: descr[1], byColumns: /'fortran_order':\s*True/.test(text), offset: start + length,
@@ -31,10 +46,10 @@ const READERS = {
 export function readNpy(bytes) {
   const { shape, descr, byColumns, offset } = readHead(bytes);
   const kind = descr.slice(1);
-  if (!READERS[kind]) throw new FileProblem(`Numbers of type ${descr} are not read here.`);
+  if (!READERS[kind]) throw new FileProblem(`Numbers of type ${descr} are not read here. Wanted real numbers: array.astype(float).`);
   const size = Number(kind[1]);
   const total = shape.reduce((a, b) => a * b, 1);
-  if (bytes.length - offset < total * size) throw new FileProblem("This npy file is cut short.");
+  if (bytes.length - offset < total * size) throw new FileProblem(`This npy file is cut short. ${SAVE}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset + offset);
   const found = new Float64Array(total);
   for (let i = 0; i < total; i += 1) found[i] = Number(view[READERS[kind]](i * size, descr[0] !== ">"));
@@ -64,7 +79,7 @@ const MISSING = new Set(["", "nan", "na", "null", "-"]);
 /** Numbers of a CSV: commas, semicolons, tabs or spaces; one line of names is skipped. */
 export function readCsv(text) {
   const lines = text.replace(/^\ufeff/, "").split(/\r?\n/).filter((line) => line.trim() && !line.startsWith("#"));
-  if (!lines.length) throw new FileProblem("This file is empty.");
+  if (!lines.length) throw new FileProblem("This file is empty. Wanted one line of numbers per member.");
   const separator = [",", ";", "\t"].find((mark) => lines[0].includes(mark)) ?? /\s+/;
   const cells = lines.map((line) => (separator instanceof RegExp ? line.trim() : line).split(separator)
     .map((cell) => cell.trim().replace(/^"(.*)"$/, "$1")));
@@ -73,12 +88,18 @@ export function readCsv(text) {
   let names = null;
   if (cells[0].some(isName)) names = cells.shift();
   const columns = cells[0]?.length ?? 0;
-  if (!columns) throw new FileProblem("This file has names, but no numbers.");
+  if (!columns) throw new FileProblem("This file has names, but no numbers. Wanted one line of numbers per member.");
   cells.forEach((row, i) => {
     const line = i + (names ? 2 : 1);
-    if (row.length !== columns) throw new FileProblem(`Line ${line} has ${row.length} values, the first one ${columns}.`);
+    if (row.length !== columns) {
+      throw new FileProblem(`Line ${line} has ${row.length} values, the first one ${columns}. `
+        + "Give every line the same columns, an empty cell or NaN where a number is missing.");
+    }
     const wrong = row.find(isName);
-    if (wrong !== undefined) throw new FileProblem(`Line ${line}: “${wrong.slice(0, 30)}” is not a number.`);
+    if (wrong !== undefined) {
+      throw new FileProblem(`Line ${line}: “${wrong.slice(0, 30)}” is not a number. `
+        + "Write numbers such as 1.5 or 2e-3, NaN where one is missing.");
+    }
   });
   return { shape: [cells.length, columns], numbers: Float64Array.from(cells.flat(), read), names };
 }
@@ -93,5 +114,6 @@ export function writeCsv(rows, names) {
 export async function readFile(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   if (bytes[0] === MAGIC[0]) return { ...readNpy(bytes), names: null };
+  requireText(bytes);
   return readCsv(new TextDecoder().decode(bytes));
 }

@@ -33,7 +33,7 @@ export function tryView(page) {
   const ready = () => {
     run.disabled = FILES.some(([name]) => !arrays[name]);
     const clash = run.disabled ? "" : disagreement(arrays);
-    status.textContent = clash;
+    status.textContent = run.disabled ? wanting(arrays) : clash;
     status.classList.toggle("wrong", Boolean(clash));
     if (clash) run.disabled = true;
   };
@@ -114,14 +114,24 @@ function summary(array) {
   return `${sizes} ${array.numbers.length === 1 ? "number" : "numbers"}${missing ? `, ${missing} missing` : ""}${array.names ? `: ${array.names.slice(0, 6).join(", ")}` : ""}`;
 }
 
+/** Which files are still to be chosen, once one is. */
+function wanting(arrays) {
+  const missing = FILES.filter(([name]) => !arrays[name]).map(([, label]) => label);
+  return missing.length === FILES.length ? "" : `Still to be chosen: ${missing.join(", ")}.`;
+}
+
 /** What does not fit between the arrays, as far as it shows before sending. */
 export function disagreement({ forecast_states: x, simulated_measurements: y, observation: o }) {
   if (x.shape[0] !== y.shape[0]) {
-    return `There are ${x.shape[0]} states and ${y.shape[0]} simulated measurements: one row of each per member is wanted.`;
+    return `There are ${x.shape[0]} states and ${y.shape[0]} simulated measurements: one row of each per member is wanted. `
+      + (x.shape[1] === y.shape[0]
+        ? "Members are columns here: send one member a row, the transpose."
+        : "Send one simulated measurement for every member; NaN for one that crashed.");
   }
   const measured = y.shape[1] ?? 1;
   if (o.numbers.length !== measured) {
-    return `The observation has ${o.numbers.length} numbers, the simulated measurements have ${measured} columns.`;
+    return `The observation has ${o.numbers.length} numbers, the simulated measurements have ${measured} columns. `
+      + "Send one number for each column; NaN for what was not observed.";
   }
   return "";
 }
@@ -162,7 +172,7 @@ function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {
-    throw Object.assign(new Error("More options: this is not JSON. Wanted an object such as {\"inflation\": 1.05}."),
+    throw Object.assign(new Error("More options: this is not JSON. Wanted an object such as {\"inflation\": 1.05}: names and texts in double quotation marks."),
       { title: "Options cannot be read" });
   }
 }

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.service_http.bodies import JSON, content, json_bytes, new_session
-from tests.support.servers import in_process
+from tests.support.servers import in_process, serving
 
 TIMING = re.compile(r"(\w+);dur=(\d+\.\d\d)")
 BEFORE = ["queue", "decode", "compute", "engine"]
@@ -99,14 +99,12 @@ async def test_text_and_levels(
     assert capsys.readouterr().err == ""
 
 
-async def test_a_location_that_is_not_there_is_in_the_log(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_location_that_is_not_there_is_in_the_log(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    places = (f"gone={tmp_path}/gone", f"there+write={tmp_path}/there")
-    async with in_process(tmp_path, log_format="json", locations=places):
-        pass
-    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    places = f"gone={tmp_path}/gone,there+write={tmp_path}/there"
+    with serving(tmp_path, LOG_FORMAT="json", LOCATIONS=places) as server:
+        lines = server.log.read_text().splitlines()
+    told = [json.loads(line) for line in lines if line.startswith("{")]
     (line,) = [item for item in told if item["event"] == "location"]
     assert line["level"] == "warning" and line["name"] == "gone"
     assert "is not a folder; make it" in line["detail"]

@@ -28,9 +28,11 @@ from ccdm_engine.analysis import ChosenModel, Diagnostics
 from ccdm_engine.astray import together
 from ccdm_engine.bandwidth import silverman
 from ccdm_engine.errors import NonFiniteError, NumericalError, OptionsError
+from ccdm_engine.family import is_free
 from ccdm_engine.local_transform import Measured, measured
 from ccdm_engine.localization import Localization
 from ccdm_engine.members import copied, places, sample_count
+from ccdm_engine.moved_scores import Scores, summed
 from ccdm_engine.neighbourhood import neighbourhood
 from ccdm_engine.noise import Noise
 from ccdm_engine.normalization import normal_measurements
@@ -218,7 +220,7 @@ class _Work:
         """The forecast as the result."""
         n_samples = sample_count(pairs, self.options)
         rows = pairs.used[copied(pairs, n_samples, self.options)]
-        return self._gathered(self.each("updating", copy, (pairs.used, rows)), put)
+        return self._gathered(self.each("updating", copy, (pairs.used, rows)), put)[0]
 
     def analysed(self, pairs: Pairs, seen: Overview, put: Put) -> Diagnostics:
         """The localized update."""
@@ -230,7 +232,9 @@ class _Work:
         except np.linalg.LinAlgError as error:
             raise _breakdown(str(error)) from error
         common = self._update(normal, fitted, seen.varied, factors.applied)
-        about = self._gathered(self.each("updating", update, common), put)
+        if is_free(options):
+            common = replace(common, held_out=near.held_out)
+        about, scores = self._gathered(self.each("updating", update, common), put)
         if options.measurement_error is not None:
             about = replace(about, noise_free=False)
         chosen = ChosenModel(
@@ -242,12 +246,14 @@ class _Work:
             max_bandwidth=common.bandwidth,
             shrink=common.shrink,
             unbiased=common.unbiased,
+            score=scores and scores.chosen,
+            gaussian_score=scores and scores.gaussian,
         )
         effective, far = float(pairs.used.size), near.observation_distance
         facts = diagnostics.moved(
             pairs, chosen, effective, far, about, options, self.seed
         )
-        return diagnostics.with_inflation(facts, factors)
+        return diagnostics.with_inflation(diagnostics.compared(facts), factors, options)
 
     def _widened(self, pairs: Pairs) -> tuple[Pairs, inflation.Adapted]:
         wanted = inflation.wanted(pairs, self.options)
@@ -267,10 +273,7 @@ class _Work:
             parts = Noise.none(pairs.simulated)
         else:
             parts = self._apart(pairs)
-        free = (
-            self.options.preconditioner == self.options.measurement_bandwidth == "auto"
-        )
-        if free and not parts.curved:
+        if is_free(self.options) and not parts.curved:
             return measured(pairs, parts)
         among = self.localization.taper_yy(pairs.columns)
         return fit_gain(pairs.simulated, pairs.observation, parts, lambda r, n: among)
@@ -314,30 +317,38 @@ class _Work:
             bandwidth=float(width),
             shrink=bool(options.shrink),  # "auto" is yes, around a regression
             options=replace(options, localization=None),
+            held_out=None,
             first_measured=pairs.simulated[0],
             seed=self.seed,
         )
 
-    def _gathered(self, results: Iterator[Updated], put: Put) -> diagnostics.StateFacts:
+    def _gathered(
+        self, results: Iterator[Updated], put: Put
+    ) -> tuple[diagnostics.StateFacts, Scores | None]:
         prior = posterior = Squares(0.0, 0.0)
-        rows, measured, members, far = 0, False, 0, None
+        rows, measured, members, far, kept = 0, False, 0, None, 0.0
+        scores: list[Scores | None] = []
         for found in results:
             if not np.isfinite(found.samples).all():
                 raise _breakdown("samples that are not finite")
             rows, members = found.samples.shape[0], found.members
             prior, posterior = prior.and_(found.prior), posterior.and_(found.posterior)
             measured = measured or found.measured
-            far = together((far, found.astray))
+            far, kept = together((far, found.astray)), max(kept, found.kept)
+            scores.append(found.scores)
             put(found.columns, found.samples)
         dimension = self.source.shape[1]
-        return diagnostics.StateFacts(
+        about = diagnostics.StateFacts(
             dimension,
             rows,
             prior.root_mean((members - 1) * dimension),
             posterior.root_mean((rows - 1) * dimension),
             measured,
             far,
+            kept,
         )
+        whole = summed(scores)
+        return about, whole if whole and np.isfinite(whole).all() else None
 
 
 def _not_finite(member: int, column: int, value: float) -> NonFiniteError:

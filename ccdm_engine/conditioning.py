@@ -47,7 +47,8 @@ class Conditioned:
 
     Attributes:
         samples: ``(n, dx)``.
-        choice: the density model, of the heaviest lobe where there are several.
+        choice: the density model, of the heaviest lobe where there are several, its
+            scores those of all by their shares.
         sampled: how they were made; ``None`` where the members were moved.
         effective: sample size of the weights.
         factors: by which the forecast was widened.
@@ -146,12 +147,35 @@ def _by_lobes(
     distance = neighbourhood(pairs, options.scaling).observation_distance
     return Conditioned(
         samples,
-        heaviest.choice._replace(observation_distance=distance),
+        _choice(found, weights)._replace(observation_distance=distance),
         heaviest.sampled or (sampled[0] if sampled else None),
         size,
         _together([lobe.factors for lobe in found], weights / weights.sum()),
         told_shares,
     )
+
+
+def _choice(found: Sequence[Conditioned], shares: Array) -> Choice:
+    """The model of the heaviest lobe, with scores of all by their shares.
+
+    Args:
+        found: lobes that were analysed.
+        shares: of the samples in each.
+    """
+    choice = found[int(np.argmax(shares))].choice
+    score = _by_shares([lobe.choice.model.score for lobe in found], shares)
+    gaussian = _by_shares([lobe.choice.gaussian_score for lobe in found], shares)
+    return choice._replace(
+        model=replace(choice.model, score=score), gaussian_score=gaussian
+    )
+
+
+def _by_shares(scores: Sequence[float | None], shares: Array) -> float | None:
+    """Their mean; ``None`` where one has none."""
+    known = [score for score in scores if score is not None]
+    if len(known) < len(scores):
+        return None
+    return float(np.average(known, weights=shares))
 
 
 def _one_lobe(

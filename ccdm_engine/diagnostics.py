@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpotrf, dpotrs
 
+from ccdm_engine import spreads
 from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
 from ccdm_engine.astray import Astray, astray
 from ccdm_engine.blocks import blocks
@@ -47,6 +48,8 @@ class StateFacts:
         prior_spread, posterior_spread: root mean variance over the variables.
         noise_free: whether a measurement looks like an exact function of the states.
         astray: members far away from the others in some of the caller's variables.
+        kept: largest share of its spread that any variable kept, where all may have
+            lost most of it; else 1.
     """
 
     dimension: int
@@ -55,6 +58,7 @@ class StateFacts:
     posterior_spread: float
     noise_free: bool = False
     astray: Astray | None = None
+    kept: float = 1.0
 
 
 def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFacts:
@@ -65,13 +69,17 @@ def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFac
         samples: the result, ``(n, dx)``.
         options: as used.
     """
+    before, after = root_mean_variance(pairs.states), root_mean_variance(samples)
+    # Where every variable lost most of its spread, their root mean did.
+    lost_most = after < spreads.COLLAPSED * before
     return StateFacts(
         pairs.states.shape[1],
         samples.shape[0],
-        root_mean_variance(pairs.states),
-        root_mean_variance(samples),
+        before,
+        after,
         options.measurement_error is None and _looks_noise_free(pairs),
         astray(pairs.states, pairs.state_columns),
+        spreads.most_kept(pairs.states, samples) if lost_most else 1.0,
     )
 
 
@@ -92,8 +100,9 @@ def describe(
         seed: as used.
     """
     choice, sampled = found.choice, found.sampled
+    if found.shares:  # one lobe of several is narrow beside all of them
+        about = replace(about, kept=1.0)
     model = choice.model
-    gaussian = choice.gaussian_score
     chosen = ChosenModel(
         preconditioner=model.regression.name,
         scaling=model.frame.kind,
@@ -104,7 +113,7 @@ def describe(
         shrink=model.shrink or model.candidate.is_drawn_together,
         unbiased=model.regression.is_unbiased,
         score=model.score,
-        gaussian_score=gaussian,
+        gaussian_score=choice.gaussian_score,
     )
     facts = moved(
         pairs,
@@ -115,11 +124,8 @@ def describe(
         options,
         seed,
     )
-    facts = replace(with_inflation(facts, found.factors), lobes=found.shares)
-    if found.shares:
-        facts = replace(facts, gaussian_preferred=False)
-    elif gaussian is not None and model.score is not None:
-        facts = replace(facts, gaussian_preferred=bool(gaussian >= model.score))
+    facts = compared(replace(facts, lobes=found.shares))
+    facts = with_inflation(facts, found.factors, options)
     if sampled is None:
         return facts
     return replace(
@@ -150,6 +156,8 @@ def moved(
         options: as used.
         seed: as used.
     """
+    common = _common(pairs, about, options, seed)
+    readings = np.array(common["innovation"])[pairs.columns]
     return Diagnostics(
         status="analysed",
         reason=None,
@@ -159,9 +167,21 @@ def moved(
         sampler="shift",
         score_evaluations=0,
         observation_distance=distance,
-        warnings=_advice(pairs, distance, effective, about),
-        **_common(pairs, about, options, seed),
+        warnings=_advice(pairs, distance, effective, about)
+        + spreads.incredible(pairs, readings),
+        **common,
     )
+
+
+def compared(facts: Diagnostics) -> Diagnostics:
+    """The facts with whether a Gaussian update scored as well as the chosen model."""
+    model = facts.model
+    if facts.lobes:
+        return replace(facts, gaussian_preferred=False)
+    if model is None or model.score is None or model.gaussian_score is None:
+        return facts
+    as_well = bool(model.gaussian_score >= model.score)
+    return replace(facts, gaussian_preferred=as_well)
 
 
 def unchanged(
@@ -212,8 +232,10 @@ def _common(
     }
 
 
-def with_inflation(facts: Diagnostics, factors: Adapted) -> Diagnostics:
-    """The facts with what adaptive inflation did to the forecast."""
+def with_inflation(
+    facts: Diagnostics, factors: Adapted, options: AnalysisOptions
+) -> Diagnostics:
+    """The facts with what inflation did to the forecast, or what else widened it."""
     warnings = facts.warnings
     if factors.applied > max(factors.learned, 1.0):
         warnings += (
@@ -225,6 +247,8 @@ def with_inflation(facts: Diagnostics, factors: Adapted) -> Diagnostics:
                 "cycles: add process noise, or check the declared measurement error.",
             ),
         )
+    elif factors.applied == options.inflation == 1.0 and not facts.lobes:
+        warnings += spreads.grown(facts.prior_spread, facts.posterior_spread)
     return replace(facts, forecast_inflation=factors.learned, warnings=warnings)
 
 
@@ -272,6 +296,9 @@ def _advice(
                 "localize.",
             )
         )
+    narrow = spreads.has_collapsed(pairs, about.kept, about.n_samples)
+    if narrow and not about.noise_free:
+        found.append(spreads.collapsed(about.kept))
     if about.noise_free and measured is None and about.astray is None:
         found.append(
             Advice(

@@ -117,7 +117,7 @@ def goes_by_lobes(options: AnalysisOptions, members: int, dimension: int) -> boo
         dimension: of the states.
     """
     return (
-        _is_free(options)
+        is_free(options)
         and options.localization is None
         and options.scaling in ("auto", "whiten")
         and has_kernels(members, dimension)
@@ -136,7 +136,7 @@ def has_joint_kernels(options: AnalysisOptions, members: int, dimension: int) ->
     return enough and goes_by_lobes(options, members, dimension)
 
 
-def _is_free(options: AnalysisOptions) -> bool:
+def is_free(options: AnalysisOptions) -> bool:
     """Whether regression and measurement kernel are both left to the engine."""
     return options.preconditioner == options.measurement_bandwidth == "auto"
 
@@ -205,7 +205,7 @@ def _local(
         parts = Noise.none(pairs.simulated)
     elif parts is None:
         parts = local_noise.near(pairs, places)
-    if _is_free(options) and not parts.curved:
+    if is_free(options) and not parts.curved:
         return local_transform.transformed(pairs, places, parts)
     columns = (pairs.state_columns, pairs.columns)
     return preconditioning.localized(*pairs.triple, places, *columns, parts)

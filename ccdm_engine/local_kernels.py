@@ -50,10 +50,14 @@ class Bend(NamedTuple):
     Attributes:
         shift: of the mean, ``(b,)``.
         spread: factor on the deviations, at most 1, ``(b,)``.
+        straight, bent: mean square error of the line alone, and with the kernels, of
+            members held out, ``(b,)``.
     """
 
     shift: Array
     spread: Array
+    straight: Array
+    bent: Array
 
 
 def bend(anomalies: Array, fitted: Array, noisy: Array, gaps: Array) -> Bend:
@@ -80,7 +84,9 @@ def bend(anomalies: Array, fitted: Array, noisy: Array, gaps: Array) -> Bend:
     before = np.sum(error**2, axis=1)
     after = np.sum((error - share[:, None] * found) ** 2, axis=1)
     left = np.where(before > 0, after / np.where(before > 0, before, 1.0), 1.0)
-    return Bend(share * at_star, np.sqrt(np.clip(left, LEAST_LEFT, 1.0)))
+    spread = np.sqrt(np.clip(left, LEAST_LEFT, 1.0))
+    count = error.shape[1]
+    return Bend(share * at_star, spread, before / count, after / count)
 
 
 def _held_out(fitted: Array, held: Array, residual: Array, width: Array) -> Array:

@@ -27,7 +27,7 @@ where m exceeds N.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,9 +55,24 @@ BLOCK_SIZE = 2_000_000
 WIDEST_BLOCK = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Transformed(Regression):
+    """Members transformed, and how well their update told those held out.
+
+    Attributes:
+        straight, bent: mean square errors of the straight line, and with the kernels,
+            ``(dx,)``; ``None`` without kernels, which alone look at members held out.
+        narrowed: by what the kernels multiplied the deviations, ``(dx,)``.
+    """
+
+    straight: Array | None = None
+    bent: Array | None = None
+    narrowed: Array | None = None
+
+
 def transformed(
     pairs: Pairs, localization: Localization, noise: Noise, *, kernels: bool = True
-) -> Regression:
+) -> Transformed:
     """Members moved, block of states by block of states.
 
     Args:
@@ -82,7 +97,7 @@ def transform(
     columns: Indices,
     *,
     kernels: bool = True,
-) -> Regression:
+) -> Transformed:
     """The same for states that are all there is, or some of them.
 
     Args:
@@ -93,16 +108,24 @@ def transform(
         kernels: whether kernels look at what the transform leaves.
     """
     dimension = states.shape[1]
-    residuals, target = np.empty_like(states), np.empty(dimension)
-    leverage = np.empty(dimension)
+    residuals, told = np.empty_like(states), np.empty((5, dimension))
     around = localization.measurements_around(columns)
     for block in blocks(dimension, WIDEST_BLOCK):
         places = localization.state_coordinates[block]
         local = within(around, places, localization.radius)
         moved = update(states[:, block], seen, local, kernels=kernels)
-        residuals[:, block], target[block], leverage[block] = moved
-    whole = np.broadcast_to(leverage, residuals.shape)
-    return Regression("localized", residuals, target, whole, is_transform=True)
+        residuals[:, block], told[:, block] = moved
+    target, spent, straight, bent, narrowed = told
+    found = Transformed(
+        "localized",
+        residuals,
+        target,
+        np.broadcast_to(spent / states.shape[0], residuals.shape),
+        is_transform=True,
+    )
+    if not kernels:
+        return found
+    return replace(found, straight=straight, bent=bent, narrowed=narrowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +219,7 @@ def within(around: Surroundings, places: Array, radius: float) -> Local:
 
 def update(
     states: Array, seen: Measured, local: Local, *, kernels: bool = True
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array]:
     """One block of states, knowing nothing of the others.
 
     Args:
@@ -206,23 +229,23 @@ def update(
         kernels: whether kernels look at what the transform leaves.
 
     Returns:
-        Members around the forecast mean, ``(N, b)``; what the mean moves by, ``(b,)``;
-        the share of a member that the update is fitted to, ``(b,)``.
+        Members around the forecast mean, ``(N, b)``; and in rows, ``(5, b)``, what the
+        mean moves by, the degrees of freedom spent, and of members held out the mean
+        square errors and the factor on deviations that :class:`.Bend` has.
     """
     members, count = states.shape
     mean = states.mean(axis=0)
     anomalies = np.ascontiguousarray((states - mean).T)[:, :, None]  # (b, N, 1)
-    moved, shift = np.empty((count, members)), np.empty(count)
-    spent = np.empty(count)
+    moved, told = np.empty((count, members)), np.empty((5, count))
     wide = local.index.shape[1]
     here, index = _together(local.index, seen.innovation.size)
     near_by = seen.among(here)
     for part in blocks(count, max(BLOCK_SIZE // (members * wide), 1)):
         near = Local(index[part], local.taper[part])
-        moved[part], shift[part], spent[part] = _solved(
+        moved[part], told[:, part] = _solved(
             near_by, near, anomalies[part], kernels=kernels
         )
-    return mean + moved.T, shift, spent / members
+    return mean + moved.T, told
 
 
 def _together(index: Indices, count: int) -> tuple[Indices, Indices]:
@@ -234,18 +257,19 @@ def _together(index: Indices, count: int) -> tuple[Indices, Indices]:
 
 def _solved(
     seen: Measured, local: Local, anomalies: Array, *, kernels: bool
-) -> tuple[Array, Array, Array]:
-    """Transformed deviations ``(b, N)``, shift and degrees of freedom, ``(b,)``."""
+) -> tuple[Array, tuple[Array, ...]]:
+    """Transformed deviations ``(b, N)``, and the five rows of :func:`update`."""
     members = anomalies.shape[1]
     fitted, noisy, gaps = _whitened(seen, local)
     scaled = fitted / np.sqrt(members - 1.0)
     solve = _by_measurements if scaled.shape[2] < members else _by_members
     moved, shift, spent = solve(scaled, gaps[:, :, None], anomalies)
     moved, shift = moved[:, :, 0], shift / np.sqrt(members - 1.0)
-    if kernels:
-        bent = local_kernels.bend(anomalies[:, :, 0], fitted, noisy, gaps)
-        moved, shift = moved * bent.spread[:, None], shift + bent.shift
-    return moved, shift, spent
+    if not kernels:
+        return moved, (shift, spent, *np.ones((3, shift.size)))
+    bend = local_kernels.bend(anomalies[:, :, 0], fitted, noisy, gaps)
+    moved, shift = moved * bend.spread[:, None], shift + bend.shift
+    return moved, (shift, spent, bend.straight, bend.bent, bend.spread)
 
 
 def turned(after: Array, before: Array, rng: np.random.Generator) -> Array:

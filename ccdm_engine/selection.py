@@ -29,9 +29,11 @@ from ccdm_engine.candidate import JOINT, PAIRS, SHIFT, Candidate
 from ccdm_engine.family import (
     candidates,
     compares_regressions,
+    is_free,
     with_joint_kernels,
 )
 from ccdm_engine.mixture import Mixture
+from ccdm_engine.moved_scores import moved_scores
 from ccdm_engine.neighbourhood import Neighbourhood, neighbourhood
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
@@ -119,7 +121,7 @@ class Choice(NamedTuple):
     Attributes:
         model: the best of the family.
         gaussian_score: held-out score of the best Gaussian update; ``None`` when the
-            caller left nothing to choose.
+            caller left nothing to choose, or none is in the running.
         observation_distance: distance of ``y*`` to the nearest simulated measurement
             over the median of the same distance among members.
     """
@@ -157,7 +159,7 @@ def choose(pairs: Pairs, options: AnalysisOptions, *, joint: bool) -> Choice:
         waiting += itertools.islice(family, 1)
         only = _only_model(waiting[0], options) if len(waiting) == 1 else None
         if only is not None:
-            return Choice(only, None, near.observation_distance)
+            return only
     best = best_of_tiers(itertools.chain(_taken(waiting), family), options)
     plain = chosen = best[min(best)]
     if PAIRS in best and plain is not best[PAIRS]:
@@ -205,7 +207,7 @@ def _taken(waiting: list[Candidate]) -> Iterator[Candidate]:
         yield waiting.pop(0)
 
 
-def _only_model(candidate: Candidate, options: AnalysisOptions) -> Model | None:
+def _only_model(candidate: Candidate, options: AnalysisOptions) -> Choice | None:
     """The model, when the options leave nothing to compare."""
     frame = fitted_frames([candidate], options).at(0)
     widths = state_bandwidths(candidate, options)
@@ -215,4 +217,11 @@ def _only_model(candidate: Candidate, options: AnalysisOptions) -> Model | None:
         widths = reference_bandwidth(candidate)
     if len(widths) > 1 or len(shrinks) > 1:
         return None
-    return Model(candidate.settled(), frame, widths[0], shrinks[0])
+    near, score, gaussian = candidate.near, None, None
+    if candidate.is_shift and is_free(options):
+        # Nothing was compared with it, but its score is cheap, and may be asked for.
+        told = moved_scores(candidate.regression, near.held_out, frame)
+        if told is not None and np.isfinite(told).all():
+            score, gaussian = told
+    model = Model(candidate.settled(), frame, widths[0], shrinks[0], score)
+    return Choice(model, gaussian, near.observation_distance)

@@ -25,11 +25,13 @@ from ccdm_engine.astray import Astray, astray
 from ccdm_engine.blocks import blocks
 from ccdm_engine.local_transform import Measured, transform, turned
 from ccdm_engine.localization import Localization
+from ccdm_engine.moved_scores import Scores, moved_scores, summed
 from ccdm_engine.normalization import exponents_of
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.preconditioning import Gain
 from ccdm_engine.regression import Regression
 from ccdm_engine.scaling import fit_frame
+from ccdm_engine.spreads import COLLAPSED, most_kept
 from ccdm_engine.streams import EXTRA, TURN, stream
 from ccdm_engine.survey import Block
 
@@ -55,6 +57,7 @@ class Update:
         bandwidth: of the kernels that rows without a member are drawn from.
         shrink: whether their centres are shrunk.
         options: for inflation and relaxation.
+        held_out: members that the update is scored on, ``(J,)``; ``None`` for no score.
         first_measured: what the first member measured, in units near 1, ``(dy,)``.
         seed: of the analysis.
     """
@@ -69,6 +72,7 @@ class Update:
     bandwidth: float
     shrink: bool
     options: AnalysisOptions
+    held_out: Indices | None
     first_measured: Array
     seed: int
 
@@ -102,6 +106,9 @@ class Updated(NamedTuple):
         members: that took part.
         measured: whether a variable is exactly what a measurement says.
         astray: members far away from the others, in the caller's variables.
+        kept: largest share of its spread that any variable kept, where all may have
+            lost most of it; else 1.
+        scores: of the update, summed over the variables; ``None`` where it has none.
     """
 
     columns: slice
@@ -111,22 +118,38 @@ class Updated(NamedTuple):
     members: int
     measured: bool = False
     astray: Astray | None = None
+    kept: float = 1.0
+    scores: Scores | None = None
 
 
 def update(common: Update, block: Block) -> Updated:
     """The analysis of one block of variables."""
     states = block.states(common.used)
     samples = np.empty((common.places.size, states.shape[1]))
-    measured = False
+    found: list[_Columns] = []
     for here in blocks(states.shape[1], TOGETHER):
         part = np.ascontiguousarray(states[:, here])
         first = block.columns.start + here.start
         with np.errstate(over="ignore", invalid="ignore"):  # checked by the caller
-            samples[:, here], seen = _columns(common, part, block.places[here], first)
-        measured = measured or seen
-    spreads = squares(states), squares(samples)
-    far = astray(states, range(block.columns.start, block.columns.stop))
-    return Updated(block.columns, samples, *spreads, states.shape[0], measured, far)
+            found.append(_columns(common, part, block.places[here], first))
+        samples[:, here] = found[-1].samples
+    before, after = squares(states), squares(samples)
+    # Where every variable lost most of its spread, their root mean did.
+    rows = max(samples.shape[0] - 1, 1)
+    lost_most = after.root_mean(rows) < COLLAPSED * before.root_mean(
+        states.shape[0] - 1
+    )
+    return Updated(
+        block.columns,
+        samples,
+        before,
+        after,
+        states.shape[0],
+        any(each.measured for each in found),
+        astray(states, range(block.columns.start, block.columns.stop)),
+        most_kept(states, samples) if lost_most else 1.0,
+        summed(each.scores for each in found),
+    )
 
 
 def copy(rows: tuple[Indices, Indices], block: Block) -> Updated:
@@ -143,14 +166,20 @@ def copy(rows: tuple[Indices, Indices], block: Block) -> Updated:
     return Updated(block.columns, samples, *spreads, used.size)
 
 
-def _columns(
-    common: Update, states: Array, coordinates: Array, first: int
-) -> tuple[Array, bool]:
-    """Samples of a few variables, and whether one is what a measurement says."""
+class _Columns(NamedTuple):
+    """Samples of a few variables, whether one is what a measurement says, scores."""
+
+    samples: Array
+    measured: bool
+    scores: Scores | None
+
+
+def _columns(common: Update, states: Array, coordinates: Array, first: int) -> _Columns:
+    """A few variables."""
     kept = np.min(states, axis=0) < np.max(states, axis=0)
     samples = np.tile(states[:1], (common.places.size, 1))  # constants stay
     if not kept.any():
-        return samples, False
+        return _Columns(samples, False, Scores(0.0, 0.0))
     varied = states[:, kept]
     exponents = exponents_of(varied)
     before = np.ldexp(varied, -exponents)
@@ -170,14 +199,18 @@ def _columns(
         moved[alone] = _drawn(common, regression, before, noise[:, kept])
     moved = inflation.relaxed(moved, before, common.options, common.places)
     samples[:, kept] = np.ldexp(moved, exponents)
-    return samples, bool(np.any(np.isin(common.first_measured, before[0])))
+    measured = bool(np.any(np.isin(common.first_measured, before[0])))
+    if common.held_out is None:
+        return _Columns(samples, measured, None)
+    scores = moved_scores(regression, common.held_out)
+    return _Columns(samples, measured, scores and scores.in_units(exponents))
 
 
 def _regressed(common: Update, forecast: Array, coordinates: Array) -> Regression:
     local = common.localization.among(coordinates)
     if isinstance(common.fitted, Measured):
         measurements = np.arange(common.first_measured.size)
-        found = transform(forecast, common.fitted, local, measurements)
+        found: Regression = transform(forecast, common.fitted, local, measurements)
     else:
         near = local.near_measurements()
         part = common.fitted.near(near).on(

@@ -35,7 +35,12 @@ class ChosenModel:
     ``state_bandwidth`` being that of the same kernels in the states.
     ``unbiased`` says whether the regression's residuals were divided by
     ``sqrt(1 - leverage)``. Scores are mean held-out log densities per member near the
-    observation (nats); ``None`` where nothing had to be chosen.
+    observation (nats). Where the update that moves the members is the only candidate it
+    is scored as one Gaussian, and is its own Gaussian alternative; with coordinates up
+    to 100 members are held out wherever they lie, variable by variable, and the
+    alternative is the straight line without kernels. With lobes they are means over the
+    lobes by their shares. ``None`` where the caller fixed what would be chosen, and
+    where a variable without any spread leaves no finite score.
     """
 
     preconditioner: str
@@ -107,8 +112,8 @@ class Diagnostics:
         predicted: what the ensemble predicted of the measurements and where ``y*``
             lies in it; ``None`` when nothing was assimilated, and from baselines.
         lobes: shares of the samples in the clouds that the forecast had come apart
-            into, each analysed by itself; ``model`` is that of the heaviest. Empty
-            where the forecast was one cloud.
+            into, each analysed by itself; ``model`` is that of the heaviest, its
+            scores are those of all. Empty where the forecast was one cloud.
         forecast_inflation: factor on the forecast's deviations that
             ``inflation="adaptive"`` has learned, to be handed on to the next cycle.
     """

@@ -160,7 +160,7 @@ def incredible(pairs: Pairs, innovation: Array) -> tuple[Advice, ...]:
             f"{what} {named}{more} of {size.size}: up to {size[worst[0]]:.3g} "
             "predicted deviations from the mean of the simulated ones.",
             "Look at these instruments, their units and their order; send NaN (null) "
-            "for a stuck one. Where most are named, or others at each cycle, the ensemble "
-            "is too narrow.",
+            "for a stuck one. Where most are named, or others at each cycle, the "
+            "ensemble is too narrow.",
         ),
     )

@@ -253,7 +253,7 @@ class _Work:
         facts = diagnostics.moved(
             pairs, chosen, effective, far, about, options, self.seed
         )
-        return diagnostics.with_inflation(diagnostics.compared(facts), factors, options)
+        return diagnostics.concluded(facts, factors, options)
 
     def _widened(self, pairs: Pairs) -> tuple[Pairs, inflation.Adapted]:
         wanted = inflation.wanted(pairs, self.options)
@@ -326,7 +326,8 @@ class _Work:
         self, results: Iterator[Updated], put: Put
     ) -> tuple[diagnostics.StateFacts, Scores | None]:
         prior = posterior = Squares(0.0, 0.0)
-        rows, measured, members, far, kept = 0, False, 0, None, 0.0
+        rows, measured, members, far = 0, False, 0, None
+        kept: list[float | None] = []
         scores: list[Scores | None] = []
         for found in results:
             if not np.isfinite(found.samples).all():
@@ -334,7 +335,8 @@ class _Work:
             rows, members = found.samples.shape[0], found.members
             prior, posterior = prior.and_(found.prior), posterior.and_(found.posterior)
             measured = measured or found.measured
-            far, kept = together((far, found.astray)), max(kept, found.kept)
+            far = together((far, found.astray))
+            kept.append(found.kept)
             scores.append(found.scores)
             put(found.columns, found.samples)
         dimension = self.source.shape[1]
@@ -345,7 +347,7 @@ class _Work:
             posterior.root_mean((rows - 1) * dimension),
             measured,
             far,
-            kept,
+            None if None in kept else max(filter(None, kept), default=0.0),
         )
         whole = summed(scores)
         return about, whole if whole and np.isfinite(whole).all() else None

@@ -49,7 +49,7 @@ class StateFacts:
         noise_free: whether a measurement looks like an exact function of the states.
         astray: members far away from the others in some of the caller's variables.
         kept: largest share of its spread that any variable kept, where all may have
-            lost most of it; else 1.
+            lost most of it; else ``None``.
     """
 
     dimension: int
@@ -58,7 +58,7 @@ class StateFacts:
     posterior_spread: float
     noise_free: bool = False
     astray: Astray | None = None
-    kept: float = 1.0
+    kept: float | None = None
 
 
 def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFacts:
@@ -79,7 +79,7 @@ def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFac
         after,
         options.measurement_error is None and _looks_noise_free(pairs),
         astray(pairs.states, pairs.state_columns),
-        spreads.most_kept(pairs.states, samples) if lost_most else 1.0,
+        spreads.most_kept(pairs.states, samples) if lost_most else None,
     )
 
 
@@ -101,7 +101,7 @@ def describe(
     """
     choice, sampled = found.choice, found.sampled
     if found.shares:  # one lobe of several is narrow beside all of them
-        about = replace(about, kept=1.0)
+        about = replace(about, kept=None)
     model = choice.model
     chosen = ChosenModel(
         preconditioner=model.regression.name,
@@ -124,8 +124,7 @@ def describe(
         options,
         seed,
     )
-    facts = compared(replace(facts, lobes=found.shares))
-    facts = with_inflation(facts, found.factors, options)
+    facts = concluded(facts, found.factors, options, found.shares)
     if sampled is None:
         return facts
     return replace(
@@ -157,7 +156,9 @@ def moved(
         seed: as used.
     """
     common = _common(pairs, about, options, seed)
-    readings = np.array(common["innovation"])[pairs.columns]
+    warnings = _advice(pairs, distance, effective, about)
+    if np.nanmax(np.abs(common["innovation"])) > spreads.FAR:
+        warnings += spreads.incredible(pairs, common["innovation"])
     return Diagnostics(
         status="analysed",
         reason=None,
@@ -167,21 +168,9 @@ def moved(
         sampler="shift",
         score_evaluations=0,
         observation_distance=distance,
-        warnings=_advice(pairs, distance, effective, about)
-        + spreads.incredible(pairs, readings),
+        warnings=warnings,
         **common,
     )
-
-
-def compared(facts: Diagnostics) -> Diagnostics:
-    """The facts with whether a Gaussian update scored as well as the chosen model."""
-    model = facts.model
-    if facts.lobes:
-        return replace(facts, gaussian_preferred=False)
-    if model is None or model.score is None or model.gaussian_score is None:
-        return facts
-    as_well = bool(model.gaussian_score >= model.score)
-    return replace(facts, gaussian_preferred=as_well)
 
 
 def unchanged(
@@ -232,24 +221,36 @@ def _common(
     }
 
 
-def with_inflation(
-    facts: Diagnostics, factors: Adapted, options: AnalysisOptions
+def concluded(
+    facts: Diagnostics,
+    factors: Adapted,
+    options: AnalysisOptions,
+    lobes: tuple[float, ...] = (),
 ) -> Diagnostics:
-    """The facts with what inflation did to the forecast, or what else widened it."""
-    warnings = facts.warnings
+    """The facts with what widened the forecast, and what the Gaussian update scored.
+
+    Args:
+        facts: of an analysis that used the observation.
+        factors: of adaptive inflation.
+        options: as used.
+        lobes: shares of the samples in each.
+    """
+    warnings, model = facts.warnings, facts.model
+    is_plain = options.inflation == 1.0 and not lobes
     if factors.applied > max(factors.learned, 1.0):
-        warnings += (
-            Advice(
-                "ensemble-widened",
-                "The innovations are larger than chance allows: the forecast was "
-                f"widened {factors.applied:.3g} times.",
-                "Once, nothing: that is how a lost ensemble is caught again. At many "
-                "cycles: add process noise, or check the declared measurement error.",
-            ),
-        )
-    elif factors.applied == options.inflation == 1.0 and not facts.lobes:
+        warnings += (spreads.widened(factors.applied),)
+    elif is_plain and facts.posterior_spread > spreads.GREW * facts.prior_spread:
         warnings += spreads.grown(facts.prior_spread, facts.posterior_spread)
-    return replace(facts, forecast_inflation=factors.learned, warnings=warnings)
+    as_well = False if lobes else None
+    if model and model.score is not None and model.gaussian_score is not None:
+        as_well = not lobes and bool(model.gaussian_score >= model.score)
+    return replace(
+        facts,
+        gaussian_preferred=as_well,
+        forecast_inflation=factors.learned,
+        lobes=lobes,
+        warnings=warnings,
+    )
 
 
 def root_mean_variance(ensemble: Array) -> float:
@@ -296,9 +297,8 @@ def _advice(
                 "localize.",
             )
         )
-    narrow = spreads.has_collapsed(pairs, about.kept, about.n_samples)
-    if narrow and not about.noise_free:
-        found.append(spreads.collapsed(about.kept))
+    if about.kept is not None and not about.noise_free:
+        found += spreads.collapsed(pairs, about.kept, about.n_samples)
     if about.noise_free and measured is None and about.astray is None:
         found.append(
             Advice(

@@ -25,6 +25,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
@@ -78,17 +80,26 @@ def _spreads(part: Array) -> Array:
     return np.asarray(largest * np.sqrt(square))
 
 
-def has_collapsed(pairs: Pairs, kept: float, n_samples: int) -> bool:
-    """Whether no variable kept what the measurements must have left it.
+def collapsed(pairs: Pairs, kept: float, n_samples: int) -> tuple[Advice, ...]:
+    """What to say where no variable kept what the measurements must have left it.
 
     Args:
         pairs: what took part.
         kept: largest share of its spread that any variable kept.
         n_samples: of the analysis.
     """
-    if n_samples < FEWEST or kept >= COLLAPSED:
-        return False
-    return kept < _least_kept(pairs)
+    if n_samples < FEWEST or kept >= min(COLLAPSED, _least_kept(pairs)):
+        return ()
+    return (
+        Advice(
+            "spread-collapsed",
+            f"No variable kept more than {kept:.2g} of the spread it had.",
+            "Do not go on from it: such an ensemble follows no further observation. "
+            "Use more members than measurements, preconditioner='auto', localization "
+            "or inflation. If the measurements are that much finer than the forecast, "
+            "all is well: declare measurement_error.",
+        ),
+    )
 
 
 def _least_kept(pairs: Pairs) -> float:
@@ -101,15 +112,14 @@ def _least_kept(pairs: Pairs) -> float:
     return float(1.0 / np.sqrt(1.0 + np.sum(told)))
 
 
-def collapsed(kept: float) -> Advice:
-    """What to say of it."""
+def widened(factor: float) -> Advice:
+    """What to say of a forecast that was made so many times as wide."""
     return Advice(
-        "spread-collapsed",
-        f"No variable kept more than {kept:.2g} of the spread it had in the forecast.",
-        "Do not go on from it: such an ensemble follows no further observation. Use "
-        "more members than measurements, preconditioner='auto', localization or "
-        "inflation. If the measurements are that much finer than the forecast, all is "
-        "well: declare measurement_error.",
+        "ensemble-widened",
+        "The innovations are larger than chance allows: the forecast was widened "
+        f"{factor:.3g} times.",
+        "Once, nothing: that is how a lost ensemble is caught again. At many cycles: "
+        "add process noise, or check the declared measurement error.",
     )
 
 
@@ -120,7 +130,7 @@ def grown(before: float, after: float) -> tuple[Advice, ...]:
         before: root mean variance over the variables.
         after: the same.
     """
-    if not after > GREW * before > 0:
+    if before == 0:
         return ()
     return (
         Advice(
@@ -133,16 +143,14 @@ def grown(before: float, after: float) -> tuple[Advice, ...]:
     )
 
 
-def incredible(pairs: Pairs, innovation: Array) -> tuple[Advice, ...]:
+def incredible(pairs: Pairs, innovation: Sequence[float]) -> tuple[Advice, ...]:
     """What to say of readings that lie where nothing simulated comes near.
 
     Args:
         pairs: what took part.
-        innovation: of each assimilated measurement in predicted deviations, ``(dy,)``.
+        innovation: of all measurements of the caller, in predicted deviations.
     """
-    size = np.abs(innovation)
-    if not np.max(size, initial=0.0) > FAR:  # the limit is asked for in few analyses
-        return ()
+    size = np.abs(np.array(innovation)[pairs.columns])
     members = pairs.used.size
     rare = BY_CHANCE / (2.0 * size.size)
     # One more draw lies sqrt(1 + 1/N) deviations from the mean of N.

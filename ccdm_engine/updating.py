@@ -107,7 +107,7 @@ class Updated(NamedTuple):
         measured: whether a variable is exactly what a measurement says.
         astray: members far away from the others, in the caller's variables.
         kept: largest share of its spread that any variable kept, where all may have
-            lost most of it; else 1.
+            lost most of it; else ``None``.
         scores: of the update, summed over the variables; ``None`` where it has none.
     """
 
@@ -118,7 +118,7 @@ class Updated(NamedTuple):
     members: int
     measured: bool = False
     astray: Astray | None = None
-    kept: float = 1.0
+    kept: float | None = None
     scores: Scores | None = None
 
 
@@ -136,9 +136,8 @@ def update(common: Update, block: Block) -> Updated:
     before, after = squares(states), squares(samples)
     # Where every variable lost most of its spread, their root mean did.
     rows = max(samples.shape[0] - 1, 1)
-    lost_most = after.root_mean(rows) < COLLAPSED * before.root_mean(
-        states.shape[0] - 1
-    )
+    had, has = before.root_mean(states.shape[0] - 1), after.root_mean(rows)
+    lost_most = has <= COLLAPSED * had
     return Updated(
         block.columns,
         samples,
@@ -147,7 +146,7 @@ def update(common: Update, block: Block) -> Updated:
         states.shape[0],
         any(each.measured for each in found),
         astray(states, range(block.columns.start, block.columns.stop)),
-        most_kept(states, samples) if lost_most else 1.0,
+        most_kept(states, samples) if lost_most else None,
         summed(each.scores for each in found),
     )
 

@@ -69,9 +69,17 @@ def test_one_variable_that_was_measured_well_is_no_collapse() -> None:
 
 
 def test_growth_is_told_unless_it_was_asked_for() -> None:
-    assert not spreads.grown(1.0, 3.9) and not spreads.grown(0.0, 1.0)
     (advice,) = spreads.grown(1.0, 5.6)
     assert advice.code == "spread-grew" and "5.6" in advice.message
+    # Of |x| far out two sides are left, which is wider than what was known.
+    rng = np.random.default_rng(4)
+    states = rng.standard_normal((400, 1))
+    simulated = np.abs(states) + 0.1 * rng.standard_normal((400, 1))
+    plain = {"preconditioner": "none", "measurement_bandwidth": 0.1}
+    for factor, told in ((1.0, False), (0.1, True)):
+        pulled = np.where(simulated > 2.3, states, factor * states)
+        found = assimilate(pulled, simulated, [2.6], options=plain, seed=1)
+        assert ("spread-grew" in codes(found)) is told
     asked = assimilate(*gaussian(60), options={"inflation": 9.0}, seed=1)
     facts = asked.diagnostics
     assert facts.posterior_spread > spreads.GREW * facts.prior_spread

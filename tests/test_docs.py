@@ -1,8 +1,10 @@
 """The documentation keeps its word: its code runs, its links lead somewhere.
 
-One page is one story. Its blocks run in the order of the page, in an empty folder,
-against one running service: those in ``sh`` as one script, those in ``python`` as one
-program. What is not to be run says so, with its reason, in a comment before it.
+One page is one story. Its blocks run in the order of the page as they stand, in a
+folder that has what pages reach for of the project's, against one running service:
+those in ``sh`` as one script, those in ``python`` as one program. Nothing is set for
+them but what ``docs/README.md`` tells the reader to do. What is not to be run says so, with its
+reason, in a comment before it.
 """
 
 from __future__ import annotations
@@ -109,16 +111,16 @@ def run(
 def test_the_code_of_a_page_runs(page: Path, service: Server, tmp_path: Path) -> None:
     found = blocks(page.read_text("utf-8"))
     # Of the project's folder, where readers are, pages use nothing else.
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {
         **{name: v for name, v in os.environ.items() if not name.startswith("CCDM_")},
-        "CCDM_URL": service.url,
-        "ROOT": str(ROOT),
-        "PATH": path,
-        "PYTHONPATH": str(ROOT),
+        "PATH": path,  # as of ``. .venv/bin/activate``
+        "PYTHONPATH": str(ROOT),  # as of the editable installation
         "MPLBACKEND": "Agg",
     }
+    for pattern in ("Makefile", "examples", "scripts", "pyproject.toml", "*.lock"):
+        for path_there in ROOT.glob(pattern):
+            (tmp_path / path_there.name).symlink_to(path_there)
     for language, command in RUN.items():
         source = joined(found, language).replace(ADDRESS, service.url)
         if not source.strip():
@@ -145,6 +147,25 @@ def test_every_block_says_what_it_is(page: Path) -> None:
         if block.language not in {*RUN, *SHOWN}
     ]
     assert not unknown, f"{page.name}: neither run nor shown on purpose: {unknown}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_what_to_do_before_pasting_stands_before_the_first_block(page: Path) -> None:
+    text = page.read_text("utf-8")
+    found = [block for block in blocks(text) if block.language in RUN]
+    if not any("ccdm" in block.code.lower() for block in found):
+        return  # it asks for neither the service nor the project's programs
+    told = text.find("README.md#before-you-paste)")
+    assert told >= 0, "nobody is told to start the service and to activate .venv"
+    assert text.count("\n", 0, told) < found[0].line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_one_python_and_no_variables_that_nobody_sets(page: Path) -> None:
+    for block in blocks(page.read_text("utf-8")):
+        if block.language in RUN:
+            found = re.findall(r"python3|CCDM_URL|\$\{?ROOT|\"ROOT\"", block.code)
+            assert not found, f"line {block.line} of {page.name}: {found}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

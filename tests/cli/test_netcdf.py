@@ -86,7 +86,7 @@ def test_mistakes_are_told_in_a_sentence(tmp_path: Path, dataset: Any) -> None:
     with pytest.raises(CommandError, match="there is no such file"):
         read_triple([file])
     file.write_bytes(b"no NetCDF")
-    with pytest.raises(CommandError, match="cannot be read as .nc: it is plain text"):
+    with pytest.raises(CommandError, match=r"cannot be read as \.nc: it is plain"):
         read_triple([file])
     dataset.drop_vars("observation").to_netcdf(file, engine="h5netcdf")
     with pytest.raises(CommandError, match=r"there is no observation in it; it holds"):

@@ -3,8 +3,8 @@
 One page is one story. Its blocks run in the order of the page as they stand, in a
 folder that has what pages reach for of the project's, against one running service:
 those in ``sh`` as one script, those in ``python`` as one program. Nothing is set for
-them but what ``docs/README.md`` tells the reader to do. What is not to be run says so, with its
-reason, in a comment before it.
+them but what ``docs/README.md`` tells the reader to do. What is not to be run says so,
+with its reason, in a comment before it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ccdm_engine import Localization, assimilate, moved_scores
+from ccdm_engine.regression import linear as ols
 from tests.engine.ensembles import two_lobes
 
 PLACES = np.arange(6.0)[:, None]
@@ -76,6 +77,24 @@ def test_nothing_is_scored_where_the_caller_left_no_choice(
     assert facts.gaussian_preferred is None
     with pytest.raises(AssertionError, match="scored"):
         assimilate(*linear(24, 18, 0), seed=1)
+
+
+def test_members_are_told_by_all_others() -> None:
+    """As by fitting the regression anew without each of them."""
+    states, simulated, observation = linear(30, 12, 3)
+    regression = ols(states, simulated, observation)
+    found = moved_scores.moved_scores(regression, np.arange(30))
+    assert found is not None
+    variance = regression.residuals.var(axis=0, ddof=1)
+    total = 0.0
+    for out in range(30):
+        kept = np.arange(30) != out
+        fitted = ols(states[kept], simulated[kept], simulated[out])
+        error = states[out] - fitted.shifted.mean(axis=0)
+        total -= 0.5 * np.sum(error**2 / variance + np.log(2 * np.pi * variance))
+    expected = total / 30 - 6 / 30  # six variances were estimated
+    # The mean's own share of 1/N is not divided by; unheld, six nats would be gained.
+    assert found.chosen == pytest.approx(expected, abs=1.0)
 
 
 def test_blocks_add_up() -> None:

@@ -31,6 +31,10 @@ _PLACES = {
     "problems": "/problems",
     "health": "/readyz",
 }
+_NAVIGATION = (
+    '<nav aria-label="Pages"><a href="/dashboard">Dashboard</a> '
+    '<a href="/problems">Problems</a> <a href="/docs">Interface</a></nav>'
+)
 
 router = APIRouter(include_in_schema=False)
 
@@ -77,7 +81,6 @@ def _explained(kind: ProblemType) -> str:
         f'<p class="status"><code>{kind.slug}</code> · {status}</p>'
         f"<p>{_prose(kind.meaning)}</p>"
         f"<h2>What to do</h2><p>{_prose(kind.remedy)}</p>"
-        '<p><a href="/problems">All problems</a> · <a href="/docs">Interface</a></p>'
     )
 
 
@@ -90,7 +93,8 @@ def _page(title: str, content: str) -> Response:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>CCDM: {escape(title)}</title>"
+        '<link rel="icon" href="/dashboard/static/favicon.svg" type="image/svg+xml">'
         f'<link rel="stylesheet" href="/static/pages.css"></head>'
-        f"<body>{content}</body></html>",
+        f"<body>{_NAVIGATION}<main>{content}</main></body></html>",
         headers=_POLICY,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from service.client import Client
 from tests.dashboard.browser import FAILED, watched
@@ -50,6 +50,17 @@ def test_a_state_with_keys_has_no_barriers(
     with watched(browser, keyed.url) as found:
         found.allowed = (FAILED,)
         judge(KEYED_STATES[state](found))
+
+
+@pytest.mark.parametrize("path", ["/problems", "/problems/members-missing"])
+def test_a_page_on_problems_has_no_barriers_and_leads_back(
+    watch: Watch, path: str
+) -> None:
+    with watch() as found:
+        found.page.goto(found.origin + path)
+        judge(found.page)
+        found.page.get_by_role("link", name="Dashboard").click()
+        expect(found.page).to_have_title("Sessions · CCDM")
 
 
 def judge(page: Page) -> None:

@@ -340,3 +340,33 @@ def test_clouds_that_are_apart_are_told(
             "div", has=page.get_by_text("Separate clouds", exact=True)
         )
         expect(clouds.last).to_contain_text(f"2, with {told} of the samples")
+
+
+@pytest.mark.parametrize("states", [40, 300])
+def test_names_of_rows_can_be_read_whole(
+    watch: Watch, client: Client, states: int
+) -> None:
+    rng = np.random.default_rng(1)
+    made = client.create_session(
+        state_dim=states,
+        measurement_dim=1,
+        initial_ensemble=rng.standard_normal((6, states)),
+        metadata={"title": "a long title " * 31},
+    )
+    with watch() as found:
+        page = found.open(f"#/sessions/{made.id}")
+        x = rng.standard_normal((6, states))
+        made.cycle(x, x[:, :1] + rng.standard_normal((6, 1)), [0.0])
+        names = page.locator(".heat-labels span:not(:empty)")
+        expect(names.first).to_have_text("x[0]")
+        cut = "all => all.filter(e => e.clientHeight < 14).length"
+        assert names.count() >= 20 and names.evaluate_all(cut) == 0
+        canvas, labels = page.locator(".heat canvas"), page.locator(".heat-labels")
+        tall = [one.evaluate("e => e.scrollHeight") for one in (canvas, labels)]
+        assert 0 <= tall[1] - tall[0] < 40
+        title = page.get_by_role("heading", level=1)
+        page.mouse.move(600, 600)
+        assert title.evaluate("e => e.clientHeight") < 80
+        assert title.get_attribute("title") == "a long title " * 31
+        title.hover()
+        assert title.evaluate("e => e.clientHeight >= e.scrollHeight") is True

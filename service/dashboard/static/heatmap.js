@@ -8,6 +8,8 @@ import { diverging, sequential } from "./colours.js";
 
 const MOST_MEMBERS = 80;
 const MOST_STATES = 120;
+// Pixels that a line of labels wants.
+const LINE = 15;
 
 /** Members `0:m` and every step-th state of an ensemble. */
 export function partOf(members, states) {
@@ -137,12 +139,17 @@ export class HeatMap {
   }
 
   #rowNames(rows, tall) {
-    const every = Math.ceil(15 / tall);
-    return Array.from({ length: rows }, (_, j) => {
-      const name = h("span", {}, j % every === 0 ? this.history.state(j * this.part.step) : "");
-      name.style.height = `${tall}px`;
-      return name;
-    });
+    // A name takes as many rows as a line of text needs; the rows between have none.
+    const every = Math.ceil(LINE / tall);
+    const names = [];
+    for (let j = 0; j < rows; j += every) {
+      const left = Math.min(every, rows - j) * tall;
+      const fits = j === 0 || left >= LINE;
+      const name = h("span", {}, fits ? this.history.state(j * this.part.step) : "");
+      name.style.height = `${left}px`;
+      names.push(name);
+    }
+    return names;
   }
 
   #legend(low, high, colour, byState) {

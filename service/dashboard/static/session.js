@@ -101,7 +101,7 @@ class SessionPage {
     this.page.titled(title);
     this.page.root.replaceChildren(
       h("div", { class: "heading" },
-        h("div", {}, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Sessions")), h("h1", {}, title)),
+        h("div", {}, h("p", { class: "crumb" }, h("a", { href: "#/" }, "Sessions")), h("h1", { class: "clamped", title }, title)),
         this.status),
       this.meaning,
       this.about, this.waiting, this.controls, this.missed, this.warnings.root, this.grid);

@@ -15,6 +15,7 @@ from service.settings import Settings
 
 _ERRORS = "Give one standard deviation for all measurements, or one for each of them."
 _PLACES = "Give one place for every state and every measurement, in their order."
+_MINIMUM = "Give a minimum that the ensemble can reach, or ask the operator for more."
 # Writers of JSON have limits of their own, and pages of sessions add levels.
 MAX_METADATA_DEPTH = 32
 
@@ -40,6 +41,22 @@ def check_sizes(
     for what, size, name, limit in limits:
         if size > limit:
             raise TooLargeError(f"{size} {what}; at most {limit} here.", name, limit)
+
+
+def check_coupling_sizes(coupling: Mapping[str, Any], settings: Settings) -> None:
+    """Hold a declaration of members against the service's limits.
+
+    Raises:
+        TooLargeError, ServiceError: naming the limit.
+    """
+    check_sizes(settings, coupling.get("members") or 0, 0, 0)
+    least, limit = coupling.get("minimum_members") or 0, settings.max_members
+    if least > limit:
+        # No ensemble here is that large: such a session would never cycle.
+        told = f"got {least}, wanted at most {limit}, which is max_members here"
+        raise refused(
+            [FieldError("/coupling/minimum_members", "value", told, _MINIMUM)]
+        )
 
 
 def check_options_limits(options: Mapping[str, Any], settings: Settings) -> None:

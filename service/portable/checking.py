@@ -84,8 +84,8 @@ def check_limits(session: Session, settings: Settings) -> None:
     Raises:
         PortableError: naming the limit.
     """
-    coupled = (session.coupling or {}).get("members")
-    members = max(n or 0 for n in (session.members, session.initial_members, coupled))
+    coupled = map((session.coupling or {}).get, ("members", "minimum_members"))
+    members = max(n or 0 for n in (session.members, session.initial_members, *coupled))
     try:
         check_sizes(settings, members, session.state_dim, session.measurement_dim)
         check_options_limits(session.options, settings)

@@ -22,6 +22,7 @@ from service.sessions.requests import fresh_seed
 from service.settings import Settings
 from service.sizes import (
     MAX_METADATA_DEPTH,
+    check_coupling_sizes,
     check_lengths,
     check_options_limits,
     check_options_sizes,
@@ -66,7 +67,7 @@ def spec_of(
     rows = 0 if ensemble is None or not ensemble.ndim else len(ensemble)
     members = params.members or rows
     check_sizes(settings, members, params.state_dim, params.measurement_dim)
-    check_sizes(settings, (params.coupling and params.coupling.members) or 0, 0, 0)
+    check_coupling_sizes(params.coupling.chosen() if params.coupling else {}, settings)
     check_lengths(params)
     _check_drawn(params, settings)
     _check_kept(params, settings)
@@ -105,7 +106,7 @@ def patch_of(
     coupling = patch.coupling and _model_patch(
         CouplingParams, patch.coupling, "/coupling"
     )
-    check_sizes(settings, (coupling or {}).get("members") or 0, 0, 0)
+    check_coupling_sizes(coupling or {}, settings)
     check_options_limits(options or {}, settings)
     check_options_sizes(options or {}, session.state_dim, session.measurement_dim)
     return {

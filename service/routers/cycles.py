@@ -50,7 +50,7 @@ from service.routers.views import brief_cycle_view, cycle_view, state_columns
 from service.schemas.analyses import ARRAYS
 from service.schemas.cycles import CycleParams
 from service.sessions import CycleConflict, CycleResult, Session
-from service.sizes import check_options_limits, check_sizes
+from service.sizes import check_coupling_sizes, check_options_limits
 
 router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
 
@@ -162,7 +162,7 @@ def _checked(
     check_options_limits(options, request.app.state.settings)
     if list(body.arrays) == [OBSERVATION]:
         coupling = params.coupling.chosen() if params.coupling else {}
-        check_sizes(request.app.state.settings, coupling.get("members") or 0, 0, 0)
+        check_coupling_sizes(coupling, request.app.state.settings)
         return options, coupling
     states, simulated, _ = body.require(*ARRAYS)
     check_ensemble(request.app.state.settings, states, simulated)

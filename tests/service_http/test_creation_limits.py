@@ -98,3 +98,21 @@ def test_json_nested_too_deep_is_refused(
     answer = http.post("/v1/sessions", content=content, headers=JSON)
     assert answer.status_code == 400, answer.text
     assert answer.json()["type"] == "/problems/invalid-json"
+
+
+def test_a_minimum_that_no_ensemble_reaches_is_refused(http: httpx.Client) -> None:
+    beyond = {"coupling": {"minimum_members": 10**12}}
+    made = http.post("/v1/sessions", json=DIMS)
+    path = made.headers["location"]
+    cycle = {"observation": [1.0], **beyond}
+    for answer in (
+        http.post("/v1/sessions", json={**DIMS, **beyond}),
+        http.patch(path, json=beyond, headers={"If-Match": made.headers["etag"]}),
+        http.put(f"{path}/cycles/1", json=cycle),
+    ):
+        assert answer.status_code == 422, answer.text
+        (error,) = answer.json()["errors"]
+        assert error["pointer"] == "/coupling/minimum_members"
+        assert "at most 100000, which is max_members" in error["message"]
+    largest = {"coupling": {"minimum_members": 100_000}}
+    assert http.post("/v1/sessions", json={**DIMS, **largest}).status_code == 201

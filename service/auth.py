@@ -142,6 +142,15 @@ class Gate:
         except (binascii.Error, ValueError):
             return ""
 
+    def check_origin(self, request: Request) -> None:
+        """Refuse a page of another origin; who names none is no page.
+
+        Raises:
+            ForbiddenError: for such a page.
+        """
+        if "origin" in request.headers and not _same_origin(request):
+            raise ForbiddenError("Only the service's own pages log in and out.")
+
     def check_host(self, headers: Headers) -> None:
         """Refuse a Host that this service does not answer to.
 

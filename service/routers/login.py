@@ -20,6 +20,7 @@ async def login(request: Request) -> Response:
     gate: Gate = request.app.state.gate
     # Nobody has been asked for a key yet: what is cheap to refuse comes first.
     gate.check_host(request.headers)
+    gate.check_origin(request)
     # Only JSON is read: no form of another site can send that.
     key = (await json_body(request, LONGEST)).get("key")
     if not isinstance(key, str):
@@ -40,6 +41,7 @@ async def login(request: Request) -> Response:
 @router.delete("/login", status_code=204)
 async def logout(request: Request) -> Response:
     """Forget it."""
+    request.app.state.gate.check_origin(request)
     answer = Response(status_code=204)
     answer.delete_cookie(
         cookie_name(request), path="/", httponly=True, samesite="strict"

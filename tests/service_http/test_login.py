@@ -78,6 +78,25 @@ async def test_changes_need_the_origin_of_the_service(tmp_path: Path) -> None:
             assert answer.status_code == status, headers
 
 
+@pytest.mark.parametrize("keys", [KEYS, ()])
+async def test_no_page_of_another_site_logs_in_or_out(
+    tmp_path: Path, keys: tuple[str, ...]
+) -> None:
+    async with in_process(tmp_path, api_keys=keys) as http:
+        for origin in ("http://127.0.0.1:9000", "https://elsewhere.example", "null"):
+            headers = {"Origin": origin}
+            answer = await http.post("/login", json={"key": SECRET}, headers=headers)
+            assert answer.status_code == 403 and "set-cookie" not in answer.headers
+            assert answer.json()["type"] == "/problems/forbidden"
+            answer = await http.delete("/login", headers=headers)
+            assert answer.status_code == 403 and "set-cookie" not in answer.headers
+        for headers in (OWN, {}):
+            answer = await http.post("/login", json={"key": SECRET}, headers=headers)
+            assert answer.status_code == 204
+            answer = await http.delete("/login", headers=headers)
+            assert answer.status_code == 204
+
+
 async def test_nobody_is_heard_out_before_a_key_is_known(tmp_path: Path) -> None:
     # Read with the settings it has by default, each would be "no JSON".
     async with in_process(

@@ -196,7 +196,7 @@ class MemberLate(SessionError):
         self.member = member
         self.current_cycle = current_cycle
         text = (
-            f"Cycle {cycle} is finished without this member {member}; the session "
+            f"Cycle {cycle} is finished without member {member}; the session "
             f"stands at cycle {current_cycle}. Forecast from its analysis and send "
             f"the member for cycle {current_cycle + 1}."
         )

@@ -95,7 +95,7 @@ def test_twenty_workers_of_which_three_crash(copy: Path) -> None:
     assert reached(done) == [0.8]
     assert "crashed workers: 3 of 20" in done.stdout
     assert "cycle   8: 51 of 60 members" in done.stdout
-    assert "worker 48: Cycle 4 is finished without this member" in done.stdout
+    assert "worker 48: Cycle 4 is finished without member 48" in done.stdout
 
 
 def examples() -> list[str]:

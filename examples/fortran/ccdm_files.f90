@@ -4,7 +4,7 @@
 ! n by dx array, stored by rows, that the service means: nothing is transposed, and the
 ! npy header says 'fortran_order': False, 'shape': (n, dx).
 module ccdm_files
-  use, intrinsic :: iso_fortran_env, only: real64
+  use, intrinsic :: iso_fortran_env, only: error_unit, real64
   implicit none
   private
   public :: ccdm_open, ccdm_analysis, ccdm_cycle, ccdm_close
@@ -16,25 +16,15 @@ contains
   ! Begin a session. settings is the body of POST /v1/sessions; files go to work.
   subroutine ccdm_open(url, settings, work)
     character(*), intent(in) :: url, settings, work
-    character(500) :: line
-    integer :: unit, status
+    integer :: unit
     root = url
     folder = work
     open (newunit=unit, file=folder // '/settings.json', status='replace')
     write (unit, '(a)') settings
     close (unit)
-    call curl('POST', '/v1/sessions', '--dump-header ' // folder // '/heads -H ' // &
-              '"Content-Type: application/json" --data @' // folder // '/settings.json')
-    session = ''
-    open (newunit=unit, file=folder // '/heads', status='old')
-    do
-      read (unit, '(a)', iostat=status) line
-      if (status /= 0) exit
-      if (scan(line, char(13)) > 0) line = line(:scan(line, char(13)) - 1)
-      if (line(1:9) == 'location:' .or. line(1:9) == 'Location:') &
-        session = trim(adjustl(line(10:)))
-    end do
-    close (unit)
+    call curl('POST', '/v1/sessions', '-H "Content-Type: application/json" --data @' // &
+              folder // '/settings.json')
+    session = head('location')
     if (session == '') error stop 'ccdm: no session in the answer (Location)'
   end subroutine
 
@@ -96,17 +86,57 @@ contains
     close (unit)
   end subroutine
 
-  ! Run curl; it asks again while the service is away. Stop at a refusal, and show it.
+  ! Run curl, again for half a minute while the service is away: no whole answer came, by
+  ! curl's exit status (--retry-connrefused knows 7 alone), or the answer says later. Stop
+  ! at a refusal, and show it.
   subroutine curl(method, path, arguments)
     character(*), intent(in) :: method, path, arguments
-    integer :: status
-    call execute_command_line('curl -sS --fail-with-body --retry 15 --retry-connrefused' // &
-      ' --retry-delay 2 ${CCDM_API_KEY:+-H "X-API-Key: $CCDM_API_KEY"} -X ' // method // &
-      ' -o ' // folder // '/reply ' // arguments // ' ' // root // path, exitstat=status)
-    if (status == 0) return
-    call execute_command_line('cat ' // folder // '/reply >&2')
-    error stop 'ccdm: the request failed'
+    character(:), allocatable :: pause, status
+    integer :: attempt, code
+    do attempt = 1, 15
+      call execute_command_line('rm -f ' // folder // '/reply; curl -sS -D - ' // &
+        '-w "status: %{http_code}" ${CCDM_API_KEY:+-H "X-API-Key: $CCDM_API_KEY"} -X ' // &
+        method // ' -o ' // folder // '/reply ' // arguments // ' ' // root // path // &
+        ' >' // folder // '/heads 2>' // folder // '/trouble', exitstat=code)
+      status = head('status')
+      pause = head('retry-after')
+      if (code == 0 .and. index(status, '2') == 1) return
+      if (code == 0) then
+        if (all(status /= ['502', '503', '504', '429'])) exit
+        if (status == '429' .and. pause == '') exit
+      else if (all(code /= [6, 7, 18, 28, 35, 52, 55, 56, 92])) then
+        exit
+      end if
+      if (all(len(pause) /= [1, 2]) .or. verify(pause, '0123456789') > 0) pause = '2'
+      if (attempt < 15) call execute_command_line('sleep ' // pause)
+    end do
+    if (code /= 0) status = 'no answer from ' // root
+    write (error_unit, '(6a)') 'ccdm: ', method, ' ', path, ': ', status
+    call execute_command_line('cd ' // folder // '; cat ' // &
+                              trim(merge('reply  ', 'trouble', code == 0)) // ' >&2')
+    stop 1
   end subroutine
+
+  ! A header of the last answer, by its name in small letters; empty where there is none.
+  function head(name)
+    character(*), intent(in) :: name
+    character(:), allocatable :: head
+    character(500) :: line
+    integer :: unit, status, i
+    head = ''
+    open (newunit=unit, file=folder // '/heads', status='old', iostat=status)
+    if (status /= 0) return
+    do
+      read (unit, '(a)', iostat=status) line
+      if (status /= 0) exit
+      if (scan(line, char(13)) > 0) line = line(:scan(line, char(13)) - 1)
+      do i = 1, len(name)
+        if (line(i:i) >= 'A' .and. line(i:i) <= 'Z') line(i:i) = char(ichar(line(i:i)) + 32)
+      end do
+      if (index(line, name // ':') == 1) head = trim(adjustl(line(len(name) + 2:)))
+    end do
+    close (unit)
+  end function
 
   pure function text(number)
     integer, intent(in) :: number

@@ -28,7 +28,7 @@ classdef Ccdm < handle
       self.put_file ('settings.json', uint8 (settings), 'uint8');
       self.curl ('POST', '/v1/sessions', ['-H "Content-Type: application/json" --data @' ...
                  self.file('settings.json')]);
-      view = jsondecode (char (self.reply ('uint8=>uint8')'));
+      view = jsondecode (self.text ('reply'));
       self.path = ['/v1/sessions/' view.id];
     end
 
@@ -96,23 +96,51 @@ classdef Ccdm < handle
       fclose (id);
     end
 
-    function values = reply (self, precision)
-      id = fopen (self.file ('reply'), 'r', 'ieee-le');
+    function values = reply (self, precision, name)
+      if nargin < 3
+        name = 'reply';
+      end
+      id = fopen (self.file (name), 'r', 'ieee-le');
       values = fread (id, Inf, precision);
       fclose (id);
     end
 
-    % It asks again while the service is away; a cycle may be sent again safely.
+    function words = text (self, name)
+      words = char (self.reply ('uint8=>uint8', name)');
+    end
+
+    % Run curl, again for half a minute while the service is away: no whole answer came,
+    % by curl's exit status (--retry-connrefused knows 7 alone), or the answer says later.
     function curl (self, method, path, arguments)
       key = getenv ('CCDM_API_KEY');
       if ~isempty (key)
         arguments = ['-H "X-API-Key: ' key '" ' arguments];
       end
-      command = ['curl -sS --fail-with-body --retry 15 --retry-connrefused --retry-delay 2' ...
-                 ' -X ' method ' -o ' self.file('reply') ' ' arguments ' ' self.root path];
-      if system (command) ~= 0
-        error ('ccdm:request', '%s %s: %s', method, path, ...
-               char (self.reply ('uint8=>uint8')'));
+      command = ['curl -sS -D - -w "%{http_code}" -X ' method ' -o ' self.file('reply') ...
+                 ' ' arguments ' ' self.root path ' 2>' self.file('trouble')];
+      for attempt = 1:15
+        self.put_file ('reply', [], 'uint8'); % that of the request before is no answer
+        [code, heads] = system (command);
+        status = str2double (regexp (heads, '\d{3}$', 'match', 'once'));
+        later = regexpi (heads, 'retry-after: *(\d{1,2})\s', 'tokens');
+        if code == 0
+          again = any (status == [502, 503, 504]) || (status == 429 && ~isempty (later));
+        else
+          again = any (code == [6, 7, 18, 28, 35, 52, 55, 56, 92]);
+        end
+        if ~again
+          break
+        elseif attempt < 15 && isempty (later)
+          pause (2);
+        elseif attempt < 15
+          pause (str2double (later{end}{1}));
+        end
+      end
+      if code ~= 0
+        error ('ccdm:request', '%s %s: no answer from %s: %s', method, path, self.root, ...
+               strtrim (self.text ('trouble')));
+      elseif status >= 300
+        error ('ccdm:request', '%s %s: %d %s', method, path, status, self.text ('reply'));
       end
     end
 

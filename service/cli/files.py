@@ -76,6 +76,9 @@ def write_samples(
             names = column_names(like) if file.suffix == ".csv" else None
             _write_plain(beside, file.suffix, samples, diagnostics, names)
         beside.replace(file)
+    except CommandError:
+        beside.unlink(missing_ok=True)
+        raise
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise CommandError(f"{file}: cannot be written ({error.strerror})") from error

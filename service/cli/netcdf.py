@@ -8,7 +8,10 @@ and come back as they were, with their coordinates.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +28,23 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 SUFFIX = ".nc"
 WRITER = "write it with xarray: dataset.to_netcdf(file)"
+# What xarray and those it reads by raise for files that are damaged, as was found by
+# changing bytes of good ones.
+DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+_TOO_LARGE = "it does not fit the memory that is free; give fewer members or variables"
+_ELSEWHERE = (
+    "lies in another file, or is a link; put the values into this file, with xarray: "
+    "dataset.load().to_netcdf(file)"
+)
 STATES, OBSERVATION, SAMPLES = "forecast_states", "observation", "analysis_samples"
 
 
@@ -38,6 +58,7 @@ def read_netcdf(file: Path, name: str, *, alone: bool) -> Array:
     """
     with _opened(file) as held:
         found = _variable(held, file, name, alone)
+        _check_memory(file, str(found.name), found.size, found.dtype.itemsize)
         values = found.values
     if values.dtype.kind not in "fiu":
         raise CommandError(f"{file}: holds {values.dtype}, wanted real numbers", USAGE)
@@ -72,7 +93,10 @@ def write_netcdf(
     attributes: dict[Any, Any] = {}
     if like.suffix == SUFFIX:
         with _opened(like) as held:
-            states = _variable(held, like, STATES, alone=True).load()
+            states = _variable(held, like, STATES, alone=True)
+            for name, values in states.coords.items():
+                _check_memory(like, str(name), values.size, values.dtype.itemsize)
+            states = states.load()
         member, *others = states.dims
         dims, sizes = (member, *others), states.shape[1:] or (1,)
         dims = dims if others else (member, "state")
@@ -95,19 +119,83 @@ def write_netcdf(
         "source": f"ccdm {__version__}",
         "diagnostics": json.dumps(dict(diagnostics)),
     }
-    dataset.to_netcdf(file, engine="h5netcdf")
+    try:
+        dataset.to_netcdf(file, engine="h5netcdf")
+    except OSError:
+        raise
+    except DAMAGE as error:
+        raise CommandError(
+            f"the coordinates or attributes of {like} cannot be written to NetCDF; "
+            "write the samples to .npy or .npz",
+        ) from error
 
 
-def _opened(file: Path) -> xarray.Dataset:
+@contextmanager
+def _opened(file: Path) -> Iterator[xarray.Dataset]:
+    """The file while it is read; whatever is wrong with it becomes one error."""
     found = _xarray()
     try:
-        # h5netcdf reads what is written today, SciPy the classic format.
-        opened: xarray.Dataset = found.open_dataset(file)
+        _check_head(file)
+        with warnings.catch_warnings():
+            # Of HDF5 files without names of dimensions, which do as well.
+            warnings.filterwarnings("ignore", ".*phony_dims")
+            # h5netcdf reads what is written today, SciPy the classic format.
+            opened = found.open_dataset(file)
+        with opened:
+            yield opened
     except FileNotFoundError as error:
         raise CommandError(f"{file}: there is no such file", USAGE) from error
-    except (OSError, ValueError, TypeError) as error:
+    except MemoryError as error:
+        raise CommandError(f"{file}: {_TOO_LARGE}", USAGE) from error
+    except DAMAGE as error:
         raise CommandError(unlike(file, WRITER), USAGE) from error
-    return opened
+
+
+def _check_head(file: Path) -> None:
+    """Refuse values that lie in other files, and places that no memory holds."""
+    try:
+        with file.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}", USAGE) from error
+    h5py = import_module("h5py")
+    if not h5py.is_hdf5(file):
+        return
+    with h5py.File(file, "r") as opened:
+        for name in opened:
+            if not isinstance(opened.get(name, getlink=True), h5py.HardLink):
+                raise CommandError(f"{file}: {name} {_ELSEWHERE}", USAGE)
+            held = opened[name]
+            if not isinstance(held, h5py.Dataset):
+                continue
+            if held.is_virtual or held.external:
+                raise CommandError(f"{file}: {name} {_ELSEWHERE}", USAGE)
+            # xarray reads these as it opens the file, asked or not.
+            if held.ndim == 1:
+                _check_memory(file, name, held.size, held.dtype.itemsize)
+
+
+def _check_memory(file: Path, name: str, count: int, itemsize: int) -> None:
+    """Hold an array, and its copy as float64, against the memory that is free."""
+    needed, free = count * (itemsize + 8), _free_bytes()
+    if needed > free:
+        raise CommandError(
+            f"{file}: {name} takes {needed} bytes to read, of which {free} are free; "
+            "give fewer members or variables",
+            USAGE,
+        )
+
+
+def _free_bytes() -> float:
+    """Memory that may be had without swapping, where the system tells."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+        return int(found[0]) * 1024
+    except (OSError, LookupError, ValueError):
+        return math.inf
 
 
 def _variable(

@@ -13,6 +13,7 @@ import pytest
 
 from ccdm_engine import assimilate
 from service.cli.files import NAMES, check_output, read_triple, write_samples
+from service.cli.netcdf import STATES
 from service.cli.output import CommandError
 from tests.cli.conftest import Ccdm
 
@@ -106,3 +107,69 @@ def test_without_the_extra_it_says_which(
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(CommandError, match=r"pip install '\.\[netcdf\]'"):
         read_triple([tmp_path / "some.nc"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_files_are_one_error_or_none(tmp_path: Path, dataset: Any) -> None:
+    good = tmp_path / "good.nc"
+    dataset.to_netcdf(good, engine="h5netcdf")
+    content, refused = good.read_bytes(), 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        changed = np.frombuffer(content, np.uint8).copy()
+        changed[rng.integers(changed.size, size=8)] = rng.integers(256, size=8)
+        bad = tmp_path / f"bad{seed}.nc"
+        bad.write_bytes(changed.tobytes())
+        try:
+            read_triple([bad])
+            write_samples(tmp_path / "out.nc", np.ones((2, ROWS * COLUMNS)), {}, bad)
+        except CommandError as error:
+            assert str(bad) in str(error)
+            refused += 1
+    assert refused > 5
+    left = {file.name for file in tmp_path.iterdir() if file.name.startswith(".")}
+    assert not left
+
+
+def hdf5(file: Path, **arrays: Any) -> Any:
+    """An open file of plain HDF5, as other programs write it."""
+    opened = pytest.importorskip("h5py").File(file, "w")
+    for name, values in arrays.items():
+        opened[name] = values
+    return opened
+
+
+@pytest.mark.filterwarnings("error")
+def test_plain_hdf5_is_read_without_a_word(tmp_path: Path) -> None:
+    file = tmp_path / "plain.nc"
+    arrays = dict(zip(NAMES, ([[1.0], [2.0]], [[3.0], [4.0]], [5.0]), strict=True))
+    hdf5(file, **arrays).close()
+    read = read_triple([file])
+    assert {name: values.tolist() for name, values in read.items()} == arrays
+
+
+@pytest.mark.parametrize("shape", [(2 * 10**5, 2 * 10**5), (10**15,)])
+def test_what_no_memory_holds_is_refused_by_its_head(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    file = tmp_path / "huge.nc"
+    with hdf5(file, simulated_measurements=[[1.0]], observation=[1.0]) as opened:
+        opened.create_dataset(STATES, shape, "f8", chunks=(1000,) * len(shape))
+    with pytest.raises(CommandError, match=r"huge\.nc: forecast_states takes"):
+        read_triple([file])
+
+
+def test_values_of_other_files_are_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    file, other = tmp_path / "some.nc", tmp_path / "other.bin"
+    other.write_bytes(np.ones(4).tobytes())
+    hdf5(tmp_path / "other.nc", forecast_states=np.ones((2, 2))).close()
+    rest = {"simulated_measurements": np.ones((2, 1)), "observation": [1.0]}
+    with hdf5(file, **rest) as opened:
+        opened[STATES] = h5py.ExternalLink(str(tmp_path / "other.nc"), STATES)
+    with pytest.raises(CommandError, match="forecast_states lies in another file"):
+        read_triple([file])
+    with hdf5(file, **rest) as opened:
+        opened.create_dataset(STATES, (2, 2), "f8", external=[(str(other), 0, 32)])
+    with pytest.raises(CommandError, match="forecast_states lies in another file"):
+        read_triple([file])

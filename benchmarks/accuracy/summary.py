@@ -168,9 +168,14 @@ def _cell(records: dict[int, Record], method: str, score: Score) -> Cell:
     )
 
 
-def _rank(one: Cell) -> tuple[float, float]:
-    """Tunings that lose fewer seeds are better; then the lower score."""
-    return one.lost / one.seeds, one.interval.mean if one.by_seed else math.inf
+def _rank(one: Cell) -> tuple[bool, float]:
+    """The lowest score, of tunings by which half of the runs reach the end.
+
+    Lost seeds count by what they score: where beliefs have two lobes, a tuning that
+    never loses them may be one that never narrows either.
+    """
+    broke = 2 * len(one.by_seed) < one.seeds
+    return broke, one.interval.mean if one.by_seed else math.inf
 
 
 def figure(record: Record | None, score: Score) -> float:

@@ -95,10 +95,14 @@ def test_the_best_tuning_is_shown_and_differences_are_taken_seed_by_seed(sheet):
     assert "not told apart" in report.markdown(sheet), "2 ± 2.484 against 1"
 
 
-def test_a_tuning_that_loses_seeds_comes_last_and_is_counted(sheet):
+def test_a_tuning_that_breaks_down_comes_last_and_lost_seeds_are_counted(sheet):
     sheet.runs.keep(record("enkf", 0, 5.0))
-    sheet.runs.keep(record("enkf:inflation=1.05", 0, 1.0, lost=1))
+    broke = {"failure": "broke", "lost": 1}
+    sheet.runs.keep(record("enkf:inflation=1.05", 0, math.nan, **broke))
     assert cell(sheet, ROW, THEIRS, "crps").method == "enkf"
+    sheet.runs.keep(record("enkf:inflation=1.05", 0, 1.0, lost=1))
+    kind = cell(sheet, ROW, THEIRS, "crps")
+    assert (kind.method, kind.lost) == ("enkf:inflation=1.05", 1), "kind to rivals"
     sheet.runs.keep(record("ccdm", 0, math.nan, failure="broke", lost=1))
     sheet.runs.keep(record("ccdm", 1, 2.0))
     found = cell(sheet, ROW, OURS, "crps")

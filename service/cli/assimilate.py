@@ -56,7 +56,7 @@ class Done:
 
 def assimilate_files(job: Job) -> None:
     """Read, analyse here or by a service, write, and show what came of it."""
-    check_output(job.output)
+    check_output(job.output, job.files)
     if job.diagnostics is not None and not job.diagnostics.parent.is_dir():
         raise CommandError(f"{job.diagnostics}: there is no such folder", USAGE)
     arrays = read_triple(job.files)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,15 @@ def read_triple(files: list[Path]) -> dict[str, Array]:
     return arrays
 
 
-def check_output(file: Path) -> None:
-    """Refuse what cannot be written before the work is done."""
+def check_output(file: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse what cannot be written, or is read, before the work is done."""
+    for given in inputs:
+        if file.exists() and given.exists() and file.samefile(given):
+            raise CommandError(
+                f"{file}: is read too, and would be overwritten; give another name "
+                "for what is written",
+                USAGE,
+            )
     if file.suffix not in (".npy", ".npz", ".csv", SUFFIX):
         raise CommandError(f"{file}: output is .npy, .npz, .csv or .nc", USAGE)
     if not file.absolute().parent.is_dir():

@@ -173,3 +173,12 @@ def test_values_of_other_files_are_refused(tmp_path: Path) -> None:
         opened.create_dataset(STATES, (2, 2), "f8", external=[(str(other), 0, 32)])
     with pytest.raises(CommandError, match="forecast_states lies in another file"):
         read_triple([file])
+
+
+def test_what_is_read_is_not_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "all.nc"
+    file.write_bytes(b"kept")
+    (tmp_path / "folder").mkdir()
+    check_output(tmp_path / "new.nc", [file])
+    with pytest.raises(CommandError, match="would be overwritten"):
+        check_output(tmp_path / "folder" / ".." / "all.nc", [file])

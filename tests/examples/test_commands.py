@@ -91,11 +91,11 @@ def test_the_reactor_and_its_picture(copy: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_twenty_workers_of_which_three_crash(copy: Path) -> None:
-    done = run(copy / "cluster" / "run.sh", "--cycles", "8", "--deadline", "4")
+    done = run(copy / "cluster" / "run.sh", "--cycles", "16", "--deadline", "3")
     assert reached(done) == [0.8]
     assert "crashed workers: 3 of 20" in done.stdout
-    assert "cycle   8: 51 of 60 members" in done.stdout
-    assert "worker 48: Cycle 4 is finished without member 48" in done.stdout
+    assert "cycle  16: 51 of 60 members" in done.stdout
+    assert "worker 48: Cycle 8 is finished without member 48" in done.stdout
 
 
 def examples() -> list[str]:

@@ -85,6 +85,7 @@ def test_legends_tables_and_facts_tell_the_numbers(
         if model := last["model"]:
             joint = model["measurement_kernel"] == "joint"
             name = "joint kernels" if joint else model["preconditioner"]
+            name = "kernels alone" if name == "none" else name
             expect(facts).to_contain_text(f"Model{name}")
 
 

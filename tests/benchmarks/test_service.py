@@ -83,7 +83,7 @@ def test_a_client_counts_each_answer_and_stops_at_a_refusal(on: Server) -> None:
     assert status == 200 and content
     crowd = at_once([client], 0.0, lambda one, _: one.send(live, "/livez"), fewest=5)
     assert len(crowd.times.total) == 5 and crowd.rate > 0
-    with pytest.raises(RuntimeError, match=r"404 .*not-found"):
+    with pytest.raises(RuntimeError, match="404"):
         at_once([client], 0.0, lambda one, _: one.send(live, "/v1/nothing"))
     client.close()
 

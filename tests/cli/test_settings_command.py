@@ -29,7 +29,7 @@ def test_the_command_shows_what_holds_and_no_secrets(ccdm: Ccdm) -> None:
     ("given", "told"),
     [
         ("{bad", r"wanted JSON"),
-        ('{"a b": {"url": "http://127.0.0.1:1"}}', r"'a b': String should match"),
+        ('{"a b": {"url": "http://127.0.0.1:1"}}', r"'a b': string should match"),
         ('{"tank": {"url": "tank"}}', r"'tank', 'url': .*wanted http://"),
     ],
 )

@@ -77,5 +77,5 @@ def test_a_stuck_sensor_is_taken_out_and_the_pressures_are_found(
 
 def test_the_tutorial_names_what_is_there() -> None:
     page = (ROOT / "docs" / "tutorials" / "water-network.md").read_text()
-    for name in ("network.py", "demands.py", "watch.py", "roughness.py", "run.sh"):
+    for name in ("network.py", "demands.py", "watch.py", "roughness.py"):
         assert Path(FOLDER / name).exists() and name in page

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from service.cli.app import run
-from tests.support.mistakes import BODY, MISTAKES, SIMULATED, STATES
+from tests.support.mistakes import BODY, CHANGED_FILES, MISTAKES, SIMULATED, STATES
 from tests.support.servers import Server, serving
 
 FILES = ("forecast_states", "simulated_measurements", "observation")
-NAN = float("nan")
 # What the files and words of the command line are, where they are not all right.
 CHANGED: dict[str, dict[str, Any]] = {
     "members as columns": {"forecast_states": np.transpose(STATES)},
@@ -24,14 +23,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "measurements as a flat list": {"simulated_measurements": np.ravel(SIMULATED)},
     "an observation too long": {"observation": [1.5, 2.0]},
     "a number for the observation": {"observation": 1.5},
-    "a crashed member": {"forecast_states": [[NAN, 1.2], *STATES[1:]]},
-    "one member": {
-        "forecast_states": STATES[:1],
-        "simulated_measurements": SIMULATED[:1],
-    },
-    "an option misspelt": {"options": {"inflaton": 1.1}},
-    "an option of another value": {"options": {"sampler": "odee"}},
-    "too many measurement errors": {"options": {"measurement_error": [1, 2, 3]}},
+    **CHANGED_FILES,
 }
 # Where the engine is asked directly, it has words of its own.
 HERE = {

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.dashboard.browser import FAILED
 from tests.dashboard.conftest import Watch
-from tests.support.mistakes import BODY, MISTAKES, SIMULATED, STATES
+from tests.support.mistakes import BODY, CHANGED_FILES, MISTAKES, SIMULATED, STATES
 from tests.support.servers import Server
 
 pytestmark = pytest.mark.slow
@@ -28,18 +28,8 @@ SHOWN = """async ([module, problems]) => {
   const { Problem } = await import(new URL("api.js", module));
   return problems.map((body) => problemBox(new Problem(body.status, body)).textContent);
 }"""
-NAN = float("nan")
-# What is chosen on the page, where it is not all right: sent, and refused.
-SENT: dict[str, dict[str, Any]] = {
-    "a crashed member": {"forecast_states": [[NAN, 1.2], *STATES[1:]]},
-    "one member": {
-        "forecast_states": STATES[:1],
-        "simulated_measurements": SIMULATED[:1],
-    },
-    "an option misspelt": {"options": {"inflaton": 1.1}},
-    "an option of another value": {"options": {"sampler": "odee"}},
-    "too many measurement errors": {"options": {"measurement_error": [1, 2, 3]}},
-}
+# Chosen on the page, sent, and refused.
+SENT = CHANGED_FILES
 # The same seen by the page, which sends nothing then.
 SEEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "members as columns": (

@@ -21,6 +21,18 @@ BODY = {
     "simulated_measurements": SIMULATED,
     "observation": [1.5],
 }
+NAN = float("nan")
+# The same where arrays are files and options fields: what is not all right in them.
+CHANGED_FILES: dict[str, dict[str, Any]] = {
+    "a crashed member": {"forecast_states": [[NAN, 1.2], *STATES[1:]]},
+    "one member": {
+        "forecast_states": STATES[:1],
+        "simulated_measurements": SIMULATED[:1],
+    },
+    "an option misspelt": {"options": {"inflaton": 1.1}},
+    "an option of another value": {"options": {"sampler": "odee"}},
+    "too many measurement errors": {"options": {"measurement_error": [1, 2, 3]}},
+}
 Call = Callable[[httpx.Client], httpx.Response]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -49,7 +50,7 @@ from service.routers.submitting import (
 from service.routers.views import brief_cycle_view, cycle_view, state_columns
 from service.schemas.analyses import ARRAYS
 from service.schemas.cycles import CycleParams
-from service.sessions import CycleConflict, CycleResult, Session
+from service.sessions import CycleConflict, CycleResult, Known, Session
 from service.sizes import check_coupling_sizes, check_options_limits
 
 router = APIRouter(prefix="/v1/sessions/{session_id}/cycles", tags=["cycles"])
@@ -127,6 +128,7 @@ async def put_cycle(
     media_type = negotiate(request.headers.get("accept"), ARRAY_ANSWERS)
     # Before the body: whom no session waits for need not send 64 MiB to hear it.
     # Not a use by itself: what the cycle does to the lifetime is enough.
+    since = time.perf_counter()
     with timed("store"):
         session = await sessions.peek(tenant, session_id)
     if k > session.cycle + 1:
@@ -148,7 +150,8 @@ async def put_cycle(
             with room(request, _answer_bytes(session, k, body, params)):
                 pass
         with compute.in_time():
-            result = await _put(request, tenant, session, k, body, params, wait)
+            known = Known(session, since)
+            result = await _put(request, tenant, known, k, body, params, wait)
     for stage, seconds in result.timings.items():
         record(stage, seconds)
     return await _put_answer(request, media_type, session, result)
@@ -174,13 +177,14 @@ def _checked(
 async def _put(
     request: Request,
     tenant: str,
-    session: Session,
+    known: Known,
     k: int,
     body: ArrayBody,
     params: CycleParams,
     wait: float,
 ) -> CycleResult:
     """Assimilate with the members of the body, those that have come, or of models."""
+    session = known.session
     if params.driven:
         driven = read_driven(request, tenant, session.id, k, body, params)
         return await put_driven(request, driven)
@@ -197,7 +201,7 @@ async def _put(
             *(tenant, session.id, k),
             *(states, simulated, observation),
             options=options,
-            known=session,
+            known=known,
         ),
     )
 

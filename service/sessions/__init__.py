@@ -24,6 +24,7 @@ from service.sessions.models import (
     CheckOptions,
     Cycle,
     CycleResult,
+    Known,
     Session,
     SessionSpec,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "CycleNotFound",
     "CycleResult",
     "DocumentTooLarge",
+    "Known",
     "MemberConflict",
     "MemberLate",
     "MemberNotFound",

@@ -37,6 +37,7 @@ from service.sessions.models import (
     Cycle,
     CycleResult,
     Document,
+    Known,
     Session,
 )
 from service.sessions.reading import Reading
@@ -57,6 +58,11 @@ def freely(size: int = 0) -> AbstractContextManager[None]:
 # A commit is tried again only after somebody else's change to the same session (a new
 # lifetime, say), so this many in a row means a storm of writers.
 _ATTEMPTS = 20
+
+
+# What was read so long ago is next to certain to hold still; where it does not, an
+# analysis was computed in vain, and nothing worse.
+FRESH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,23 +167,19 @@ class Cycling:
             WeakValueDictionary()
         )
 
-    async def put(self, request: Request, known: Session | None = None) -> CycleResult:
+    async def put(self, request: Request, known: Known | None = None) -> CycleResult:
         """The result of a cycle, whether it happens now or happened before.
 
         Args:
             request: what was put.
-            known: the session as it was a moment ago, where somebody has read it.
+            known: the session as it was not long ago, where somebody has read it.
 
         Raises:
             MembersChanged: when members that were gathered are not those any more.
         """
         timings = _Timings()
         async with timings.phase("store"):
-            # A cycle that had happened by then is finished for good; whether another
-            # one is next has to be asked now.
-            if known is None or request.cycle > known.cycle:
-                known = await self._reading.session(request.tenant, request.sid)
-            session = known
+            session = await self._session(request, known)
             check_arrays(
                 *request.arrays,
                 state_dim=session.state_dim,
@@ -188,6 +190,18 @@ class Cycling:
         if done is None:
             done = await self._in_turn(session, request, mark, timings)
         return replace(done, timings=timings.seconds)
+
+    async def _session(self, request: Request, known: Known | None) -> Session:
+        """The session, read once more only where that could tell something.
+
+        A cycle that had happened by then is finished for good. Whether another one is
+        next the commit asks anyhow: who read it a moment ago need not ask before.
+        """
+        if known is not None:
+            is_fresh = time.perf_counter() - known.since < FRESH_SECONDS
+            if is_fresh or request.cycle <= known.session.cycle:
+                return known.session
+        return await self._reading.session(request.tenant, request.sid)
 
     async def _in_turn(
         self, session: Session, request: Request, mark: str, timings: _Timings

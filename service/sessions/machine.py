@@ -41,6 +41,7 @@ from service.sessions.models import (
     Cycle,
     CycleResult,
     Document,
+    Known,
     Session,
     SessionSpec,
 )
@@ -311,7 +312,7 @@ class Sessions:
         observation: Array,
         *,
         options: Document | None = None,
-        known: Session | None = None,
+        known: Known | None = None,
     ) -> CycleResult:
         """Assimilate cycle ``k``, or answer again when it has happened.
 
@@ -324,7 +325,7 @@ class Sessions:
             observation: ``(dy,)``, or one row or column of so many; NaN is a missing
                 entry.
             options: laid over the session's options for this cycle alone.
-            known: the session as it was a moment ago; spares reading it once more.
+            known: the session as it was not long ago; spares reading it once more.
 
         Raises:
             SessionInputError: when the arrays do not fit the session.

@@ -119,6 +119,19 @@ class Cycle:
     size: int = field(default=0, compare=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A session as somebody has read it.
+
+    Attributes:
+        session: as it was then.
+        since: when they began to read it, as ``time.perf_counter`` tells.
+    """
+
+    session: Session
+    since: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CycleResult:
     """The answer to a cycle.

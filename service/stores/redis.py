@@ -133,7 +133,7 @@ class RedisStore(RedisImports, RedisListing, RedisParts):
         keys = Keys.of(tenant, sid)
         call = f"{change.expected_version + 1}-{change.token}"
         blobs = await self._sealed(tenant, sid, change.blobs, call)
-        await self._upload(keys, blobs)
+        bring = await self._brought(keys, blobs)
         length = len(change.meta) + sum(map(len, change.records.values()))
         arguments = await off_loop(
             JSON_COST * length, lambda: self._arguments(tenant, sid, change, blobs)
@@ -143,10 +143,11 @@ class RedisStore(RedisImports, RedisListing, RedisParts):
         async def flip(client: Client, _: int) -> str:
             # Listed again with every commit: an index entry that got lost comes back.
             return await self._commit.run(
-                client, keys, change.token, arguments, beside=listing
+                client, keys, change.token, arguments, before=bring, beside=listing
             )
 
-        outcome = await self._linked.call(flip, moved_bytes=len(change.meta))
+        moved = len(change.meta) + sum(len(part) for _, _, part, *_ in bring)
+        outcome = await self._linked.call(flip, moved_bytes=moved)
         if outcome == Answer.LOST:
             raise StoreUnavailable("Redis has dropped data that it had accepted")
         if change.expected_version == 0:

@@ -13,7 +13,7 @@ from service.stores.errors import StoreCorrupt
 from service.stores.offloop import off_loop
 from service.stores.places import place
 from service.stores.redis_keys import PIECE_BYTES, Blob, Keys
-from service.stores.redis_link import Client, RedisLink, ask, ask_all
+from service.stores.redis_link import LARGE_BYTES, Client, RedisLink, ask, ask_all
 
 # Pieces of a commit that never comes must vanish by themselves; until it comes, a slow
 # network has this long.
@@ -21,6 +21,8 @@ UPLOAD_SECONDS = 600
 _READ_TOGETHER = 4
 # What goes over in one round trip is held in memory twice.
 _SENT_TOGETHER = 64 << 20
+
+Command = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +104,42 @@ class RedisBlobs:
         if waiting:
             await self._send(keys, waiting, seconds or UPLOAD_SECONDS)
 
+    async def _brought(self, keys: Keys, blobs: Sequence[Sealed]) -> list[Command]:
+        """Commands that bring small blobs with the script that refers to them.
+
+        Large ones are sent here and now: what may have to be sent again with the
+        script should not hold up others.
+        """
+        if sum(item.blob.size for item in blobs) > LARGE_BYTES:
+            await self._upload(keys, blobs)
+            return []
+        return _pieces_of(keys, blobs, UPLOAD_SECONDS)
+
     async def _send(self, keys: Keys, blobs: Sequence[Sealed], seconds: int) -> None:
-        pieces = [
-            (name, memoryview(item.frame)[number * PIECE_BYTES :][:PIECE_BYTES])
-            for item in blobs
-            for number, name in enumerate(keys.pieces(item.blob))
-        ]
-        # NX: what a broken connection delivers late must not shorten the lifetime that
-        # the flip has given to the same piece meanwhile.
-        commands = [("SET", name, piece, "NX", "EX", seconds) for name, piece in pieces]
+        commands = _pieces_of(keys, blobs, seconds)
 
         async def send(client: Client, _: int) -> None:
             for answer in await ask_all(client, commands):
                 if isinstance(answer, OutOfMemoryError):
                     # No script has seen these names, so nothing can refer to them.
-                    await ask(client, "UNLINK", *(name for name, _ in pieces))
+                    await ask(client, "UNLINK", *(name for _, name, *_ in commands))
                 if isinstance(answer, Exception):
                     raise answer
 
         moved = sum(item.blob.size for item in blobs)
         await self._linked.call(send, moved_bytes=moved)
+
+
+def _pieces_of(keys: Keys, blobs: Sequence[Sealed], seconds: int) -> list[Command]:
+    """Commands that set all pieces of blobs, to live so many seconds at first."""
+    # NX: what a broken connection delivers late must not shorten the lifetime that the
+    # flip has given to the same piece meanwhile.
+    return [
+        (
+            *("SET", name),
+            memoryview(item.frame)[number * PIECE_BYTES :][:PIECE_BYTES],
+            *("NX", "EX", seconds),
+        )
+        for item in blobs
+        for number, name in enumerate(keys.pieces(item.blob))
+    ]

@@ -22,7 +22,7 @@ from service.stores.protocol import (
     Putting,
     Quota,
 )
-from service.stores.redis_blobs import Sealed
+from service.stores.redis_blobs import Command, Sealed
 from service.stores.redis_keys import PIECE_BYTES, Blob, Keys, lifetimes
 from service.stores.redis_link import RedisLink, ask
 from service.stores.redis_scripts import Answer, Script, raise_unless_live
@@ -41,9 +41,7 @@ class RedisParts:
     def _linked(self) -> RedisLink:
         raise NotImplementedError
 
-    async def _upload(
-        self, keys: Keys, blobs: Sequence[Sealed], seconds: int | None = None
-    ) -> None:
+    async def _brought(self, keys: Keys, blobs: Sequence[Sealed]) -> list[Command]:
         raise NotImplementedError
 
     async def put_part(
@@ -62,7 +60,7 @@ class RedisParts:
         context = part_place(tenant, sid, part.name)
         frame = await off_loop(len(part.payload), lambda: seal(part.payload, context))
         blob = Blob(f"part-{token}", len(frame))
-        await self._upload(keys, [Sealed(part.name, blob, frame)])
+        bring = await self._brought(keys, [Sealed(part.name, blob, frame)])
         arguments = [
             token,
             repr(self._clock()),
@@ -78,7 +76,10 @@ class RedisParts:
             -1 if quota is None or quota.bytes is None else quota.bytes,
         ]
         answer = await self._linked.call(
-            lambda client, _: self._put_part.run(client, keys, token, arguments)
+            lambda client, _: self._put_part.run(
+                client, keys, token, arguments, before=bring
+            ),
+            moved_bytes=len(frame),
         )
         raise_unless_live(sid, answer)
         if answer == Answer.LOST:

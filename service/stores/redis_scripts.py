@@ -61,13 +61,24 @@ class Script:
         token: str,
         arguments: Sequence[Any],
         *,
+        before: Sequence[tuple[Any, ...]] = (),
         beside: tuple[Any, ...] | None = None,
         more_keys: Sequence[str] = (),
     ) -> Answer:
-        """Run the script on a session's keys, and another command beside it.
+        """Run the script on a session's keys, and other commands around it.
 
-        The script goes over in full only when the server does not know its hash, as
-        after a restart. The answer of ``beside`` is passed over.
+        All goes over in one round trip. The script goes over in full only when the
+        server does not know its hash, as after a restart.
+
+        Args:
+            client: asks.
+            keys: of the session.
+            token: proves that the answer belongs to the question.
+            arguments: of the script, behind its keys.
+            before: commands that bring what the script looks for. Where one was
+                refused and the script found nothing, that refusal is the error.
+            beside: a command behind it, whose answer is passed over.
+            more_keys: of the script.
 
         Raises:
             QuotaExceeded: when that is the answer.
@@ -75,9 +86,13 @@ class Script:
         named = (*keys.all, *more_keys)
         own = (len(named), *named, *arguments)
         after = [] if beside is None else [beside]
-        found = (await ask_all(client, [("EVALSHA", self.sha, *own), *after]))[0]
+        asked = [*before, ("EVALSHA", self.sha, *own), *after]
+        *brought, found = (await ask_all(client, asked))[: len(before) + 1]
         if isinstance(found, NoScriptError):
             found = (await ask_all(client, [("EVAL", self.text, *own), *after]))[0]
+        if isinstance(found, Exception) or found[1] == Answer.LOST.value.encode():
+            refusals = [answer for answer in brought if isinstance(answer, Exception)]
+            found = (refusals or [found])[0]
         if isinstance(found, Exception):
             raise found
         echo, answer = (part.decode() for part in found[:2])

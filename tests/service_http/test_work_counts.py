@@ -24,7 +24,7 @@ from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 from tests.support.servers import PATIENCE, Server
 
-MOST_ROUND_TRIPS = 4
+MOST_ROUND_TRIPS = 2
 # Nobody comes by to look after jobs.
 ALONE = {"KEEP_ANALYSES": "2", "JOB_WORKERS": "0"}
 NAMES = ("forecast_states", "simulated_measurements", "observation")

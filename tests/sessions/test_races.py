@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from service.sessions import (
     CycleConflict,
     CycleResult,
+    Known,
     Session,
+    SessionGone,
     Sessions,
     SessionSpec,
     VersionConflict,
@@ -67,6 +70,23 @@ async def test_of_many_different_writers_one_wins(
             kept = await service.sessions.analysis("t", session.id, k)
             assert kept.tobytes() == won[0].samples.tobytes()
             assert await service.sessions.cycle("t", session.id, k) == won[0].cycle
+
+
+async def test_what_was_read_before_another_writer_came_misleads_nobody(
+    services: list[Service], session: Session
+) -> None:
+    """A session just read is not read again; that it has moved the commit tells."""
+    first, second, third, _ = (service.sessions for service in services)
+    stale = Known(await second.peek("t", session.id), time.perf_counter())
+    won = await first.put_cycle("t", session.id, 1, *forecast(1))
+    again = await second.put_cycle("t", session.id, 1, *forecast(1), known=stale)
+    assert again.replayed
+    assert again.samples.tobytes() == won.samples.tobytes()
+    with pytest.raises(CycleConflict):
+        await third.put_cycle("t", session.id, 1, *forecast(2), known=stale)
+    await first.delete("t", session.id)
+    with pytest.raises(SessionGone):
+        await second.put_cycle("t", session.id, 1, *forecast(1), known=stale)
 
 
 async def test_of_many_equal_writers_one_works_and_all_get_its_bytes(

@@ -12,10 +12,12 @@ from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
 from tests.support.servers import in_process
 
-MOST = 4
+MOST = 2
+# A repetition reads its facts and its samples besides, where they are and what.
+REPEATED = 4
 
 
-async def test_a_cycle_costs_at_most_four_round_trips(
+async def test_a_cycle_costs_two_round_trips(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
     asked = {"state_dim": 40, "measurement_dim": 2, "keep_analyses": 2}
@@ -39,7 +41,7 @@ async def test_a_cycle_costs_at_most_four_round_trips(
         before = proxy.round_trips
         again = await client.put(place, json=body)
         assert again.headers["ccdm-replayed"] == "true"
-        assert proxy.round_trips - before <= MOST
+        assert proxy.round_trips - before <= REPEATED
 
 
 async def _half_expired(server: RedisServer) -> None:

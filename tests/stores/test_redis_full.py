@@ -75,6 +75,8 @@ async def test_no_memory_at_all_refuses_every_write_and_allows_reads_and_deletes
         await own_store.commit("t", "new", change(0, expires_at=end))
     with pytest.raises(StoreFull):
         await own_store.touch("t", "s", end + 60)
+    with own_redis.client() as client:
+        assert client.keys("ccdm1:*:2-*") == []
     loaded = await own_store.load("t", "s")
     assert (loaded.version, loaded.meta, loaded.expires_at) == (1, b"1", end)
     assert await own_store.blob("t", "s", "b") == b"1"

@@ -64,7 +64,8 @@ async def test_pieces_of_a_commit_that_never_comes_expire(
         end = clock.now + 90_000
         await store.commit("t", "s", change(0, expires_at=end))
         proxy.silent = True
-        lost = change(1, expires_at=end, blobs={"b": bytes(100)})
+        # Large, so that it goes ahead of the script.
+        lost = change(1, expires_at=end, blobs={"b": bytes(2 << 20)})
         with pytest.raises(StoreUnavailable):
             await store.commit("t", "s", lost)
     with own_redis.client() as client:
@@ -104,7 +105,8 @@ async def test_pieces_that_vanish_before_the_flip_are_noticed(
 
         monkeypatch.setattr(store, "_arguments", late)
         with pytest.raises(StoreUnavailable, match="dropped"):
-            await store.commit("t", "s", change(1, expires_at=end, blobs={"b": b"1"}))
+            large = {"b": bytes(2 << 20)}
+            await store.commit("t", "s", change(1, expires_at=end, blobs=large))
         assert (await store.load("t", "s")).version == 1
 
 

@@ -17,10 +17,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
-import anyio.to_process
 import anyio.to_thread
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from service.compute.engine import engine
 from service.compute.estimates import estimated_bytes, estimated_seconds
 from service.compute.progress import followed
 from service.compute.reach import Reach
+from service.compute.sheets import Sheets
 from service.compute.stored import check_stored, run_stored
 from service.compute.threads import stoppable
 from service.compute.work import (
@@ -118,6 +119,7 @@ class Compute:
         self._place = place_of(settings)
         self._finished = finished
         self.reach = Reach(self._place)
+        self._sheets = Sheets()
         self._turns = anyio.Semaphore(settings.max_running)
         self._processes = anyio.CapacityLimiter(settings.max_running)
         self._helpers = anyio.CapacityLimiter(settings.max_running)
@@ -171,6 +173,8 @@ class Compute:
         observation: Array,
         options: Mapping[str, Any],
         seed: int | None,
+        *,
+        manifest: bool = True,
     ) -> AnalysisResult:
         """Run one analysis.
 
@@ -180,6 +184,8 @@ class Compute:
             observation: ``(dy,)``, NaN where missing.
             options: as the engine's ``AnalysisOptions.from_dict`` takes them.
             seed: ``None`` draws one and reports it in the diagnostics.
+            manifest: whether the diagnostics are to have one: digests of all arrays,
+                which nobody need make for an answer that does not tell them.
 
         Raises:
             InvalidInputError, InvalidOptionsError, NumericalBreakdownError: from the
@@ -188,6 +194,7 @@ class Compute:
             TooBusyError: when the queue is full.
             DeadlineExceededError: when it took too long; the work was stopped.
         """
+        run_one = run_job if manifest else partial(run_job, manifest=False)
         job = (states, simulated, observation, dict(options), seed)
         needed = estimated_bytes(states, simulated, options)
         if needed > self._settings.max_memory_bytes:
@@ -199,13 +206,13 @@ class Compute:
             async with self._turn():
                 began = time.perf_counter()
                 if not small:
-                    run = self._large(run_job, *job)
+                    run = self._large(run_one, *job)
                 elif self._place.is_here or self._is_alone or not self._warm:
-                    run = anyio.to_thread.run_sync(run_job, *job)
+                    run = anyio.to_thread.run_sync(run_one, *job)
                 else:
                     # What ends soon is not worth a new process: it is let finish.
                     run = self._in_worker(
-                        self._limiter, run_job, *job, cancellable=False
+                        self._limiter, run_one, *job, cancellable=False
                     )
                 samples, diagnostics, spent = await run
         self._typical_seconds += 0.2 * (spent.whole - self._typical_seconds)
@@ -312,7 +319,7 @@ class Compute:
             return await stoppable(function, *job, self._place)
         async with followed(report) as file:
             return await self._in_worker(
-                self._limiter, function, *job, self._place, file
+                *(self._limiter, function, *job, self._place, file), large=True
             )
 
     @property
@@ -330,6 +337,7 @@ class Compute:
         function: Callable[..., T],
         *args: Any,
         cancellable: bool = True,
+        large: bool = False,
     ) -> T:
         """Run something in a process, which ends with the waiting for it.
 
@@ -343,8 +351,8 @@ class Compute:
         for _ in range(WORKER_ATTEMPTS):
             # The second is anyio's, of a process that died before it was ready.
             with suppress(BrokenWorkerProcess, ProcessLookupError):
-                return await anyio.to_process.run_sync(
-                    *job, cancellable=cancellable, limiter=limiter
+                return await self._sheets.run(
+                    *job, cancellable=cancellable, limiter=limiter, large=large
                 )
         raise WorkersEndedError("The worker processes were ended from outside.", 1)
 

@@ -54,6 +54,7 @@ def run_job(
     seed: int | None,
     place: Place = ALONE,
     progress: Progress | str | None = None,
+    manifest: bool = True,
 ) -> tuple[Array, dict[str, Any], Spent]:
     """One analysis, in whichever thread or process this is.
 
@@ -65,6 +66,7 @@ def run_job(
         seed: of the analysis.
         place: where its parts are done.
         progress: told about them: a function, or the file that one writes to.
+        manifest: whether its facts are to say what it was made of.
     """
     loaded = engine()
     from service.compute.crews import crew  # brings the engine along
@@ -86,7 +88,9 @@ def run_job(
         if isinstance(tell, Writer):
             tell.close()
     samples, facts = analysis.samples, analysis.diagnostics.to_dict()
-    facts["manifest"] = manifest_of(arrays, resolved.to_dict(), facts["seed"], samples)
+    if manifest:
+        chosen, seed = resolved.to_dict(), facts["seed"]
+        facts["manifest"] = manifest_of(arrays, chosen, seed, samples)
     return samples, facts, Spent(time.perf_counter() - start, inside)
 
 

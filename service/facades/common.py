@@ -123,7 +123,8 @@ async def analyse(
     check_ensemble(state.settings, arrays[0], arrays[1])
     check_options_limits(options, state.settings)
     result: AnalysisResult = await while_connected(
-        request, lambda: state.compute.analyse(*arrays, options, chosen.seed)
+        request,
+        lambda: state.compute.analyse(*arrays, options, chosen.seed, manifest=False),
     )
     record("queue", result.queue_seconds)
     record("compute", result.compute_seconds)

@@ -78,9 +78,10 @@ def decode_npy(data: Buffer, pointer: str) -> Array:
 def encode_npy(array: npt.ArrayLike) -> bytes:
     """An array of numbers as npy version 1, C-ordered, little-endian float64."""
     values = np.asarray(array)
-    shape = values.shape
-    contents = np.ascontiguousarray(values, dtype="<f8").tobytes()
-    return npy_header(shape) + contents
+    plain = np.ascontiguousarray(values, dtype="<f8")
+    # One copy of the numbers, next to their header.
+    contents = plain.data.cast("B") if plain.size else b""
+    return b"".join((npy_header(values.shape), contents))
 
 
 def npy_header(shape: tuple[int, ...]) -> bytes:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from service.jobs.models import Submission
 from service.limits import while_connected
-from service.media.types import ARRAY_ANSWERS, negotiate
+from service.media.types import ARRAY_ANSWERS, JSON, negotiate
 from service.observability import record
 from service.openapi import array_answers, array_request, header, problems
 from service.routers.dependencies import (
@@ -99,7 +99,8 @@ async def create_analysis(
         result = await while_connected(
             request,
             lambda: compute.analyse(
-                states, simulated, observation, options, params.seed
+                *(states, simulated, observation, options, params.seed),
+                manifest=media_type == JSON,
             ),
         )
     record("queue", result.queue_seconds)

@@ -1,0 +1,207 @@
+"""Arrays on their way to a worker process and back: through shared memory.
+
+Calls go to worker processes as pickles through a pipe. Megabytes do not belong there:
+8 MB there and back took 20 ms, with five copies of them and a wake-up on either side
+for every 64 KiB. So the arrays of a large call are written to a file in memory, a
+*sheet*, and the pickle says where; the result comes back on the same sheet.
+
+- A sheet has no name (``memfd_create``): it is gone with the last process that has it
+  open, however that ends, and leaves nothing in ``/dev/shm``, whose size (64 MB in many
+  containers) is no limit either.
+- It is sealed against shrinking: what is mapped can be read, whatever happens to the
+  worker in the middle of its work.
+- Both sides map it privately: arrays can be written to, and nobody else sees that.
+- It is filled by ``pwrite``, not through a mapping: a machine without memory answers
+  with an error, and not with SIGBUS.
+
+Where the system has no such files, or a worker may not look into ``/proc`` of the
+service, or there is no room, everything goes through the pipe.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar, cast
+
+import anyio
+import anyio.to_process
+import anyio.to_thread
+import numpy as np
+from anyio import BrokenWorkerProcess
+
+T = TypeVar("T")
+# Below, a sheet and the thread that fills it cost more than the pipe.
+SHARED_BYTES = 2**18
+# Where arrays begin: on the bounds of cache lines.
+_STEP = 64
+
+
+class Note(NamedTuple):
+    """A value, but for what is on the sheet.
+
+    Attributes:
+        content: its pickle.
+        spans: where on the sheet the buffers are that the pickle misses, as first byte
+            and length, in their order.
+    """
+
+    content: bytes
+    spans: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def end(self) -> int:
+        """Bytes of the sheet up to where this ends."""
+        return max((at + length for at, length in self.spans if length), default=0)
+
+
+class Slip(NamedTuple):
+    """What a worker is handed: where the sheet is, and the call that is on it."""
+
+    path: str
+    call: Note
+
+
+class UnreachableError(Exception):
+    """The worker cannot open the sheet."""
+
+
+class Sheets:
+    """Calls worker processes, with what is large on sheets.
+
+    Attributes:
+        usable: whether sheets can be had, as far as is known.
+    """
+
+    def __init__(self) -> None:
+        self.usable = hasattr(os, "memfd_create")
+
+    async def run(
+        self,
+        function: Callable[..., T],
+        *args: Any,
+        limiter: anyio.CapacityLimiter,
+        cancellable: bool = True,
+        large: bool = False,
+    ) -> T:
+        """``function(*args)`` in a worker process of anyio's.
+
+        Args:
+            function: can be pickled.
+            args: arrays and bodies among them go onto a sheet when they are large.
+            limiter: of the processes.
+            cancellable: whether cancelling kills the process.
+            large: whether the result may be large even if the arguments are not.
+
+        Raises:
+            BrokenWorkerProcess, ProcessLookupError: when the process has died.
+        """
+        sheet = self._sheet(large or bulk(args) >= SHARED_BYTES)
+        if sheet is not None:
+            try:
+                call = await anyio.to_thread.run_sync(_call, sheet, function, args)
+                if call.spans or large:
+                    slip = Slip(_place(sheet), call)
+                    found = await anyio.to_process.run_sync(
+                        _on_sheet, slip, cancellable=cancellable, limiter=limiter
+                    )
+                    return cast(T, _read(sheet, found))
+            except UnreachableError:
+                self.usable = False
+            finally:
+                os.close(sheet)
+        return await anyio.to_process.run_sync(
+            function, *args, cancellable=cancellable, limiter=limiter
+        )
+
+    def _sheet(self, wanted: bool) -> int | None:
+        if not (wanted and self.usable):
+            return None
+        try:
+            sheet = os.memfd_create("ccdm", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        except OSError:
+            return None
+        fcntl.fcntl(sheet, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        return sheet
+
+
+def _place(sheet: int) -> str:
+    """Where other processes of the same user find it."""
+    return f"/proc/{os.getpid()}/fd/{sheet}"
+
+
+def bulk(args: tuple[Any, ...]) -> int:
+    """Bytes of the arrays and bodies among arguments."""
+    return sum(
+        arg.nbytes if isinstance(arg, np.ndarray) else len(arg)
+        for arg in args
+        if isinstance(arg, (np.ndarray, bytearray))
+    )
+
+
+class _Text:
+    """A body that is pickled as arrays are: its bytes apart."""
+
+    def __init__(self, body: bytearray) -> None:
+        self._body = body
+
+    def __reduce_ex__(self, _: Any) -> tuple[Any, ...]:
+        return bytearray, (pickle.PickleBuffer(self._body),)
+
+
+def _call(sheet: int, function: Callable[..., Any], args: tuple[Any, ...]) -> Note:
+    parts = [_Text(arg) if type(arg) is bytearray else arg for arg in args]
+    return _written(sheet, (function, parts), 0)
+
+
+def _on_sheet(slip: Slip) -> Note:
+    """In the worker: the call of a slip, and its result behind it on the sheet."""
+    try:
+        sheet = os.open(slip.path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise UnreachableError(str(error)) from None
+    try:
+        function, args = _read(sheet, slip.call)
+        return _written(sheet, function(*args), slip.call.end)
+    finally:
+        os.close(sheet)
+
+
+def _written(sheet: int, value: Any, start: int) -> Note:
+    """A value onto a sheet from ``start`` on; where there is no room, beside it."""
+    buffers: list[pickle.PickleBuffer] = []
+    content = pickle.dumps(value, 5, buffer_callback=buffers.append)
+    # What is mapped begins with a page.
+    at, spans = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, []
+    with suppress(OSError):
+        for buffer in buffers:
+            with buffer.raw() as view:
+                _put(sheet, view, at)
+                spans.append((at, view.nbytes))
+                at += -(-view.nbytes // _STEP) * _STEP
+        return Note(content, tuple(spans))
+    return Note(pickle.dumps(value, 5))
+
+
+def _put(sheet: int, view: memoryview, at: int) -> None:
+    done = 0
+    while done < view.nbytes:
+        done += os.pwrite(sheet, view[done:], at + done)
+
+
+def _read(sheet: int, note: Note) -> Any:
+    """The inverse; arrays are views of the mapped sheet, and keep it."""
+    start = note.spans[0][0] if note.spans else 0
+    if os.fstat(sheet).st_size < note.end:
+        raise BrokenWorkerProcess("a sheet is shorter than what was written on it")
+    size = max(note.end - start, 0)
+    mapped = size and mmap.mmap(sheet, size, access=mmap.ACCESS_COPY, offset=start)
+    view = memoryview(mapped or b"")
+    places = ((at - start, length) for at, length in note.spans)
+    return pickle.loads(
+        note.content, buffers=[view[at : at + length] for at, length in places]
+    )

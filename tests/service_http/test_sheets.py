@@ -1,0 +1,187 @@
+"""Arrays go to worker processes by shared memory: whole, once, and leaving nothing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import pickle
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_process
+import numpy as np
+import pytest
+from anyio import BrokenWorkerProcess
+
+from service.compute import Compute, sheets
+from service.compute.sheets import SHARED_BYTES, Sheets
+from service.settings import Settings
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "memfd_create"), reason="there are no files in memory here"
+)
+LARGE = 4 * SHARED_BYTES // 8
+# Of a call and of a result whose arrays are elsewhere.
+MOST_PICKLED = 4096
+
+
+def open_files() -> int:
+    """Descriptors of this process; pipes of workers count, so look with warm ones."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def shown() -> set[str]:
+    return set(os.listdir("/dev/shm")) if Path("/dev/shm").exists() else set()
+
+
+# What workers do: found by name there.
+def same(*args: Any) -> Any:
+    return args
+
+
+def known(body: bytearray) -> tuple[str, str]:
+    return type(body).__name__, hashlib.sha256(body).hexdigest()
+
+
+def doubled(array: np.ndarray) -> np.ndarray:
+    array *= 2
+    return array
+
+
+def killed(array: np.ndarray) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def slow(array: np.ndarray) -> None:
+    signal.pause()
+
+
+def fails(array: np.ndarray) -> None:
+    raise LookupError("here")
+
+
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of what goes into the pipe and what comes out, call after call."""
+    sizes: list[int] = []
+    run = anyio.to_process.run_sync
+
+    async def counted(function: Callable[..., Any], *args: Any, **how: Any) -> Any:
+        found = await run(function, *args, **how)
+        sizes.extend(len(pickle.dumps(part, 5)) for part in (args, found))
+        return found
+
+    monkeypatch.setattr(anyio.to_process, "run_sync", counted)
+    return sizes
+
+
+class Calls:
+    """One worker, warm; it belongs to the task that has first called it."""
+
+    def __init__(self) -> None:
+        self.sheets = Sheets()
+        self.limiter = anyio.CapacityLimiter(1)
+
+    async def __call__(
+        self, function: Callable[..., Any], *args: Any, **how: Any
+    ) -> Any:
+        return await self.sheets.run(function, *args, limiter=self.limiter, **how)
+
+
+async def test_what_is_large_comes_and_goes_beside_the_pipe(
+    piped: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Calls()
+    await run(same)
+    before = open_files(), shown()
+    numbers = np.random.default_rng(0).standard_normal((LARGE // 10, 10))
+    arrays = (numbers, np.asfortranarray(numbers), numbers[:30:2], np.empty((0, 3)))
+    back = await run(same, *arrays, {"seed": 1, "inside": [numbers[:3]]})
+    for old, new in zip(arrays, back[:-1], strict=True):
+        assert np.array_equal(old, new)
+        assert (old.dtype, old.shape) == (new.dtype, new.shape)
+    assert back[-1]["seed"] == 1
+    assert np.array_equal(back[-1]["inside"][0], numbers[:3])
+    body = bytearray(os.urandom(8 * LARGE))
+    assert await run(known, body) == ("bytearray", hashlib.sha256(body).hexdigest())
+    # A copy on either side, as through a pipe: nobody writes into another's array.
+    twice = await run(doubled, numbers)
+    assert twice.flags.writeable
+    assert np.array_equal(twice, 2 * back[0])
+    assert np.array_equal(numbers, back[0])
+    assert (await run(np.zeros, 10 * LARGE, large=True)).shape == (10 * LARGE,)
+    assert max(piped) < MOST_PICKLED
+    del back, new, twice  # a mapped sheet is open as long as somebody looks at it
+    assert (open_files(), shown()) == before
+    monkeypatch.setattr(os, "memfd_create", pytest.fail)
+    assert (await run(doubled, np.ones(100)))[0] == 2.0
+
+
+@pytest.mark.slow
+async def test_whoever_is_killed_leaves_nothing() -> None:
+    run, numbers = Calls(), np.ones(LARGE)
+    await run(same)
+    before = open_files(), shown()
+    with pytest.raises(LookupError, match="here"):
+        await run(fails, numbers)
+    assert (open_files(), shown()) == before
+    with pytest.raises(BrokenWorkerProcess):
+        await run(killed, numbers)
+    assert (await run(doubled, numbers))[-1] == 2.0
+    assert (open_files(), shown()) == before
+    with anyio.move_on_after(0.2) as patience:
+        await run(slow, numbers)
+    assert patience.cancelled_caught
+    assert (await run(doubled, numbers))[-1] == 2.0
+    assert (open_files(), shown()) == before
+
+
+async def test_where_there_is_no_shared_memory_the_pipe_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, numbers = Calls(), np.ones(LARGE)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    for name in ("pwrite", "memfd_create"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, full)
+            assert (await run(doubled, numbers))[-1] == 2.0
+    assert run.sheets.usable
+    # As where a worker may not look into /proc of the service.
+    monkeypatch.setattr(sheets, "_place", lambda sheet: f"/proc/self/fd/x{sheet}")
+    for _ in range(2):
+        assert (await run(doubled, numbers))[-1] == 2.0
+        assert not run.sheets.usable
+
+
+async def test_a_sheet_cannot_be_cut_short() -> None:
+    sheet = Sheets()._sheet(wanted=True)
+    assert sheet is not None
+    try:
+        os.ftruncate(sheet, 100)
+        with pytest.raises(PermissionError):
+            os.ftruncate(sheet, 50)
+    finally:
+        os.close(sheet)
+
+
+async def test_an_analysis_sends_its_arrays_once_and_hashes_for_those_who_ask(
+    piped: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = Compute(Settings(_env_file=None, max_running=1))
+    states = np.random.default_rng(0).standard_normal((2500, 40))
+    job = (states, states[:, :3].copy(), np.zeros(3), {"sampler": "exact"}, 1)
+    monkeypatch.setattr("service.compute.SMALL_SECONDS", 0.0)
+    told = await compute.analyse(*job)
+    bare = await compute.analyse(*job, manifest=False)
+    assert told.samples.tobytes() == bare.samples.tobytes()
+    assert told.diagnostics.pop("manifest")["samples"]["shape"] == [2500, 40]
+    assert told.diagnostics == bare.diagnostics
+    # What diagnostics take, a list of all members among them.
+    assert max(piped) < states.nbytes / 8

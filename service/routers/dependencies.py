@@ -27,6 +27,8 @@ from service.media.types import (
     ARRAY_BODIES,
     JSON,
     MERGE_PATCH,
+    NPY,
+    RAW,
     content_type,
     identity_only,
 )
@@ -39,6 +41,8 @@ from service.streams import Streams
 T = TypeVar("T")
 # Above this a JSON body would hold the interpreter too long to stay in this process.
 JSON_INLINE_BYTES = 16 * 1024
+# The same of numbers that are copied as they are: a thread takes longer to wake.
+BINARY_INLINE_BYTES = 128 * 1024
 JSON_THREAD_BYTES = 512 * 1024
 # Seconds; nothing can be done in less, and asking for it is a mistake.
 SHORTEST_TIMEOUT = 0.001
@@ -149,7 +153,7 @@ async def decoded(
                 if text and len(body) > JSON_THREAD_BYTES:
                     work = partial(compute.in_process, decode, body)
                     content = await while_connected(request, work)
-                elif len(body) > JSON_INLINE_BYTES:
+                elif len(body) > (JSON_INLINE_BYTES if text else BINARY_INLINE_BYTES):
                     content = await compute.in_thread(decode, body)
                 else:
                     content = decode(body)
@@ -199,11 +203,12 @@ async def array_answer(
     )
     with timed("encode"):
         compute: Compute = request.app.state.compute
-        bodies: Bodies = request.app.state.bodies
-        if samples.nbytes <= JSON_INLINE_BYTES:
-            content = encode()
-        else:
-            with bodies.answer(samples.nbytes):
+        is_binary = media_type in (NPY, RAW)
+        inline = BINARY_INLINE_BYTES if is_binary else JSON_INLINE_BYTES
+        with room(request, samples.nbytes):
+            if samples.nbytes <= inline:
+                content = encode()
+            else:
                 content = await compute.in_thread(encode)
     every = {
         **answer_headers(media_type, samples.shape),

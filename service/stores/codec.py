@@ -91,13 +91,28 @@ def pack_document(document: dict[str, Any]) -> bytes:
         ValueError: for NaN or infinity, which JSON does not have.
         TypeError: for anything else that JSON does not have.
     """
-    text = "".join(_written(document, _LEVELS))
+    if _is_long(document, _LEVELS):
+        text = "".join(_written(document, _LEVELS))
+    else:
+        # The same text, written in one go.
+        text = _encode(document)
     return text.encode("utf-8", "surrogatepass")
 
 
 _encode = json.JSONEncoder(
     sort_keys=True, allow_nan=False, ensure_ascii=False, separators=(",", ":")
 ).encode
+
+
+def _is_long(value: Any, levels: int) -> bool:
+    """Whether there is a list that is worth writing block by block."""
+    if isinstance(value, list):
+        return len(value) > _BLOCK
+    return (
+        isinstance(value, dict)
+        and levels > 0
+        and any(_is_long(item, levels - 1) for item in value.values())
+    )
 
 
 def _written(value: Any, levels: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from service.stores.errors import StoreCorrupt
@@ -118,5 +119,6 @@ def lifetimes(seconds: float) -> tuple[int, int]:
     return int((data + TOMBSTONE_SECONDS) * 1000), int(data * 1000)
 
 
+@lru_cache(1024)
 def _quoted(name: str) -> str:
     return quote(name, safe="")

@@ -22,7 +22,7 @@ from service.routers import analyses, cycles, downloads, sessions
 from tests.service_http.bodies import ensemble, new_session
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer
-from tests.support.servers import PATIENCE, Server
+from tests.support.servers import PATIENCE, Server, in_process
 
 MOST_ROUND_TRIPS = 2
 # Nobody comes by to look after jobs.
@@ -68,6 +68,30 @@ async def test_a_cycle_over_http_costs_few_round_trips_to_redis(
                 assert 0 < median(trips) <= MOST_ROUND_TRIPS, trips
         finally:
             await anyio.to_thread.run_sync(server.stop)
+
+
+async def test_a_cycle_of_numbers_goes_through_a_thread_once(
+    own_redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the analysis; to read, store or write its arrays takes less than that."""
+    kind, body = multipart(ensemble(100, 40, 20))
+    hops: list[str] = []
+    run = anyio.to_thread.run_sync
+
+    async def counted(function: Any, *args: Any, **how: Any) -> Any:
+        hops.append(getattr(function, "__name__", repr(function)))
+        return await run(function, *args, **how)
+
+    async with in_process(tmp_path, store_url=own_redis.url, job_workers=0) as client:
+        fields = {"state_dim": 40, "measurement_dim": 20}
+        made = await client.post("/v1/sessions", json=fields)
+        monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
+        for form in (NPY, RAW):
+            place = f"{made.headers['location']}/cycles/{1 + len(hops)}"
+            headers = {"Content-Type": kind, "Accept": form}
+            answer = await client.put(place, content=body, headers=headers)
+            assert answer.status_code == 201, answer.text
+        assert hops == ["run_job", "run_job"]
 
 
 def peak(call: object) -> int:

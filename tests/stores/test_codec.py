@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from service.stores import StoreCorrupt
 from service.stores.codec import (
     HEADER_BYTES,
+    _written,
     pack_array,
     pack_document,
     seal,
@@ -100,6 +102,20 @@ def test_an_unknown_format_is_named() -> None:
     frame[4] = 9
     with pytest.raises(StoreCorrupt, match="format 9, known is 1"):
         unseal(bytes(frame), "place")
+
+
+@pytest.mark.parametrize("size", [1, 3000])
+def test_documents_are_the_same_text_in_one_go_and_block_by_block(size: int) -> None:
+    document = {
+        "b": {"deep": {"deeper": {"c": list(range(size)), "a": "ü"}}, "": []},
+        "a": [1.5, None, {"z": 1, "y": [True]}],
+        "long": list(range(size)),
+    }
+    plain = json.dumps(
+        document, sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )
+    assert pack_document(document) == plain.encode()
+    assert "".join(_written(document, 3)) == plain
 
 
 def test_long_documents_shrink_and_arrays_do_not() -> None:

@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import h11
+from h11._receivebuffer import ReceiveBuffer
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from service.media.types import PROBLEM
@@ -78,11 +79,27 @@ class ConnectionLimits:
     unsent: Callable[[int], None] = _nobody
 
 
+class _Received(ReceiveBuffer):
+    """What has come and is not yet taken apart; a piece of a body is handed on whole.
+
+    h11's own copies such a piece twice.
+    """
+
+    def maybe_extract_at_most(self, count: int) -> bytearray | None:
+        """The first so many bytes, or all there are."""
+        if not 0 < len(self._data) <= count:
+            return super().maybe_extract_at_most(count)
+        taken, self._data = self._data, bytearray()
+        self._next_line_search = self._multiple_lines_search = 0
+        return taken
+
+
 class _Connection(h11.Connection):
     """A parser that counts the chunks of a body."""
 
     def __init__(self, max_incomplete_event_size: int) -> None:
         super().__init__(h11.SERVER, max_incomplete_event_size)
+        self._receive_buffer = _Received()
         self._chunks = 0
         self._bytes = 0
 

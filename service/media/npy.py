@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ Buffer = bytes | bytearray | memoryview
 MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 4096
 MAX_DIMENSIONS = 8
+_USUAL_HEADER = 256
 DTYPES = frozenset(
     [f"{order}f{size}" for order in "<>" for size in (4, 8)]
     + [f"{order}{kind}{size}" for order in "<>" for kind in "iu" for size in (2, 4, 8)]
@@ -54,7 +56,9 @@ def decode_npy(data: Buffer, pointer: str) -> Array:
     """
     view = memoryview(data)
     header, start = _header(view, pointer)
-    descr, fortran, shape = _fields(header, pointer)
+    # Heads are few and come again and again; long ones are nobody's we know.
+    fields = _fields if len(header) <= _USUAL_HEADER else _fields.__wrapped__
+    descr, fortran, shape = fields(header, pointer)
     dtype = _dtype(descr, pointer)
     wanted = math.prod(shape) * dtype.itemsize
     present = len(view) - start
@@ -121,6 +125,7 @@ def _cut_short(pointer: str) -> InvalidArrayError:
     return invalid_array(pointer, "npy", "the npy file ends within its header")
 
 
+@lru_cache(256)
 def _fields(header: str, pointer: str) -> tuple[str, bool, tuple[int, ...]]:
     """The dtype's name, whether columns come first, and the shape."""
     text = header.strip()

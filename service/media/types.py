@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from service.media.errors import NotAcceptableError, UnsupportedMediaTypeError
 
@@ -21,17 +23,26 @@ ARRAY_ANSWERS = (JSON, NPY, RAW, CSV)
 
 _PARAMETER = re.compile(r';\s*([^\s;=]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*')
 
+# Characters of a header that a client of ours would send.
+_USUAL = 128
+
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
     """A media type in lower case with its parameters."""
 
     name: str
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_media_type(value: str) -> MediaType:
     """``type/subtype; name=value`` taken apart; anything else has an empty name."""
+    # The same few come again and again; what strangers send at length is not kept.
+    return _parsed(value) if len(value) <= _USUAL else _parsed.__wrapped__(value)
+
+
+@lru_cache(256)
+def _parsed(value: str) -> MediaType:
     name, _, _ = value.partition(";")
     parameters = {
         key.lower(): re.sub(r"\\(.)", r"\1", quoted) if quoted else plain

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+import h11
 import httpx
 import pytest
 
-from service.connections import FREE_CHUNKS
+from service.connections import FREE_CHUNKS, _Connection
 from service.media.bodies import encode_body
 from tests.service_http.bodies import ensemble
 from tests.service_http.heavy import HEAVY
@@ -229,3 +230,24 @@ def test_a_body_nobody_reads_does_not_hold_the_connection(hasty: Server) -> None
                 break
         else:
             pytest.fail("it is still open")
+
+
+def test_a_piece_of_a_body_is_handed_on_as_it_came() -> None:
+    """The parser's own buffer, emptied: not a copy of it, nor a copy of that."""
+    parser = _Connection(4096)
+    parser.receive_data(POST + b"Content-Length: 100000\r\n\r\n")
+    assert type(parser.next_event()) is h11.Request
+    for left in (60_000, 40_000):
+        parser.receive_data(bytes(left))
+        held = parser._receive_buffer._data
+        event = parser.next_event()
+        assert type(event) is h11.Data
+        assert event.data is held
+        assert len(event.data) == left
+    assert type(parser.next_event()) is h11.EndOfMessage
+    # What belongs to the next request stays.
+    parser = _Connection(4096)
+    parser.receive_data(POST + b"Content-Length: 3\r\n\r\nabc" + GET + b"\r\n")
+    kinds = [type(parser.next_event()) for _ in range(3)]
+    assert kinds == [h11.Request, h11.Data, h11.EndOfMessage]
+    assert parser.trailing_data[0].startswith(b"GET")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.mixture import Mixture
+from ccdm_engine.mixture import TOGETHER, Mixture
 from ccdm_engine.parts import Crew
 from ccdm_engine.samplers import SAMPLERS, Draws, Task
 from ccdm_engine.samplers.contract import Coefficients
@@ -27,6 +27,8 @@ Array = npt.NDArray[np.float64]
 # One batch's logits stay in cache: at most this many, and so many rows.
 BATCH_LOGITS = 2**17
 BATCH_ROWS = (16, 512)
+# Batches that a sampler is given together have at most so many coordinates.
+STEP_NUMBERS = 2**16
 # An analysis is cut into so many parts, an even number for two to share, as far as each
 # has at least and at most so many logits per step: thousandths to tenths of a second.
 PARTS = 4
@@ -56,12 +58,20 @@ class Flow:
     atol: float
     coefficients: Coefficients | None
 
-    def task(self, start: npt.NDArray[Any], latents: Array) -> Task:
-        """All of one sampler's trajectories that start from these points."""
+    def task(
+        self, start: npt.NDArray[Any], latents: Array, rows: int | None = None
+    ) -> Task:
+        """All of one sampler's trajectories that start from these points.
+
+        Args:
+            start: ``(n, d)``.
+            latents: ``(n, d)``.
+            rows: of a batch, where the points are several batches.
+        """
         return Task(
             # The multistep method's coordinates are offsets from the mean.
             denoise=self.mixture.denoiser(
-                self.dtype, centred=self.coefficients is not None
+                self.dtype, centred=self.coefficients is not None, rows=rows
             ),
             levels=self.levels,
             start=start,
@@ -157,15 +167,28 @@ def _nothing(common: None, part: None) -> None:
 
 
 def fill(flow: Flow, part: Rows) -> Draws:
-    """The trajectories of one part, batch by batch."""
+    """The trajectories of one part, a few batches at a time."""
     rows = batch_rows(flow.mixture.log_weights.size)
-    whole = flow.task(part.start, part.latents)
+    together = rows * _batches_together(flow, rows * part.start.shape[1])
+    whole = flow.task(part.start, part.latents, rows)
     samples, evaluations = np.empty_like(part.start), 0
-    for place, begin in enumerate(range(0, part.start.shape[0], rows)):
-        here = slice(begin, begin + rows)
-        rng = partial(stream, flow.seed, SAMPLER, part.first + place)
+    for begin in range(0, part.start.shape[0], together):
+        here = slice(begin, begin + together)
+        rng = partial(stream, flow.seed, SAMPLER, part.first + begin // rows)
         draws = SAMPLERS[flow.sampler](
             replace(whole, start=part.start[here], latents=part.latents[here], rng=rng)
         )
         samples[here], evaluations = draws.samples, draws.evaluations
     return Draws(samples, evaluations)
+
+
+def _batches_together(flow: Flow, numbers: int) -> int:
+    """How many batches a sampler is given at once, each of so many coordinates.
+
+    Whatever is not a product is then one call for all of them. A sampler that draws
+    has a stream for each batch, and is given them one by one.
+    """
+    if flow.coefficients is None:
+        return 1
+    many = max(1, STEP_NUMBERS // numbers)
+    return many - many % TOGETHER if many > TOGETHER else many

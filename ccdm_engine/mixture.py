@@ -20,7 +20,7 @@ matrix products, ``O(n N dx)``, and ``n N`` exponentials.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -43,6 +43,11 @@ AT_A_TIME = 2**16
 NORMAL = 26.0 * math.log(2.0)
 # Logits whose bound is so far above that need not be looked at: rounding is less.
 SLACK = 1.0
+# So many products are computed by one call where there are several: fewer calls, whose
+# logits together still fit a second-level cache.
+TOGETHER = 2
+# NumPy computes stacked products of fewer numbers without letting other threads run.
+ALONE_BELOW = 500
 
 
 def _has_wide_exp2() -> bool:
@@ -172,7 +177,9 @@ class Mixture:
         norm = 0.5 * x.shape[1] * np.log(2 * np.pi * s**2)
         return np.asarray(logsumexp(exponent, axis=1) - norm)
 
-    def denoiser(self, dtype: npt.DTypeLike, *, centred: bool = False) -> Denoiser:
+    def denoiser(
+        self, dtype: npt.DTypeLike, *, centred: bool = False, rows: int | None = None
+    ) -> Denoiser:
         """``m(x, s)`` as a function that works in ``dtype`` and allocates little.
 
         All logits come from one product: with ``f = 1 / s^2``,
@@ -185,6 +192,7 @@ class Mixture:
         Args:
             dtype: of the products.
             centred: whether the mean is the origin, up to rounding.
+            rows: of the products; the last bits depend on it. Default all at once.
         """
         members, dimension = self.centres.shape
         origin = None if centred else self.mean
@@ -203,26 +211,29 @@ class Mixture:
         spare: list[Places] = []
 
         def denoise(x: npt.NDArray[Any], s: float) -> npt.NDArray[Any]:
-            places = _places(spare, x.shape[0], dimension, members, keys.dtype, base)
-            logits, queries, sums = places
+            places = _places(spare, x.shape[0], rows, keys, base)
             gaps = x if origin is None else x - origin.astype(x.dtype, copy=False)
+            queries, sums = places.queries, places.sums
             scale = base / s**2
             queries[:, dimension + 1] = scale
             squares = np.einsum("ij,ij->i", gaps, gaps)
             np.multiply(squares, -0.5 * scale, out=queries[:, dimension])
             np.multiply(gaps, scale, out=queries[:, :dimension])
-            np.matmul(queries, keys, out=logits)
             farthest = math.sqrt(np.maximum.reduce(squares)) + radius
-            if lightest - 0.5 * scale * farthest**2 < least + SLACK:
-                np.maximum(logits, least, out=logits)
-            np.matmul(exponential(logits, out=logits), values, out=sums)
-            total = sums[:, dimension]
-            fewest, most = np.minimum.reduce(total), np.maximum.reduce(total)
-            if not (fewest > SMALLEST_SUM and most < LARGEST_SUM):
-                np.matmul(queries, keys, out=logits)
-                logits -= logits.max(axis=1, keepdims=True)
-                np.maximum(logits, least, out=logits)
-                np.matmul(exponential(logits, out=logits), values, out=sums)
+            deep = lightest - 0.5 * scale * farthest**2 < least + SLACK
+            for tile in places.tiles:
+                _product(tile.queries, keys, tile.logits)
+                if deep:
+                    np.maximum(tile.logits, least, out=tile.logits)
+                exponential(tile.logits, out=tile.logits)
+                _product(tile.logits, values, tile.sums)
+            if not _in_range(sums[:, dimension]):
+                for here in places.each():
+                    if not _in_range(here.sums[:, dimension]):
+                        logits = np.dot(here.queries, keys, out=here.logits)
+                        logits -= logits.max(axis=1, keepdims=True)
+                        np.maximum(logits, least, out=logits)
+                        np.dot(exponential(logits, out=logits), values, out=here.sums)
             mean = np.asarray(sums[:, :dimension] / sums[:, dimension:])
             spare.append(places)
             if origin is not None:
@@ -232,30 +243,81 @@ class Mixture:
         return denoise
 
 
-class Places(NamedTuple):
-    """Where a denoiser writes, for so many points: ``(n, M)``, ``(n, d + 3 and 1)``."""
+def _in_range(total: npt.NDArray[Any]) -> bool:
+    fewest, most = np.minimum.reduce(total), np.maximum.reduce(total)
+    return bool(fewest > SMALLEST_SUM and most < LARGEST_SUM)
 
+
+def _product(
+    left: npt.NDArray[Any], right: npt.NDArray[Any], out: npt.NDArray[Any]
+) -> None:
+    """``left[i] @ right`` for all i: the same bits as one after the other.
+
+    ``matmul`` does all of them in one call, but keeps the interpreter to itself while
+    it writes few numbers; ``dot`` never does.
+    """
+    if len(left) == 1:
+        np.dot(left[0], right, out=out[0])
+    elif out.size >= ALONE_BELOW:
+        np.matmul(left, right, out=out)
+    else:
+        for one, place in zip(left, out, strict=True):
+            np.dot(one, right, out=place)
+
+
+class Tile(NamedTuple):
+    """Rows whose logits are computed by one call, ``(k, rows, ...)``."""
+
+    queries: npt.NDArray[Any]
     logits: npt.NDArray[Any]
+    sums: npt.NDArray[Any]
+
+
+class Places(NamedTuple):
+    """Where a denoiser writes for so many points: ``(n, d + 3)``, ``(n, d + 1)``."""
+
     queries: npt.NDArray[Any]
     sums: npt.NDArray[Any]
+    tiles: list[Tile]
+
+    def each(self) -> Iterator[Tile]:
+        """Those of every product by itself, ``(rows, ...)``."""
+        for tile in self.tiles:
+            yield from map(Tile, *tile)
 
 
 def _places(
     spare: list[Places],
-    rows: int,
-    dimension: int,
-    members: int,
-    dtype: npt.DTypeLike,
+    count: int,
+    rows: int | None,
+    keys: npt.NDArray[Any],
     base: float,
 ) -> Places:
-    """Free arrays of these shapes; several threads may ask at the same time."""
+    """Free arrays for so many points; several threads may ask at the same time."""
     try:
         found = spare.pop()
     except IndexError:
         found = None
-    if found is not None and found.logits.shape[0] == rows:
+    if found is not None and found.queries.shape[0] == count:
         return found
-    logits = np.empty((rows, members), dtype)
-    queries = np.empty((rows, dimension + 3), dtype)
-    queries[:, dimension + 2] = base
-    return Places(logits, queries, np.empty((rows, dimension + 1), dtype))
+    width, members = keys.shape
+    rows = min(rows or count, count)
+    queries = np.empty((count, width), keys.dtype)
+    queries[:, width - 1] = base
+    sums = np.empty((count, width - 2), keys.dtype)
+    together = min(TOGETHER, count // rows)
+    logits = np.empty((together * rows, members), keys.dtype)
+    tiles, begin = [], 0
+    while begin < count:
+        left = count - begin
+        end = begin + min(left // rows * rows or left, together * rows)
+        cut = -1, min(rows, left)
+        tiles.append(
+            Tile(
+                queries[begin:end].reshape(*cut, width),
+                logits[: end - begin].reshape(*cut, members),
+                sums[begin:end].reshape(*cut, width - 2),
+            )
+        )
+        begin = end
+    return Places(queries, sums, tiles)

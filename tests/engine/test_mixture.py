@@ -214,3 +214,19 @@ def test_coordinates_from_the_mean_need_no_other_origin() -> None:
     points = np.random.default_rng(9).standard_normal((64, 3))
     found = moved.denoiser(np.float64, centred=True)(points, 0.4)
     assert np.max(np.abs(found + of.mean - of.denoise(points + of.mean, 0.4))) < 1e-13
+
+
+@pytest.mark.parametrize("members", [12, 300])
+@pytest.mark.parametrize("count", [1, 16, 32, 33, 80, 95])
+def test_batches_together_have_the_bytes_of_each_alone(
+    members: int, count: int
+) -> None:
+    """Also where one of them has a point so far out that its sums vanish."""
+    of = mixture(members=members)
+    points = np.random.default_rng(3).standard_normal((count, 3), dtype=np.float32)
+    points[count // 2] += 60.0
+    together = of.denoiser(np.float32, rows=16)
+    alone = of.denoiser(np.float32)
+    for s in (0.5, 4.0, 0.5):
+        parts = [alone(points[b : b + 16], s) for b in range(0, count, 16)]
+        assert together(points, s).tobytes() == np.concatenate(parts).tobytes()

@@ -13,6 +13,7 @@ import pytest
 
 from ccdm_engine import assimilate, batches
 from ccdm_engine.parts import Crew, Through
+from ccdm_engine.samplers import SAMPLERS
 
 KERNELS = {
     "preconditioner": "none",
@@ -77,6 +78,23 @@ def test_a_finer_cut_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> No
     assert analysed(None) == whole
     monkeypatch.setattr(batches, "PART_LOGITS", (2**40, 2**40))
     assert analysed(None) == whole
+
+
+def test_steps_are_taken_by_several_batches_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For the same bytes as each by itself, and far fewer calls of the sampler."""
+    calls, ode = [], SAMPLERS["ode"]
+    watched = {
+        **SAMPLERS,
+        "ode": lambda task: calls.append(len(task.start)) or ode(task),
+    }
+    monkeypatch.setattr(batches, "SAMPLERS", watched)
+    together, some = analysed(None), len(calls)
+    monkeypatch.setattr(batches, "STEP_NUMBERS", 1)
+    calls.clear()
+    assert analysed(None) == together
+    assert some <= 4 < len(calls)
 
 
 def double(common: int, part: int) -> int:

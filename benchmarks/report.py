@@ -81,13 +81,24 @@ def _slopes(short: bool, rounds: int) -> str:
 
 
 def _second_core(short: bool, rounds: int) -> str:
-    head = ("N", "dx", "one thread, s", "two threads, s", "gain")
+    ways = ("one thread", "two threads", "two processes", "first")
+    head = (
+        "N",
+        "dx",
+        "one thread, s",
+        "two threads, s",
+        "two processes, s",
+        "their first call, with their start, s",
+        "gain of threads",
+        "of processes",
+    )
     lines = []
-    for members in (500,) if short else (2000, 4000):
+    for members in (500,) if short else (2000, 4000, 10_000):
         for dimension in (3, 40):
             times = measured_engine.second_core(members, dimension, rounds)
-            one, two = times["one thread"], times["two threads"]
-            lines.append([members, dimension, one, two, one / two])
+            one, two, apart, first = (times[way] for way in ways)
+            lines.append([members, dimension, one, two, apart, first])
+            lines[-1] += [one / two, one / apart]
     return "Second core (time on the wall):\n\n" + pages.table(head, lines)
 
 

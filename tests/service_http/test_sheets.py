@@ -35,7 +35,9 @@ def open_files() -> int:
 
 
 def shown() -> set[str]:
-    return set(os.listdir("/dev/shm")) if Path("/dev/shm").exists() else set()
+    """What has a name in shared memory, locks of other programs apart."""
+    found = os.listdir("/dev/shm") if Path("/dev/shm").exists() else []
+    return {name for name in found if not name.startswith("sem.")}
 
 
 # What workers do: found by name there.

@@ -109,7 +109,9 @@ class Sheets:
                     found = await anyio.to_process.run_sync(
                         _on_sheet, slip, cancellable=cancellable, limiter=limiter
                     )
-                    return cast(T, _read(sheet, found))
+                    result = cast(T, _read(sheet, found))
+                    _forget(sheet, call.end)
+                    return result
             except UnreachableError:
                 self.usable = False
             finally:
@@ -169,6 +171,13 @@ def _on_sheet(slip: Slip) -> Note:
         return _written(sheet, function(*args), slip.call.end)
     finally:
         os.close(sheet)
+
+
+def _forget(sheet: int, end: int) -> None:
+    """Give back the memory of a call: its result may be kept for long."""
+    if end and hasattr(mmap, "MADV_REMOVE"):
+        with suppress(OSError, ValueError), mmap.mmap(sheet, end) as whole:
+            whole.madvise(mmap.MADV_REMOVE)
 
 
 def _written(sheet: int, value: Any, start: int) -> Note:

@@ -173,6 +173,21 @@ async def test_a_sheet_cannot_be_cut_short() -> None:
         os.close(sheet)
 
 
+async def test_a_result_that_is_kept_keeps_nothing_of_its_call() -> None:
+    sheet = Sheets()._sheet(wanted=True)
+    assert sheet is not None
+    try:
+        call = sheets._written(sheet, np.ones(LARGE + 3), 0)
+        answer = sheets._written(sheet, np.full(LARGE, 2.0), call.end)
+        result = sheets._read(sheet, answer)
+        taken = 512 * os.fstat(sheet).st_blocks
+        sheets._forget(sheet, call.end)
+        assert 512 * os.fstat(sheet).st_blocks <= taken - 8 * LARGE
+        assert np.array_equal(result, np.full(LARGE, 2.0))
+    finally:
+        os.close(sheet)
+
+
 async def test_an_analysis_sends_its_arrays_once_and_hashes_for_those_who_ask(
     piped: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import inflation, lobes, local_noise
-from ccdm_engine.family import goes_by_lobes, has_joint_kernels
+from ccdm_engine.family import (
+    goes_by_lobes,
+    has_joint_kernels,
+    has_sure_joint_kernels,
+)
 from ccdm_engine.local_transform import turned
 from ccdm_engine.members import places, sample_count
 from ccdm_engine.mixture import effective_sample_size
@@ -85,7 +89,8 @@ def condition(
     rows = places(pairs, sample_count(pairs, options), options)
     if len(divided) > 1:
         return _by_lobes(pairs, divided, options, latents(), rows, seed, crew)
-    return _as_one(pairs, options, latents, rows, seed, crew, joint)
+    sure = has_sure_joint_kernels(*shape)
+    return _as_one(pairs, options, latents, rows, seed, crew, joint, sure)
 
 
 def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.Adapted]:
@@ -249,6 +254,7 @@ def _as_one(
     seed: int,
     crew: Crew,
     joint: bool,
+    sure: bool = True,
 ) -> Conditioned:
     """All members under one density model.
 
@@ -260,9 +266,10 @@ def _as_one(
         seed: of the draws.
         crew: who does the parts.
         joint: whether there is footing for joint kernels.
+        sure: whether it is firm.
     """
     forecast, factors = _widened(pairs, options)
-    choice = choose(forecast, options, joint=joint)
+    choice = choose(forecast, options, joint=joint, sure=sure)
     if forecast is not pairs:  # how far y* lies is asked of what was given
         distance = neighbourhood(pairs, options.scaling).observation_distance
         choice = choice._replace(observation_distance=distance)

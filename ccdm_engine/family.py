@@ -48,10 +48,13 @@ SCOUT = PAIRS_BANDWIDTHS[2]
 SATURATED = 0.5
 # Kernels of this width hold half of the variance, and leave the other half to weights.
 WIDEST = 0.5**0.5
-# Joint kernels need an ensemble of this many members per dimension: with fewer, the
-# errors of the covariances that they are made of cost more than they gain over moving
-# the members.
-JOINT_MEMBERS_PER_DIMENSION = 20
+# And joint ones over all members need those that are narrower yet, by the normal
+# reference rule: 41 members in three dimensions, 139 in six, 873 in ten. Wider ones
+# leave so much to covariances that these may as well move the members, at less risk.
+JOINT_WIDEST = 0.57
+# And they are sure of themselves where they are narrower than this: from 78 members on
+# in three dimensions, 346 in six, 3154 in ten.
+JOINT_SURE = 0.52
 
 
 def candidates(
@@ -132,8 +135,13 @@ def has_joint_kernels(options: AnalysisOptions, members: int, dimension: int) ->
         members: of the whole ensemble.
         dimension: of the states.
     """
-    enough = members >= JOINT_MEMBERS_PER_DIMENSION * (dimension + 1)
-    return enough and goes_by_lobes(options, members, dimension)
+    narrow = silverman(members, dimension) < JOINT_WIDEST
+    return narrow and goes_by_lobes(options, members, dimension)
+
+
+def has_sure_joint_kernels(members: int, dimension: int) -> bool:
+    """Whether they need not be held against a Gaussian update."""
+    return silverman(members, dimension) < JOINT_SURE
 
 
 def is_free(options: AnalysisOptions) -> bool:

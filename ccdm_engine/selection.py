@@ -10,9 +10,11 @@ error (the rule of Breiman et al. 1984 for choosing among models of unequal comp
 
 Joint kernels (:mod:`.joint`) are taken wherever there is footing for them, even where a
 Gaussian update scores as well: how likely held-out members are now says little about
-which filter still holds the truth many cycles later. Kernels around the measurements
-take their place only where they are better beyond doubt, for then measurements are not
-a function of the states with noise on it.
+which filter still holds the truth many cycles later. With hardly more members than they
+need they give way where for nearly all held-out members, so that no outlier decides, it
+is far better: weights have come to rest on a few members, whose clouds are too sure of
+themselves. Kernels around the measurements take their place only where they are better
+beyond doubt, for then measurements are not a function of the states with noise on it.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ OPEN_STANDARD_ERRORS = 0.0
 # And joint kernels by so many, and by so many nats per member.
 JOINT_STANDARD_ERRORS = 3.0
 JOINT_GAIN = 0.5
+# By so many nats a Gaussian update must beat them, and what any member can say to it.
+LOST_FOOTING, MOST_SAID = 0.5, 2.0
 # Nats per member below which a richer model is not worth its sampling noise.
 LEAST_GAIN = 0.01
 
@@ -141,16 +145,19 @@ class Choice(NamedTuple):
         )
 
 
-def choose(pairs: Pairs, options: AnalysisOptions, *, joint: bool) -> Choice:
+def choose(
+    pairs: Pairs, options: AnalysisOptions, *, joint: bool, sure: bool = True
+) -> Choice:
     """The best-scoring model of the family that the options leave open.
 
     Args:
         pairs: at least one measurement; every state and measurement with spread.
         options: what is fixed and what is ``"auto"``.
         joint: whether joint kernels are among what is open.
+        sure: whether they stay even where a Gaussian update is far better.
     """
     near = neighbourhood(pairs, options.scaling)
-    found = _with_joint_kernels(pairs, options, near) if joint else None
+    found = _with_joint_kernels(pairs, options, near, sure) if joint else None
     if found is not None:
         return found
     family = candidates(pairs, options, near)
@@ -172,14 +179,16 @@ def choose(pairs: Pairs, options: AnalysisOptions, *, joint: bool) -> Choice:
 
 
 def _with_joint_kernels(
-    pairs: Pairs, options: AnalysisOptions, near: Neighbourhood
+    pairs: Pairs, options: AnalysisOptions, near: Neighbourhood, sure: bool
 ) -> Choice | None:
-    """Joint kernels, unless others are far better; ``None`` where there are none."""
+    """Joint kernels, unless others are far better; ``None`` where they do not do."""
     tried = list(with_joint_kernels(pairs, options, near))
     if not tried:
         return None
     best = best_of_tiers(iter(tried), options)
     chosen = best[JOINT]
+    if not sure and _is_better(best[SHIFT], chosen, 1.0, LOST_FOOTING, MOST_SAID):
+        return None
     if best[PAIRS].mean > chosen.mean:
         others = best_of_tiers(candidates(pairs, options, near), options).get(PAIRS)
         if others and _is_better(others, chosen, JOINT_STANDARD_ERRORS, JOINT_GAIN):
@@ -194,9 +203,23 @@ def _model(chosen: Scored) -> Model:
     return model.widened(*chosen.candidate.widening)
 
 
-def _is_better(richer: Scored, plainer: Scored, errors: float, least: float) -> bool:
-    """Whether held-out scores differ by so many standard errors, and so much."""
-    gain = richer.scores - plainer.scores
+def _is_better(
+    richer: Scored,
+    plainer: Scored,
+    errors: float,
+    least: float,
+    most: float = np.inf,
+) -> bool:
+    """Whether held-out scores differ by so many standard errors, and so much.
+
+    Args:
+        richer: what is asked of.
+        plainer: what it is held against.
+        errors: standard errors by which the mean has to be above.
+        least: nats by which it has to be.
+        most: nats that a single member counts for.
+    """
+    gain = np.clip(richer.scores - plainer.scores, -most, most)
     error = float(gain.std(ddof=1)) / np.sqrt(gain.size)
     return bool(gain.mean() > max(errors * error, least))
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import family, neighbourhood, noise, search
+from ccdm_engine.bandwidth import silverman
 from ccdm_engine.blockwise import PART
 from ccdm_engine.joint import SHARES
 from ccdm_engine.local_kernels import MOST_HELD_OUT
@@ -340,8 +341,8 @@ def _tried(members: int, dx: int, dy: int, options: Mapping[str, Any]) -> _Tried
 
 
 def _has_joint(scaling: str, members: int, dimension: int) -> bool:
-    enough = members >= family.JOINT_MEMBERS_PER_DIMENSION * (dimension + 1)
-    return scaling in ("auto", "whiten") and enough
+    narrow = silverman(members, dimension) < family.JOINT_WIDEST
+    return scaling in ("auto", "whiten") and narrow
 
 
 def _is_whitened(scaling: str, members: int, dimension: int) -> bool:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine import columns as columns_of
 from ccdm_engine.blocks import blocks
 
 Array = npt.NDArray[np.float64]
@@ -61,9 +62,9 @@ def astray(values: Array, columns: Sequence[int] | Indices) -> Astray | None:
     found: list[Astray] = []
     for block in blocks(dimension, COLUMNS):
         part = values[:, block]
-        low, high = part.min(axis=0), part.max(axis=0)
+        low, high = columns_of.extent(part)
         # Few far on one side leave the mean near the other end of the range.
-        place, span = part.mean(axis=0) - low, high - low
+        place, span = columns_of.mean(part) - low, high - low
         reach = MOST + 1.0 / SPREADS
         narrow = np.flatnonzero(np.minimum(place, span - place) <= reach * span)
         if narrow.size:

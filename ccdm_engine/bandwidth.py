@@ -58,7 +58,8 @@ def held_out_scores(
 ) -> Array:
     """Leave-one-out log densities of held-out points, one row per bandwidth.
 
-    Several models at a time where all arguments have the same axes in front.
+    Several models at a time where all arguments have the same axes in front, or one
+    entry on an axis where models share it.
 
     Args:
         points: held-out points in kernel coordinates, ``(..., J, d)``.

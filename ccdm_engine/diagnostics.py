@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-from ccdm_engine import spreads
+from ccdm_engine import columns, spreads
 from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
 from ccdm_engine.astray import Astray, astray
 from ccdm_engine.blocks import blocks
@@ -261,7 +261,7 @@ def root_mean_variance(ensemble: Array) -> float:
     largest, total = 0.0, 0.0
     for block in blocks(dimension, VARIABLES):
         part = ensemble[:, block]
-        gaps = part - np.mean(part / 2, axis=0) * 2
+        gaps = part - columns.mean(part / 2) * 2
         size = max(largest, float(np.max(np.abs(gaps))))
         if size > 0:
             gaps /= size
@@ -388,13 +388,14 @@ def _looks_noise_free(pairs: Pairs) -> bool:
     return bool(np.any(np.isin(pairs.simulated[0], pairs.states[0])))
 
 
-def _unit(columns: Array) -> Array:
+def _unit(values: Array) -> Array:
     """Columns from their mean, the largest gap 1; of constants, which are rounding, 0.
 
     Halves first, so that nothing overflows.
     """
-    gaps = columns / 2
-    varied = gaps.max(axis=0) > gaps.min(axis=0)
-    gaps -= np.mean(gaps, axis=0)
-    gaps /= np.where(varied, np.max(np.abs(gaps), axis=0), np.inf)
+    gaps = values / 2
+    low, high = columns.extent(gaps)
+    varied = high > low
+    gaps -= columns.mean(gaps)
+    gaps /= np.where(varied, columns.extent(np.abs(gaps))[1], np.inf)
     return gaps

@@ -228,14 +228,13 @@ def _bandwidths(
 ) -> tuple[float, ...]:
     if options.measurement_bandwidth != "auto":
         return (float(options.measurement_bandwidth),)
-    finite = tuple(near.spread * width for width in PAIRS_BANDWIDTHS)
-    near.prepare(finite)
-    if regression.name == "none":
-        # Without a regression equal weights would ignore the observation.
-        return finite
     footing = has_footing(*regression.residuals.shape) and options.localization is None
-    if options.preconditioner == "auto" and not (footing and closed):
+    is_none = regression.name == "none"
+    if options.preconditioner == "auto" and not (is_none or (footing and closed)):
         # Kernels have no footing, or the measurements leave directions open in which
         # a regression would pull modes together: keep the members, and move them.
         return (np.inf,)
-    return (*finite, np.inf)
+    finite = tuple(near.spread * width for width in PAIRS_BANDWIDTHS)
+    near.prepare(finite)
+    # Without a regression equal weights would ignore the observation.
+    return finite if is_none else (*finite, np.inf)

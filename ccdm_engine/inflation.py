@@ -38,6 +38,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import fdtri
 
+from ccdm_engine import columns
 from ccdm_engine.noise import Noise
 from ccdm_engine.options import LEAST_INFLATION, MOST_INFLATION, AnalysisOptions
 from ccdm_engine.pairs import Pairs
@@ -184,7 +185,7 @@ class _Innovations(NamedTuple):
 
 def _innovations(pairs: Pairs) -> _Innovations:
     members = pairs.simulated.shape[0]
-    mean = pairs.simulated.mean(axis=0)
+    mean = columns.mean(pairs.simulated)
     deviations = pairs.simulated - mean
     total = np.sum(deviations**2, axis=0) / (members - 1)
     gaps = (pairs.observation - mean) ** 2 / total
@@ -199,7 +200,7 @@ def is_credible(pairs: Pairs) -> bool:
     Args:
         pairs: at least one measurement, every one with spread.
     """
-    middle = pairs.simulated.mean(axis=0)
+    middle = columns.mean(pairs.simulated)
     gaps = (pairs.observation - middle) ** 2
     # What is no larger than expected is within any limit.
     if np.mean(gaps / deviations(pairs.simulated) ** 2) <= 1.0:
@@ -219,7 +220,7 @@ def drawn_in(pairs: Pairs) -> Pairs:
     ratio = float(np.mean(found.gaps)) / found.limit
     if ratio <= 1.0:
         return pairs
-    middle = pairs.simulated.mean(axis=0)
+    middle = columns.mean(pairs.simulated)
     near = middle + (pairs.observation - middle) / ratio**0.5
     return replace(pairs, observation=near)
 

@@ -32,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine import columns
 from ccdm_engine.bandwidth import silverman
 from ccdm_engine.candidate import Candidate
 from ccdm_engine.neighbourhood import FARTHEST, Neighbourhood
@@ -77,7 +78,7 @@ def fit_shape(pairs: Pairs, parts: Noise) -> Shape:
     """
     whole = fit_frame(pairs.states, "whiten")
     z = whole.into(pairs.states)
-    gaps = parts.fitted - parts.fitted.mean(axis=0)
+    gaps = parts.fitted - columns.mean(parts.fitted)
     root = _inverse_root(gaps.T @ gaps / (z.shape[0] - 1) + parts.covariance)
     covariance, slopes = _near(z, parts.fitted, pairs.observation, gaps, root)
     own = gaps / (z.shape[0] - 1) ** 0.5
@@ -159,7 +160,7 @@ def candidate(
         own=own,
     )
     frame = Frame(
-        residuals.mean(axis=0),
+        columns.mean(residuals),
         whole.deviation,
         inner if whole.root is None else inner @ whole.root,
         inverse if whole.inverse_root is None else whole.inverse_root @ inverse,

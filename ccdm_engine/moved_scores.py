@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine import columns
 from ccdm_engine.blocks import blocks
 from ccdm_engine.local_transform import Transformed
 from ccdm_engine.regression import Regression
@@ -123,7 +124,7 @@ def _whitened(gaps: Array, frame: Frame) -> float:
 def _gaps(regression: Regression, held_out: Indices, block: slice) -> Array:
     """Residuals as refitting would leave them, from the mean of all others."""
     centres = regression.residuals[:, block]
-    mean, others = centres.mean(axis=0), centres.shape[0] - 1
+    mean, others = columns.mean(centres), centres.shape[0] - 1
     left_out = mean + (mean - centres[held_out]) / others
     return np.asarray(regression.held_out(held_out, block) - left_out)
 

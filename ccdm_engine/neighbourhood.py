@@ -70,7 +70,7 @@ class Neighbourhood:
             log_weights = conditional_log_weights(self.to_observation, bandwidth)
             self._known[bandwidth] = ConditionalWeights(
                 log_weights,
-                self._held_out_log_weights(bandwidth).astype(np.float32),
+                self._held_out_log_weights(bandwidth),
                 effective_sample_size(log_weights),
             )
         return self._known[bandwidth]
@@ -82,18 +82,28 @@ class Neighbourhood:
             return
         widths = np.array(new)[:, None]
         given = conditional_log_weights(self.to_observation, widths)
-        among = conditional_log_weights(self.among, widths[:, :, None])
-        for width, here, there in zip(new, given, among, strict=True):
+        for width, here in zip(new, given, strict=True):
             self._known[width] = ConditionalWeights(
-                here, there.astype(np.float32), effective_sample_size(here)
+                here, self._held_out_log_weights(width), effective_sample_size(here)
             )
 
-    def _held_out_log_weights(self, bandwidth: float) -> Array:
-        if np.isfinite(bandwidth):
-            return conditional_log_weights(self.among, bandwidth)
-        others = np.isfinite(self.among)
-        count = np.maximum(others.sum(axis=1, keepdims=True), 1)
-        return np.where(others, -np.log(count), -np.inf)
+    @cached_property
+    def _beyond_nearest(self) -> Array:
+        """``among`` less its least, for each held-out member."""
+        return np.asarray(self.among - np.min(self.among, axis=1, keepdims=True))
+
+    def _held_out_log_weights(self, bandwidth: float) -> npt.NDArray[np.float32]:
+        """As :func:`.conditional_log_weights`, with fewer arrays of ``(J, N)``."""
+        if np.isinf(bandwidth):
+            others = np.isfinite(self.among)
+            count = np.maximum(others.sum(axis=1, keepdims=True), 1)
+            return np.where(others, -np.log(count), -np.inf).astype(np.float32)
+        with np.errstate(over="ignore"):  # an overflowing exponent is a weight of zero
+            exponent = self._beyond_nearest / -bandwidth
+            exponent /= 2.0 * bandwidth
+        total = np.sum(np.exp(exponent), axis=1, keepdims=True)
+        exponent -= np.log(total)
+        return np.asarray(exponent, dtype=np.float32)
 
     def around(
         self, centres: Array, measured: Array, observation: Array
@@ -107,8 +117,13 @@ class Neighbourhood:
         """
         to_observation = _to_target(centres, observation)
         among = _among(centres, measured[self.held_out])
-        among[np.isinf(self.among)] = np.inf
+        among[self._left_out] = np.inf
         return Neighbourhood(to_observation, self.held_out, among, "joint", 1.0)
+
+    @cached_property
+    def _left_out(self) -> tuple[npt.NDArray[np.intp], ...]:
+        """Where ``among`` is infinite."""
+        return np.nonzero(np.isinf(self.among))
 
     @property
     def observation_distance(self) -> float:

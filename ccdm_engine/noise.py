@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import regression
+from ccdm_engine import columns, regression
 from ccdm_engine.blocks import blocks
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.scaling import has_footing
@@ -128,9 +128,9 @@ def regressed(pairs: Pairs, *, credible: bool = True) -> Noise | None:
     curved = _is_curved(terms, pairs.simulated)
     if curved:
         terms = np.hstack([terms, _products(terms)])
-    gaps = pairs.simulated - pairs.simulated.mean(axis=0)
+    gaps = pairs.simulated - columns.mean(pairs.simulated)
     signal, left, slopes = _told(terms, gaps, credible=credible)
-    variance = np.var(gaps, axis=0)
+    variance = columns.variance(gaps)
     if np.any(left < LEAST_SHARE * variance):
         return None
     errors = gaps - signal
@@ -167,7 +167,7 @@ def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array, A
         ``1 / n``, and a signal that was made of ``r`` has the slope ``1 / r`` of it.
     """
     freedom = gaps.shape[0] - 1
-    u, _, _ = _orthogonal(terms - terms.mean(axis=0))
+    u, _, _ = _orthogonal(terms - columns.mean(terms))
     v, values, turn = _orthogonal(gaps)
     a, r, b = np.linalg.svd(u.T @ v, full_matrices=False)
     square = np.minimum(r**2, 1.0)
@@ -180,7 +180,7 @@ def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array, A
     share = share * adjusted if credible else adjusted
     loads = (b * values) @ turn
     signal = (u @ a * (np.sqrt(share) if credible else r)) @ loads
-    whole = np.sum(gaps**2, axis=0) / freedom
+    whole = columns.total(gaps**2) / freedom
     taken = np.minimum(share / np.maximum(square, ROUNDING), 1.0)
     slopes = loads * np.sqrt(taken / freedom)[:, None]
     return signal, np.maximum(whole - share @ loads**2 / freedom, 0.0), slopes
@@ -188,7 +188,7 @@ def _told(terms: Array, gaps: Array, *, credible: bool) -> tuple[Array, Array, A
 
 def _orthogonal(gaps: Array) -> tuple[Array, Array, Array]:
     """Singular value decomposition without what is rounding."""
-    scale = np.sqrt(np.mean(gaps**2, axis=0))
+    scale = np.sqrt(columns.mean(gaps**2))
     scale = np.where(scale > 0, scale, 1.0)
     u, values, turn = np.linalg.svd(gaps / scale, full_matrices=False)
     kept = values > ROUNDING * values[0]
@@ -293,8 +293,8 @@ def _strongest(z: Array, residual: Array) -> tuple[Array, Array]:
     return strongest, z[:, best]
 
 
-def _squares(columns: Array) -> Array:
-    return np.asarray(np.einsum("ij,ij->j", columns, columns))
+def _squares(values: Array) -> Array:
+    return np.asarray(np.einsum("ij,ij->j", values, values))
 
 
 def common_shrinkage(correlation: Array, members: int) -> Array:
@@ -315,8 +315,9 @@ def common_shrinkage(correlation: Array, members: int) -> Array:
 
 def standardized(states: Array) -> Array:
     """Columns of mean 0 and spread 1; constant ones, which are rounding, of 0."""
-    gaps = states - states.mean(axis=0)
-    gaps[:, np.min(states, axis=0) == np.max(states, axis=0)] = 0.0
+    gaps = states - columns.mean(states)
+    low, high = columns.extent(states)
+    gaps[:, low == high] = 0.0
     members = gaps.shape[0]
     spread = np.sqrt(np.einsum("ij,ij->j", gaps, gaps) / members)
     gaps /= np.where(spread > 0, spread, 1.0)
@@ -336,10 +337,12 @@ def _is_curved(states: Array, simulated: Array) -> bool:
         return False
     richer = np.hstack([states, _products(states)])
     straight, curved = (
-        np.var(regression.linear(simulated, given, given[0]).held_out_residuals, axis=0)
+        columns.variance(
+            regression.linear(simulated, given, given[0]).held_out_residuals
+        )
         for given in (states, richer)
     )
-    told = straight > LEAST_SHARE * np.var(simulated, axis=0)
+    told = straight > LEAST_SHARE * columns.variance(simulated)
     return bool(np.any(told & (curved < MARGIN * straight)))
 
 
@@ -348,4 +351,5 @@ def _products(states: Array) -> Array:
     first, second = np.triu_indices(states.shape[1])
     products = states[:, first] * states[:, second]
     # The square of a variable of two values may be.
-    return np.asarray(products[:, np.ptp(products, axis=0) > ROUNDING])
+    low, high = columns.extent(products)
+    return np.asarray(products[:, high - low > ROUNDING])

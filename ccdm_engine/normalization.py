@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.columns import extent
 from ccdm_engine.pairs import Exponents, Pairs
 
 Array = npt.NDArray[np.float64]
@@ -73,7 +74,8 @@ def normalize(pairs: Pairs, scaling: str) -> Normalized:
         everything = np.ones(dimension, dtype=np.bool_)
         zeros = np.zeros(dimension, dtype=np.int32)
         return Normalized(pairs, everything, zeros, pairs.states[0])
-    kept = np.asarray(np.min(pairs.states, axis=0) < np.max(pairs.states, axis=0))
+    low, high = extent(pairs.states)
+    kept = np.asarray(low < high)
     states = pairs.states if kept.all() else pairs.states[:, kept]
     exponents = exponents_of(states)
     normal = replace(
@@ -102,5 +104,6 @@ def exponents_of(columns: Array) -> Exponents:
     """Exponent of each column's half range; halves first, so nothing overflows."""
     if columns.shape[0] == 0 or columns.shape[1] == 0:
         return np.zeros(columns.shape[1], dtype=np.int32)
-    half_range = columns.max(axis=0) / 2 - columns.min(axis=0) / 2
+    low, high = extent(columns)
+    half_range = high / 2 - low / 2
     return np.asarray(np.frexp(half_range)[1], dtype=np.int32)

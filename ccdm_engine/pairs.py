@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.columns import extent
 from ccdm_engine.errors import (
     DtypeError,
     NonFiniteError,
@@ -190,7 +191,8 @@ def error_deviations(pairs: Pairs, measurement_error: float | Sequence[float]) -
 
 def without_constants(pairs: Pairs) -> Pairs:
     """Leave out measurements that all members agree on: they carry no information."""
-    varied = np.ptp(pairs.simulated, axis=0) > 0
+    low, high = extent(pairs.simulated)
+    varied = high - low > 0
     if varied.all():
         return pairs
     status = list(pairs.status)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.lapack import dpotrf, dpotrs
 
+from ccdm_engine import columns
 from ccdm_engine.blocks import blocks
 from ccdm_engine.localization import Localization
 from ccdm_engine.noise import BLOCK, Noise, common_shrinkage, sparse
@@ -201,7 +202,7 @@ class Regressed(NamedTuple):
         Generalized cross-validation (Craven and Wahba 1979): the residuals over 1 less
         the mean leverage, so that one member of leverage 1 does not decide.
         """
-        left = np.maximum(1.0 - self.leverage.mean(axis=0), 1.0 / len(self.leverage))
+        left = np.maximum(1.0 - columns.mean(self.leverage), 1.0 / len(self.leverage))
         error = deviations(self.residuals) / (left * _positive(self.widest))
         return float(np.mean(error**2))
 
@@ -244,8 +245,9 @@ class Gain(NamedTuple):
             block: which columns of all states these are.
         """
         members = states.shape[0]
-        part = states - states.mean(axis=0)
-        spread = _positive(deviations(part))
+        part = states - columns.mean(states)
+        widest = deviations(part)
+        spread = _positive(widest)
         cross = (part / spread).T @ self.unit / (members - 1)
         factor = cross_factor(cross, members, block)
         moves = ((cross * factor * self.width) @ self.loads).T * spread
@@ -255,9 +257,7 @@ class Gain(NamedTuple):
         overlap = np.einsum("ij,ij->i", factor @ square, factor)
         whole = leverage.sum(axis=0)
         overlap = np.where(whole > 0, overlap / np.where(whole > 0, whole, 1.0), 1.0)
-        return Regressed(
-            states - moves[:-1], moves[-1], leverage, overlap, deviations(part)
-        )
+        return Regressed(states - moves[:-1], moves[-1], leverage, overlap, widest)
 
 
 def fit_gain(
@@ -280,8 +280,8 @@ def _fitted(
     """The same, and ``C_ff + R`` in units of the measurements' spread, ``(dy, dy)``."""
     members = simulated.shape[0]
     scale = deviations(simulated)
-    middle = noise.fitted.mean(axis=0)
-    gaps = (simulated - simulated.mean(axis=0)) / scale
+    middle = columns.mean(noise.fitted)
+    gaps = (simulated - columns.mean(simulated)) / scale
     target_gap = (observation - middle) / scale
     fitted = (noise.fitted - middle) / scale
     width = _positive(deviations(fitted))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine import columns
 from ccdm_engine.analysis import Predicted
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.scores import Ranks, ranks
@@ -66,12 +67,12 @@ def moments(ensemble: Array) -> tuple[Array, Array, Array]:
     Args:
         ensemble: ``(N, d)``, N at least 2.
     """
-    middle = np.mean(ensemble / 2, axis=0) * 2
+    middle = columns.mean(ensemble / 2) * 2
     gaps = ensemble - middle
     largest = np.max(np.abs(gaps), axis=0, initial=0.0)
     unit = np.where(largest > 0, largest, 1.0)
     gaps /= unit
-    gaps -= np.mean(gaps, axis=0)
+    gaps -= columns.mean(gaps)
     square = np.einsum("ij,ij->j", gaps, gaps) / (gaps.shape[0] - 1)
     return middle, unit, np.sqrt(square)
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from ccdm_engine import columns
 from ccdm_engine.blocks import blocks
 
 Array = npt.NDArray[np.float64]
@@ -86,19 +87,19 @@ class Regression:
         gaps = np.empty_like(self.residuals)
         for block in blocks(gaps.shape[1], BLOCK):
             part = self.residuals[:, block]
-            mean = part.mean(axis=0)
+            mean = columns.mean(part)
             part = part - mean
             # 1 / N is the members' own share in the mean.
             taken = self.leverage[:, block] if wide else self.leverage
             if self.overlap is not None:
                 # The same for all members, for single sums are not known; and at least
                 # what remains of a member's own noise.
-                taken = taken.mean(axis=0)
+                taken = columns.mean(taken)
                 most = taken * (2.0 - taken)
                 taken = np.minimum((2.0 - self.overlap[block]) * taken, most)
             keep = 1.0 - share - taken
             part /= np.sqrt(np.maximum(keep, share) / (1.0 - share))
-            part -= part.mean(axis=0)
+            part -= columns.mean(part)
             if self.widest is not None:
                 part *= _bound(part, self.widest[block])
             part += mean
@@ -116,20 +117,20 @@ class Regression:
         """Residual of each member under the regression without it, (N, dx)."""
         return self.held_out(slice(None), slice(None))
 
-    def held_out(self, members: Rows, columns: slice) -> Array:
+    def held_out(self, members: Rows, block: slice) -> Array:
         """The same of some members in some variables."""
-        own = (self.residuals if self.own is None else self.own)[:, columns]
+        own = (self.residuals if self.own is None else self.own)[:, block]
         wide = self.leverage.shape[1] > 1
-        leverage = (self.leverage[:, columns] if wide else self.leverage)[members]
+        leverage = (self.leverage[:, block] if wide else self.leverage)[members]
         # A member that determines its own prediction says nothing about error.
         keep = np.maximum(1.0 - leverage, 1.0 / own.shape[0])
-        mean = own.mean(axis=0)
+        mean = columns.mean(own)
         return np.asarray(mean + (own[members] - mean) / keep)
 
 
 def _bound(gaps: Array, widest: Array) -> Array:
     """Factors, at most 1, by which no column is wider than that, ``(b,)``."""
-    spread = gaps.std(axis=0, ddof=1)
+    spread = columns.deviation(gaps)
     return np.asarray(np.minimum(1.0, widest / np.where(spread > 0, spread, 1.0)))
 
 
@@ -154,7 +155,7 @@ def linear(states: Array, simulated: Array, observation: Array) -> Regression:
     residuals, loadings = np.empty_like(states), np.empty((rank, states.shape[1]))
     for block in blocks(states.shape[1], BLOCK):
         part = states[:, block]
-        loadings[:, block] = u.T @ (part - part.mean(axis=0))
+        loadings[:, block] = u.T @ (part - columns.mean(part))
         residuals[:, block] = part - u @ loadings[:, block]
     return Regression(
         "linear",
@@ -210,7 +211,7 @@ def kernel(states: Array, simulated: Array, observation: Array) -> Regression:
 
 def standardized(simulated: Array, observation: Array) -> tuple[Array, Array]:
     """Measurements and observation from their mean, in units of their spread."""
-    mean = simulated.mean(axis=0)
-    spread = simulated.std(axis=0, ddof=1)
+    mean = columns.mean(simulated)
+    spread = columns.deviation(simulated)
     spread = np.where(spread > 0, spread, 1.0)
     return (simulated - mean) / spread, (observation - mean) / spread

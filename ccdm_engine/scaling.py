@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine import columns
 from ccdm_engine.blocks import blocks
 
 Array = npt.NDArray[np.float64]
@@ -121,7 +122,7 @@ def fit_frame(
         # The correlation matrix is singular: only its diagonal can be trusted.
         kind = "standardize"
     several = x.ndim == 3
-    mean = x.mean(axis=-2, keepdims=several)
+    mean = x.mean(axis=-2, keepdims=True) if several else columns.mean(x)
     if kind == "none":
         origin = mean if center else np.zeros_like(mean)
         return Frame(origin, np.ones_like(mean), None, None, kind)
@@ -206,7 +207,7 @@ def symmetric_roots(matrix: Array) -> tuple[Array, Array]:
 
 def deviations(x: Array) -> Array:
     """Unbiased standard deviations of the columns, ``(d,)``."""
-    return np.asarray(np.sqrt(_squares(x, x.mean(axis=0)) / (x.shape[0] - 1)))
+    return np.asarray(np.sqrt(_squares(x, columns.mean(x)) / (x.shape[0] - 1)))
 
 
 def _squares(x: Array, mean: Array) -> Array:
@@ -221,4 +222,7 @@ def _squares(x: Array, mean: Array) -> Array:
 
 def _varied(x: Array) -> npt.NDArray[np.bool_]:
     """Which columns differ between members at all, ``(..., d)``."""
-    return np.asarray(x.max(axis=-2) > x.min(axis=-2))
+    if x.ndim > 2:
+        return np.asarray(x.max(axis=-2) > x.min(axis=-2))
+    low, high = columns.extent(x)
+    return np.asarray(high > low)

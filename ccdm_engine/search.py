@@ -158,18 +158,8 @@ class _Field:
             columns = np.array([FIRST_OF_SHIFTS if it else FIRST for it in shifts])
         scores[rows[:, None], columns] = self._scores(rows, columns)
         means = np.mean(scores, axis=2)
-        near = self._in_sight(means.max(axis=1).tolist(), best)
-        while True:
-            steps = np.argmax(means, axis=1)[:, None] + (-1, 1)
-            steps = np.minimum(np.maximum(steps, 0), count - 1)
-            untried = np.isinf(means[np.arange(total)[:, None], steps])
-            rows = np.flatnonzero(near & untried.any(axis=1))
-            if rows.size == 0:
-                break
-            columns = steps[rows]
-            found = self._scores(rows, columns)
-            scores[rows[:, None], columns] = found
-            means[rows[:, None], columns] = np.mean(found, axis=2)
+        if count > 1:
+            self._search(scores, means, best)
         for row, column in enumerate(np.argmax(means, axis=1).tolist()):
             place = int(self.places[row])
             yield Scored(
@@ -182,12 +172,32 @@ class _Field:
                 float(means[row, column]),
             )
 
+    def _search(self, scores: Array, means: Array, best: dict[int, Scored]) -> None:
+        """Try the neighbours of the best bandwidths until these lie between others.
+
+        Args:
+            scores: of those tried, ``(R, H, J)``; filled in.
+            means: of them over the members, ``(R, H)``; filled in.
+            best: what is known of other candidates.
+        """
+        total, count = means.shape
+        near = self._in_sight(means.max(axis=1).tolist(), best)
+        while True:
+            steps = np.argmax(means, axis=1)[:, None] + (-1, 1)
+            steps = np.minimum(np.maximum(steps, 0), count - 1)
+            untried = np.isinf(means[np.arange(total)[:, None], steps])
+            rows = np.flatnonzero(near & untried.any(axis=1))
+            if rows.size == 0:
+                return
+            columns = steps[rows]
+            found = self._scores(rows, columns)
+            scores[rows[:, None], columns] = found
+            means[rows[:, None], columns] = np.mean(found, axis=2)
+
     def _scores(self, rows: Indices, columns: Indices) -> Array:
         """Scores of some rows at some bandwidths each, ``(r, C, J)``."""
         places = self.places[rows]
-        # All of them in their order need no copies.
-        whole = np.array_equal(places, np.arange(len(self.batch)))
-        some = slice(None) if whole else places
+        some = self._taken(places)
         found = held_out_scores(
             self.points[some],
             self.centres[some],
@@ -198,6 +208,13 @@ class _Field:
         )
         found += self.constant[some]
         return found
+
+    def _taken(self, places: Indices) -> Indices | slice:
+        """These candidates; without copies where it is all of them or but one."""
+        if np.array_equal(places, np.arange(len(self.batch))):
+            return slice(None)
+        first = int(places[0])
+        return slice(first, first + 1) if (places == first).all() else places
 
     def _in_sight(self, means: Sequence[float], best: dict[int, Scored]) -> Mask:
         """Which are not far behind the best of their tier or of the plainest, (R,)."""

@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
+from ccdm_engine import columns
 from ccdm_engine.analysis import Advice
 from ccdm_engine.blocks import blocks
 from ccdm_engine.pairs import Pairs
@@ -73,8 +74,8 @@ def _spreads(part: Array) -> Array:
     """Standard deviations; halves first, so that nothing overflows."""
     if part.shape[0] < 2:
         return np.zeros(part.shape[1])
-    gaps = part - np.mean(part / 2, axis=0) * 2
-    largest = np.max(np.abs(gaps), axis=0)
+    gaps = part - columns.mean(part / 2) * 2
+    largest = columns.extent(np.abs(gaps))[1]
     gaps /= np.where(largest > 0, largest, 1.0)
     square = np.einsum("ij,ij->j", gaps, gaps) / (part.shape[0] - 1)
     return np.asarray(largest * np.sqrt(square))

@@ -21,6 +21,7 @@ import pytest
 from ccdm_engine import AnalysisOptions, assimilate, search
 from ccdm_engine import mixture as mixtures
 from ccdm_engine.mixture import Mixture
+from ccdm_engine.neighbourhood import Neighbourhood
 from ccdm_engine.parts import Through
 from ccdm_engine.sampling import sample
 
@@ -124,6 +125,23 @@ def test_choosing_takes_few_exponentials_and_no_call_per_model(
     assert len(asked) <= 3
 
 
+def test_members_that_are_moved_need_no_weights_by_distance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of five bandwidths, which no other candidate is there to ask for."""
+    asked: list[float] = []
+    plain = Neighbourhood._held_out_log_weights
+
+    def counting(near: Neighbourhood, bandwidth: float) -> Any:
+        asked.append(bandwidth)
+        return plain(near, bandwidth)
+
+    monkeypatch.setattr(Neighbourhood, "_held_out_log_weights", counting)
+    facts = assimilate(*pairs(250, 40, 20), seed=1).diagnostics
+    assert facts.sampler == "shift"
+    assert not np.isfinite(asked).any()
+
+
 def operations(call: Callable[[], object]) -> int:
     """Calls and arithmetic in the engine's own lines, whatever they are applied to.
 
@@ -165,7 +183,7 @@ def test_operations_are_counted_whether_they_have_names_or_not() -> None:
     assert counted("np.exp(x, out=x)\nx + np.exp(*(x,))") == 3
 
 
-@pytest.mark.parametrize(("dx", "most"), [(3, 4500), (40, 2480)])
+@pytest.mark.parametrize(("dx", "most"), [(3, 4800), (40, 2540)])
 def test_a_small_analysis_takes_few_operations(dx: int, most: int) -> None:
     triple = pairs(50, dx, min(dx, 20))
     assimilate(*triple, seed=1)  # what is done once per process

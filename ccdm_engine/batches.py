@@ -30,9 +30,9 @@ BATCH_ROWS = (16, 512)
 # Batches that a sampler is given together have at most so many coordinates.
 STEP_NUMBERS = 2**16
 # An analysis is cut into so many parts, an even number for two to share, as far as each
-# has at least and at most so many logits per step: thousandths to tenths of a second.
+# has at least and at most so many logits per step: milliseconds to tenths of a second.
 PARTS = 4
-PART_LOGITS = (2**17, 2**22)
+PART_LOGITS = (2**19, 2**22)
 
 
 @dataclass(frozen=True, slots=True)

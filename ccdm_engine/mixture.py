@@ -254,11 +254,10 @@ def _product(
     """``left[i] @ right`` for all i: the same bits as one after the other.
 
     ``matmul`` does all of them in one call, but keeps the interpreter to itself while
-    it writes few numbers; ``dot`` never does.
+    it writes few numbers; ``dot`` never does, but first fills what it writes to with
+    zeros.
     """
-    if len(left) == 1:
-        np.dot(left[0], right, out=out[0])
-    elif out.size >= ALONE_BELOW:
+    if out.size >= ALONE_BELOW:
         np.matmul(left, right, out=out)
     else:
         for one, place in zip(left, out, strict=True):

@@ -61,8 +61,11 @@ def test_parts_are_whole_batches_of_what_the_problem_says() -> None:
             assert batches.part_rows(total, members) % rows == 0
 
 
-@pytest.mark.parametrize("total", [2000, 4000, 10_000])
-@pytest.mark.parametrize("share", [0.06, 0.25, 0.8, 1.0])
+@pytest.mark.parametrize(
+    ("total", "share"),
+    [(2000, 0.25), (4000, 0.06), (4000, 0.25), (10_000, 0.06), (10_000, 0.25)]
+    + [(total, share) for total in (2000, 4000, 10_000) for share in (0.8, 1.0)],
+)
 def test_two_workers_have_nearly_equal_shares(total: int, share: float) -> None:
     """So that the second is worth 1.7 times, whatever members are left."""
     rows = batches.part_rows(total, int(share * total))
@@ -70,6 +73,13 @@ def test_two_workers_have_nearly_equal_shares(total: int, share: float) -> None:
     for begin in range(0, total, rows):
         busy[busy.index(min(busy))] += min(rows, total - begin)
     assert total / max(busy) > 1.75
+
+
+@pytest.mark.parametrize(("total", "members"), [(1000, 268), (2000, 120)])
+def test_what_takes_less_time_than_to_share_it_is_one_part(
+    total: int, members: int
+) -> None:
+    assert batches.part_rows(total, members) >= total
 
 
 def test_a_finer_cut_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

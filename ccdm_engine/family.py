@@ -98,11 +98,15 @@ def with_joint_kernels(
     prior = _prior(straight, floor, options)
     yield Candidate(straight, prior, near, np.inf, width=1.0)
     shape = joint.fit_shape(pairs, parts)
-    for h in joint.bandwidths(pairs, parts, options, shape):
-        yield joint.candidate(pairs, parts, near, options, h, shape)
+    widths = joint.bandwidths(pairs, parts, options, shape)
+    yield from joint.candidates(pairs, parts, near, options, widths, shape)
     plain = none(*pairs.triple)
+    # Without a regression residuals are the states, in whose frame kernels are made;
+    # a single variable has no shape.
+    is_shaped = pairs.states.shape[1] > 1
+    prior = shape.whole if is_shaped else _prior(plain, floor, options)
     near.prepare((SCOUT,))
-    yield Candidate(plain, _prior(plain, floor, options), near, SCOUT)
+    yield Candidate(plain, prior, near, SCOUT)
 
 
 def has_kernels(members: int, dimension: int) -> bool:

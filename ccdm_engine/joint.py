@@ -27,6 +27,7 @@ Cost, once per analysis: ``O(N (dx + dy)^2)``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -107,7 +108,7 @@ def bandwidths(
     reference = silverman(members, dimension)
     shares = (1.0,) if wanted == "silverman" else SHARES
     ends = np.array([shares[0] * reference, 1.0])
-    left = np.log([_effective(pairs, parts, options, h, of) for h in ends])
+    left = np.log(_effective(pairs, parts, options, tuple(ends), of))
     power = float((left[1] - left[0]) / -np.log(ends[0]))
     order = 1.0 / (dimension + 4)
     found = []
@@ -124,79 +125,91 @@ def candidate(
     near: Neighbourhood,
     options: AnalysisOptions,
     h: float,
-    of: Shape | None = None,
 ) -> Candidate:
-    """The model with joint kernels.
+    """The model with joint kernels of bandwidth ``h``, see :func:`candidates`."""
+    shape = fit_shape(pairs, parts)
+    return candidates(pairs, parts, near, options, (h,), shape)[0]
+
+
+def candidates(
+    pairs: Pairs,
+    parts: Noise,
+    near: Neighbourhood,
+    options: AnalysisOptions,
+    widths: Sequence[float],
+    of: Shape,
+) -> list[Candidate]:
+    """The models with joint kernels, computed together.
 
     Args:
         pairs: with members enough to know their covariance.
         parts: the measurements taken apart.
         near: the ``pairs`` kernels, which know the held-out members.
         options: whether centres are drawn together.
-        h: the bandwidth.
-        of: the shape of the kernels, where it is known already.
+        widths: the bandwidths ``h``.
+        of: the shape of the kernels.
     """
-    of = of or fit_shape(pairs, parts)
     whole, z, shape, slopes, erring = of
-    pulled, fitted, root = _around(parts, options, h, of)
+    pulled, fitted, root = _around(parts, options, widths, of)
+    h = np.array(widths)[:, None, None]
     loads = h * shape @ slopes @ root
-    gain = h * loads @ root.T  # of whitened states
-    inner, inverse = symmetric_roots(shape - loads @ loads.T)
-    residuals = whole.out_of(pulled - fitted @ gain.T)
-    target = whole.out_of(pairs.observation @ gain.T) - whole.origin
-    own = whole.out_of(z - pairs.simulated @ gain.T)
+    turned = root.swapaxes(1, 2)
+    gain = (h * loads @ turned).swapaxes(1, 2)  # of whitened states, transposed
+    inner, inverse = symmetric_roots(shape - loads @ loads.swapaxes(1, 2))
+    residuals = whole.out_of(pulled - fitted @ gain)
+    own = whole.out_of(z - pairs.simulated @ gain)
     units = h * root
-    kernels = near.around(
-        fitted @ units, pairs.simulated @ units, pairs.observation @ units
-    )
-    weights = np.exp(kernels.weights(h).given_observation)
-    left = pairs.observation - weights @ fitted
-    widening = _widening(weights, h * erring @ root, h * left @ root)
-    regression = Regression(
-        "linear",
-        residuals,
-        target,
-        np.zeros((z.shape[0], 1)),
-        own=own,
-    )
-    frame = Frame(
-        columns.mean(residuals),
-        whole.deviation,
-        inner if whole.root is None else inner @ whole.root,
-        inverse if whole.inverse_root is None else whole.inverse_root @ inverse,
-        "whiten",
-    )
-    return Candidate(
-        regression,
-        frame,
-        kernels,
-        h,
-        h,
-        is_drawn_together=options.shrink is not False,
-        widening=widening if options.unbiases else (1.0, 1.0),
-    )
+    places = fitted @ units, pairs.simulated @ units, pairs.observation @ units
+    roots = inner if whole.root is None else inner @ whole.root
+    inverses = inverse if whole.inverse_root is None else whole.inverse_root @ inverse
+    alike, drawn = np.zeros((z.shape[0], 1)), options.shrink is not False
+    found = []
+    for k, width in enumerate(widths):
+        kernels = near.around(*(place[k] for place in places))
+        weights = np.exp(kernels.weights(width).given_observation)
+        left = pairs.observation - weights @ fitted[k]
+        target = whole.out_of(pairs.observation @ gain[k]) - whole.origin
+        moved = Regression("linear", residuals[k], target, alike, own=own[k])
+        origin = columns.mean(residuals[k])
+        frame = Frame(origin, whole.deviation, roots[k], inverses[k], "whiten")
+        widening = 1.0, 1.0
+        if options.unbiases:
+            errors = width * erring @ root[k]
+            widening = _widening(weights, errors, width * left @ root[k])
+        found.append(Candidate(moved, frame, kernels, width, width, drawn, widening))
+    return found
 
 
 def _around(
-    parts: Noise, options: AnalysisOptions, h: float, of: Shape
+    parts: Noise, options: AnalysisOptions, widths: Sequence[float], of: Shape
 ) -> tuple[Array, Array, Array]:
-    """Centres in whitened coordinates, ``f`` there, and a root of ``S^-1``."""
+    """For B bandwidths, centres in whitened coordinates, ``(B, N, dx)`` or ``(N, dx)``.
+
+    And ``f`` there, ``(B, N, dy)``, and roots of ``S^-1``, ``(B, dy, dy)``.
+    """
+    square = np.array([h**2 for h in widths])[:, None, None]
     pulled = of.z
     if options.shrink is not False:
-        pulled = of.z @ _root(np.eye(of.z.shape[1]) - h**2 * of.covariance)
-    own = h**2 * of.slopes.T @ of.covariance @ of.slopes
+        pulled = of.z @ _root(np.eye(of.z.shape[1]) - square * of.covariance)
+    own = (square * of.slopes).swapaxes(1, 2) @ of.covariance @ of.slopes
     fitted = parts.fitted + (pulled - of.z) @ of.slopes
+    if fitted.ndim == 2:
+        fitted = np.broadcast_to(fitted, (len(widths), *fitted.shape))
     return pulled, fitted, _inverse_root(own + parts.covariance)
 
 
 def _effective(
-    pairs: Pairs, parts: Noise, options: AnalysisOptions, h: float, of: Shape
-) -> float:
-    """``1 / sum w_i^2`` given the observation."""
-    _, fitted, root = _around(parts, options, h, of)
-    far = np.sum(((fitted - pairs.observation) @ root) ** 2, axis=1)
-    weights = np.exp(-0.5 * (far - far.min()))
-    return float(np.sum(weights) ** 2 / np.sum(weights**2))
+    pairs: Pairs,
+    parts: Noise,
+    options: AnalysisOptions,
+    widths: Sequence[float],
+    of: Shape,
+) -> list[float]:
+    """``1 / sum w_i^2`` given the observation, of each bandwidth."""
+    _, fitted, root = _around(parts, options, widths, of)
+    far = np.sum(((fitted - pairs.observation) @ root) ** 2, axis=2)
+    weights = np.exp(-0.5 * (far - far.min(axis=1, keepdims=True)))
+    return [float(np.sum(each) ** 2 / np.sum(each**2)) for each in weights]
 
 
 def _widening(weights: Array, erring: Array, left: Array) -> tuple[float, float]:
@@ -267,15 +280,17 @@ def _near(
 
 
 def _root(matrix: Array) -> Array:
-    """Symmetric square root of a positive semidefinite matrix."""
+    """Symmetric square roots of positive semidefinite matrices, ``(..., d, d)``."""
     values, vectors = np.linalg.eigh(matrix)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+    roots = np.sqrt(np.maximum(values, 0.0))[..., None, :]
+    return np.asarray((vectors * roots) @ vectors.swapaxes(-1, -2))
 
 
 def _inverse_root(covariance: Array) -> Array:
-    """``W`` with ``W W^T`` the inverse, of measurements in whatever units."""
-    deviation = np.sqrt(np.diag(covariance))
-    return (
-        symmetric_roots(covariance / np.outer(deviation, deviation))[1]
-        / (deviation[:, None])
-    )
+    """``W`` with ``W W^T`` the inverse, of measurements in whatever units.
+
+    Several, ``(..., dy, dy)``.
+    """
+    deviation = np.sqrt(np.einsum("...ii->...i", covariance))[..., None]
+    correlation = covariance / (deviation * deviation.swapaxes(-1, -2))
+    return np.asarray(symmetric_roots(correlation)[1] / deviation)

@@ -215,7 +215,7 @@ def test_the_fewer_members_the_weights_leave_the_wider_the_kernels() -> None:
         shape = joint.fit_shape(pairs, parts)
         found = joint.bandwidths(pairs, parts, options, shape)
         for share, h in zip(joint.SHARES, found, strict=True):
-            left = joint._effective(pairs, parts, options, h, shape)
+            (left,) = joint._effective(pairs, parts, options, (h,), shape)
             wanted = share * silverman(left, 3)
             assert h == pytest.approx(min(wanted, 1.0), rel=0.15)
         widths.append(found)

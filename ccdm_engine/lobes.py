@@ -239,7 +239,7 @@ def _components(z: Array, share: Array) -> Array:
         share: of each member in the first, ``(N,)``.
     """
     members, dimension = z.shape
-    parts = np.stack([share, 1.0 - share])
+    parts = np.array([share, 1.0 - share])
     weights = parts.sum(axis=1)[:, None]
     gaps = z - (parts @ z / weights)[:, None]
     across = gaps.transpose(0, 2, 1)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.blocks import blocks
 from ccdm_engine.mixture import conditional_log_weights, effective_sample_size
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.scaling import fit_frame
@@ -20,6 +21,8 @@ Array = npt.NDArray[np.float64]
 HELD_OUT = 50
 # Numbers worked on at a time.
 AT_A_TIME = 2**18
+# Larger arrays the system takes back and hands out anew, page by page.
+REUSED = 2**13
 # So many variables tell most members apart.
 FIRST_VARIABLES = 4
 # Distances beyond this many spreads are all alike, and their squares overflow.
@@ -88,22 +91,26 @@ class Neighbourhood:
             )
 
     @cached_property
-    def _beyond_nearest(self) -> Array:
-        """``among`` less its least, for each held-out member."""
-        return np.asarray(self.among - np.min(self.among, axis=1, keepdims=True))
+    def _nearest(self) -> Array:
+        """The least of ``among`` for each held-out member, ``(J, 1)``."""
+        return np.asarray(np.min(self.among, axis=1, keepdims=True))
 
     def _held_out_log_weights(self, bandwidth: float) -> npt.NDArray[np.float32]:
-        """As :func:`.conditional_log_weights`, with fewer arrays of ``(J, N)``."""
+        """As :func:`.conditional_log_weights`, a few members at a time."""
         if np.isinf(bandwidth):
             others = np.isfinite(self.among)
             count = np.maximum(others.sum(axis=1, keepdims=True), 1)
             return np.where(others, -np.log(count), -np.inf).astype(np.float32)
-        with np.errstate(over="ignore"):  # an overflowing exponent is a weight of zero
-            exponent = self._beyond_nearest / -bandwidth
-            exponent /= 2.0 * bandwidth
-        total = np.sum(np.exp(exponent), axis=1, keepdims=True)
-        exponent -= np.log(total)
-        return np.asarray(exponent, dtype=np.float32)
+        members, held_out = self.to_observation.size, self.held_out.size
+        found = np.empty((held_out, members), dtype=np.float32)
+        for part in blocks(held_out, max(1, REUSED // members)):
+            exponent = self.among[part] - self._nearest[part]
+            with np.errstate(over="ignore"):  # that is a weight of zero
+                exponent /= -bandwidth
+                exponent /= 2.0 * bandwidth
+            total = np.sum(np.exp(exponent), axis=1, keepdims=True)
+            np.subtract(exponent, np.log(total), out=found[part], casting="same_kind")
+        return found
 
     def around(
         self, centres: Array, measured: Array, observation: Array

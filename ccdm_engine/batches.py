@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ccdm_engine.mixture import TOGETHER, Mixture
 from ccdm_engine.parts import Crew
 from ccdm_engine.samplers import SAMPLERS, Draws, Task
-from ccdm_engine.samplers.contract import Coefficients
+from ccdm_engine.samplers.contract import Coefficients, Denoiser
 from ccdm_engine.streams import SAMPLER, stream
 
 Array = npt.NDArray[np.float64]
@@ -58,27 +58,31 @@ class Flow:
     atol: float
     coefficients: Coefficients | None
 
+    def denoiser(self, rows: int | None = None) -> Denoiser:
+        """Of the mixture, for batches of so many rows or for all points at once."""
+        # The multistep method's coordinates are offsets from the mean.
+        centred = self.coefficients is not None
+        return self.mixture.denoiser(self.dtype, centred=centred, rows=rows)
+
     def task(
-        self, start: npt.NDArray[Any], latents: Array, rows: int | None = None
+        self, denoise: Denoiser, start: npt.NDArray[Any], latents: Array, batch: int = 0
     ) -> Task:
-        """All of one sampler's trajectories that start from these points.
+        """One sampler's trajectories that start from these points.
 
         Args:
+            denoise: see :meth:`denoiser`.
             start: ``(n, d)``.
             latents: ``(n, d)``.
-            rows: of a batch, where the points are several batches.
+            batch: number of the first, for those that draw from a stream of its own.
         """
         return Task(
-            # The multistep method's coordinates are offsets from the mean.
-            denoise=self.mixture.denoiser(
-                self.dtype, centred=self.coefficients is not None, rows=rows
-            ),
+            denoise=denoise,
             levels=self.levels,
             start=start,
             latents=latents,
             centres=self.mixture.centres,
             weights=self.mixture.weights,
-            rng=partial(stream, self.seed, SAMPLER),
+            rng=partial(stream, self.seed, SAMPLER, batch),
             rtol=self.rtol,
             atol=self.atol,
             coefficients=self.coefficients,
@@ -170,14 +174,13 @@ def fill(flow: Flow, part: Rows) -> Draws:
     """The trajectories of one part, a few batches at a time."""
     rows = batch_rows(flow.mixture.log_weights.size)
     together = rows * _batches_together(flow, rows * part.start.shape[1])
-    whole = flow.task(part.start, part.latents, rows)
+    denoise = flow.denoiser(rows)
     samples, evaluations = np.empty_like(part.start), 0
     for begin in range(0, part.start.shape[0], together):
         here = slice(begin, begin + together)
-        rng = partial(stream, flow.seed, SAMPLER, part.first + begin // rows)
-        draws = SAMPLERS[flow.sampler](
-            replace(whole, start=part.start[here], latents=part.latents[here], rng=rng)
-        )
+        batch = part.first + begin // rows
+        task = flow.task(denoise, part.start[here], part.latents[here], batch)
+        draws = SAMPLERS[flow.sampler](task)
         samples[here], evaluations = draws.samples, draws.evaluations
     return Draws(samples, evaluations)
 

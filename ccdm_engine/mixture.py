@@ -139,7 +139,7 @@ class Mixture:
 
         The law changes by at most ``lost`` in total variation.
         """
-        order = np.argsort(self.log_weights, kind="stable")
+        order = self.log_weights.argsort(kind="stable")
         light = self.weights[order].cumsum().searchsorted(lost, side="right")
         if not light:
             return self
@@ -205,7 +205,7 @@ class Mixture:
         values[:, :dimension] = centres
         exponential, base = (np.exp2, LOG2_E) if WIDE_EXP2 else (np.exp, 1.0)
         least = base * (math.log(np.finfo(dtype).tiny) + NORMAL)
-        lightest = base * float(keys[dimension + 2].min())
+        depth = least + SLACK - base * float(keys[dimension + 2].min())
         radius = math.sqrt(-2.0 * float(keys[dimension + 1].min()))
         # Logits are the only large array: written to the same places again and again.
         spare: list[Places] = []
@@ -215,12 +215,15 @@ class Mixture:
             gaps = x if origin is None else x - origin.astype(x.dtype, copy=False)
             queries, sums = places.queries, places.sums
             scale = base / s**2
+            half = -0.5 * scale
             queries[:, dimension + 1] = scale
-            squares = np.einsum("ij,ij->i", gaps, gaps)
-            np.multiply(squares, -0.5 * scale, out=queries[:, dimension])
-            np.multiply(gaps, scale, out=queries[:, :dimension])
+            along = np.ascontiguousarray(gaps)
+            squares = np.einsum("ij,ij->i", along, along)
+            np.multiply(squares, half, out=queries[:, dimension])
+            # By columns where x is stored so: inner loops as long as can be.
+            np.multiply(gaps.T, scale, out=queries.T[:dimension])
             farthest = math.sqrt(np.maximum.reduce(squares)) + radius
-            deep = lightest - 0.5 * scale * farthest**2 < least + SLACK
+            deep = half * farthest**2 < depth
             for tile in places.tiles:
                 _product(tile.queries, keys, tile.logits)
                 if deep:
@@ -234,10 +237,11 @@ class Mixture:
                         logits -= logits.max(axis=1, keepdims=True)
                         np.maximum(logits, least, out=logits)
                         np.dot(exponential(logits, out=logits), values, out=here.sums)
-            mean = np.asarray(sums[:, :dimension] / sums[:, dimension:])
+            mean = np.empty_like(x)
+            np.divide(sums.T[:dimension], sums.T[dimension], out=mean.T)
             spare.append(places)
             if origin is not None:
-                mean = mean + origin.astype(x.dtype, copy=False)
+                mean += origin.astype(x.dtype, copy=False)
             return mean
 
         return denoise

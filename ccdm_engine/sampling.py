@@ -130,7 +130,7 @@ def _scaled(
     if options.sampler not in STEP_DENSITY:
         return _transport(mixture, options, wanted, latents, seed, crew)
     # Around the mixture's own mean and in units near h, single precision suffices.
-    unit = float(2.0 ** np.frexp(mixture.bandwidth)[1])
+    unit = 2.0 ** math.frexp(mixture.bandwidth)[1]
     origin = mixture.mean if options.moment_matched else np.zeros_like(mixture.mean)
     local = Mixture(
         (mixture.centres - origin) / unit, mixture.log_weights, mixture.bandwidth / unit
@@ -193,7 +193,7 @@ def _transport(
     if options.sampler in STEP_DENSITY:
         draws = transported(flow, start, latents, crew)
     else:  # rk45 controls its error over all trajectories together
-        task = told(flow.task(start, latents), crew)
+        task = told(flow.task(flow.denoiser(), start, latents), crew)
         draws = SAMPLERS[options.sampler](task)
     samples = axes.embed(draws.samples) if along_axes else draws.samples
     samples = samples.astype(np.float64, copy=False)

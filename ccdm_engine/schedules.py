@@ -9,6 +9,8 @@ in rescaled coordinates, ``x_vp = alpha x_ve`` with ``alpha = 1 / sqrt(1 + sigma
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,7 +32,7 @@ def variance_exploding(
     smallest: float, largest: float, steps: int, spread: float = np.inf
 ) -> Array:
     """Levels evenly spaced on the :func:`way`, ``(steps + 1,)``, from the largest."""
-    if np.isfinite(spread):
+    if math.isfinite(spread):
         grid = np.log(smallest) + np.log(largest / smallest) * SHARES
         passed = way(np.exp(grid), spread)
         even = passed[-1] - (passed[-1] - passed[0]) * (np.arange(steps + 1) / steps)
@@ -48,7 +50,7 @@ def way(s: Array, spread: float) -> Array:
     it the noised mixture is nearly Gaussian, which needs no steps where the sampler
     solves Gaussians exactly. An infinite spread leaves ``log s``.
     """
-    if not np.isfinite(spread):
+    if not math.isfinite(spread):
         return np.asarray(np.log(s))
     return np.asarray(FAR_SHARE * np.log(s) - np.log1p(spread / s))
 
@@ -103,7 +105,7 @@ def levels(
     while True:
         found = rule(smallest, largest, count, spread)
         passed = way(found, spread)
-        widest = float(np.max(passed[:-1] - passed[1:]))
+        widest = float(np.maximum.reduce(passed[:-1] - passed[1:]))
         if widest <= 1.5 / density or count >= MOST_STEPS:
             return found
         count = min(int(np.ceil(1.25 * count)), MOST_STEPS)

@@ -27,6 +27,9 @@ from ccdm_engine.samplers.contract import Coefficients, Draws, Task
 
 Array = npt.NDArray[np.float64]
 
+# So few coordinates are stored one after the other: NumPy's inner loops are then over
+# trajectories, and not over three numbers at a time.
+FEW = 8
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
@@ -40,7 +43,8 @@ def sample(task: Task) -> Draws:
         raise ValueError("the multistep method needs the coefficients of its steps")
     rules = task.coefficients
     rules = Coefficients(*(part.astype(task.start.dtype) for part in rules))
-    x, before = task.start.copy(), None
+    few = task.start.shape[1] <= FEW
+    x, before = np.array(task.start, order="F" if few else "C"), None
     step = np.empty_like(x)
     for k, s in enumerate(task.levels[:-1].tolist()):
         rest = task.denoise(x, s)
@@ -76,13 +80,14 @@ def coefficients(levels: Array, variances: Array, spread: float) -> Coefficients
     share = _time(s, spread) - start
     share[1:] /= start[1:] - start[:-1]
     share[0] = 0.0
-    end = np.sqrt(variances + levels[1:, None] ** 2)
-    square = levels[:-1, None] ** 2
+    noised = variances + levels[:, None] ** 2
+    widths = np.sqrt(noised)
+    end = widths[1:]
     return Coefficients(
-        gaussian=variances / (variances + square),
-        carry=end / np.sqrt(variances + square),
-        last=end * np.sum(weight * (1.0 + share), axis=1),
-        previous=-end * np.sum(weight * share, axis=1),
+        gaussian=variances / noised[:-1],
+        carry=end / widths[:-1],
+        last=end * np.add.reduce(weight * (1.0 + share), axis=1),
+        previous=-end * np.add.reduce(weight * share, axis=1),
     )
 
 

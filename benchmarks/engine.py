@@ -182,12 +182,14 @@ def slopes(members: int, dimension: int, rounds: int) -> dict[str, float]:
     )
 
 
-def second_core(members: int, dimension: int, rounds: int) -> dict[str, float]:
+def second_core(
+    members: int, dimension: int, rounds: int, *, weak: bool = False
+) -> dict[str, float]:
     """Time on the wall of the sampling alone, by two threads and by two processes.
 
     Both are kept from round to round; what the processes take to start is told apart.
     """
-    of = problem(members, dimension)
+    of = problem(members, dimension, weak=weak)
     mixture, options = of_problem(of), of.options("ode")
     latents = normal_points(SEED, members, dimension)
 

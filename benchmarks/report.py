@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def _second_core(short: bool, rounds: int) -> str:
     head = (
         "N",
         "dx",
+        "observation",
         "one thread, s",
         "two threads, s",
         "two processes, s",
@@ -93,12 +95,13 @@ def _second_core(short: bool, rounds: int) -> str:
         "of processes",
     )
     lines = []
-    for members in (500,) if short else (2000, 4000, 10_000):
-        for dimension in (3, 40):
-            times = measured_engine.second_core(members, dimension, rounds)
-            one, two, apart, first = (times[way] for way in ways)
-            lines.append([members, dimension, one, two, apart, first])
-            lines[-1] += [one / two, one / apart]
+    sizes = (500,) if short else (2000, 4000, 10_000)
+    for members, dimension, weak in itertools.product(sizes, (3, 40), (False, True)):
+        times = measured_engine.second_core(members, dimension, rounds, weak=weak)
+        one, two, apart, first = (times[way] for way in ways)
+        kind = "weak" if weak else "sharp"
+        lines.append([members, dimension, kind, one, two, apart, first])
+        lines[-1] += [one / two, one / apart]
     return "Second core (time on the wall):\n\n" + pages.table(head, lines)
 
 

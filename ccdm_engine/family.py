@@ -131,6 +131,11 @@ def goes_by_lobes(options: AnalysisOptions, members: int, dimension: int) -> boo
     )
 
 
+def is_narrow(members: int, dimension: int) -> bool:
+    """Whether joint kernels of so many members are narrow enough."""
+    return silverman(members, dimension) < JOINT_WIDEST
+
+
 def has_joint_kernels(options: AnalysisOptions, members: int, dimension: int) -> bool:
     """Whether joint kernels over all members are for the engine to choose.
 
@@ -139,8 +144,7 @@ def has_joint_kernels(options: AnalysisOptions, members: int, dimension: int) ->
         members: of the whole ensemble.
         dimension: of the states.
     """
-    narrow = silverman(members, dimension) < JOINT_WIDEST
-    return narrow and goes_by_lobes(options, members, dimension)
+    return is_narrow(members, dimension) and goes_by_lobes(options, members, dimension)
 
 
 def has_sure_joint_kernels(members: int, dimension: int) -> bool:

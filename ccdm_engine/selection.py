@@ -11,10 +11,11 @@ error (the rule of Breiman et al. 1984 for choosing among models of unequal comp
 Joint kernels (:mod:`.joint`) are taken wherever there is footing for them, even where a
 Gaussian update scores as well: how likely held-out members are now says little about
 which filter still holds the truth many cycles later. With hardly more members than they
-need they give way where for nearly all held-out members, so that no outlier decides, it
-is far better: weights have come to rest on a few members, whose clouds are too sure of
-themselves. Kernels around the measurements take their place only where they are better
-beyond doubt, for then measurements are not a function of the states with noise on it.
+need they give way where it is far better on the mean, no held-out member counting for
+more than two nats: weights have come to rest on a few members, whose clouds are too
+sure of themselves. Kernels around the measurements take their place only where they are
+better beyond doubt, for then measurements are not a function of the states with noise
+on it.
 """
 
 from __future__ import annotations

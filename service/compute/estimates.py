@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import family, neighbourhood, noise, search
-from ccdm_engine.bandwidth import silverman
 from ccdm_engine.blockwise import PART
 from ccdm_engine.joint import SHARES
 from ccdm_engine.local_kernels import MOST_HELD_OUT
@@ -341,8 +340,7 @@ def _tried(members: int, dx: int, dy: int, options: Mapping[str, Any]) -> _Tried
 
 
 def _has_joint(scaling: str, members: int, dimension: int) -> bool:
-    narrow = silverman(members, dimension) < family.JOINT_WIDEST
-    return scaling in ("auto", "whiten") and narrow
+    return scaling in ("auto", "whiten") and family.is_narrow(members, dimension)
 
 
 def _is_whitened(scaling: str, members: int, dimension: int) -> bool:

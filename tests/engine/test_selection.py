@@ -10,8 +10,19 @@ import numpy.typing as npt
 import pytest
 from scipy.special import logsumexp
 
-from ccdm_engine import AnalysisOptions, ChosenModel, assimilate, family, search
+from ccdm_engine import (
+    AnalysisOptions,
+    ChosenModel,
+    assimilate,
+    family,
+    search,
+    selection,
+)
 from ccdm_engine.bandwidth import held_out_scores, silverman
+from ccdm_engine.candidate import JOINT
+from ccdm_engine.normalization import normalize
+from ccdm_engine.pairs import screen
+from ccdm_engine.selection import choose
 from tests.engine.ensembles import Triple, folded, gaussian, squared, two_lobes
 
 Array = npt.NDArray[np.float64]
@@ -151,7 +162,7 @@ def test_gaussian_data_get_the_gaussian_update(members: int, dx: int, dy: int) -
 
 
 @pytest.mark.parametrize(
-    ("members", "dx", "dy"), [(60, 2, 1), (100, 3, 2), (200, 4, 2)]
+    ("members", "dx", "dy"), [(60, 2, 1), (100, 3, 2), (200, 4, 4)]
 )
 def test_gaussian_data_are_seen_to_be_gaussian(members: int, dx: int, dy: int) -> None:
     """With footing joint kernels are taken, and the scores tell that a Gaussian update
@@ -179,8 +190,9 @@ def test_joint_kernels_give_way_where_they_lost_their_footing() -> None:
     """Eight variables, all measured ten times sharper than the forecast is.
 
     Of 360 members hardly one is near the observation, and all is Gaussian: moving them
-    is the better model for nearly every held-out one. The root of the mean square of
-    80 errors is then within a quarter of the spread but once in a thousand.
+    is far the better model. Where joint kernels are sure they would have stayed. The
+    root of the mean square of 80 errors is within a quarter of the spread but once in a
+    thousand.
     """
     errors, spreads, kernels = [], [], Counter[str]()
     for seed in range(10):
@@ -196,8 +208,32 @@ def test_joint_kernels_give_way_where_they_lost_their_footing() -> None:
         errors.append(analysis.samples.mean(axis=0) - truth)
         spreads.append(analysis.samples.var(axis=0, ddof=1))
     assert kernels["joint"] == 0
+    pairs = normalize(screen(states, simulated, read), "auto").pairs
+    stays = choose(pairs, AnalysisOptions(), joint=True, sure=True).model
+    assert stays.candidate.tier == JOINT
     ratio = np.sqrt(np.mean(np.square(errors)) / np.mean(spreads))
     assert 0.75 < ratio < 1.25
+
+
+def test_unsure_joint_kernels_stay_where_a_gaussian_is_no_better() -> None:
+    """Between 41 and 77 members of three variables, two lobes apart along the first."""
+    rng = np.random.default_rng(5)
+    states = rng.standard_normal((60, 3))
+    states[:, 0] += 1.5 * np.sign(states[:, 0])
+    simulated = states[:, :1] ** 2 + 0.5 * rng.standard_normal((60, 1))
+    model = chosen((states, simulated, np.array([4.0])))
+    assert not family.has_sure_joint_kernels(60, 3)
+    assert model.measurement_kernel == "joint"
+
+
+def test_no_single_member_decides_against_joint_kernels() -> None:
+    """Nine are better by half a nat with them, one is worse by a hundred."""
+    joint = np.zeros(10)
+    gaussian_scores = np.r_[np.full(9, -0.5), 100.0]
+    scored = search.Scored(None, None, 0, 1.0, True, joint, 0.0)  # type: ignore[arg-type]
+    other = scored._replace(scores=gaussian_scores)
+    assert selection._is_better(other, scored, 0.0, 0.5)
+    assert not selection._is_better(other, scored, 0.0, 0.5, 2.0)
 
 
 @pytest.mark.parametrize(("members", "share"), [(100, 0.9), (250, 0.95)])

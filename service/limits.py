@@ -231,6 +231,9 @@ async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) ->
             return await work()
         finally:
             watching.cancel()
+            if watching.done() and not watching.cancelled():
+                # Looked at, or asyncio would complain of it at some later time.
+                watching.exception()
     raise ClientDisconnect()
 
 

@@ -20,7 +20,9 @@ service, or there is no room, everything goes through the pipe.
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import mmap
 import os
 import pickle
@@ -35,8 +37,13 @@ import numpy as np
 from anyio import BrokenWorkerProcess
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 # Below, a sheet and the thread that fills it cost more than the pipe.
 SHARED_BYTES = 2**18
+# Above, giving back the memory of a sheet would hold up the event loop.
+_HELD_BYTES = 2**22
+# What stays as it is: other errors, as of too many open files, pass.
+_LASTING = (errno.EACCES, errno.EPERM, errno.ENOENT)
 # Where arrays begin: on the bounds of cache lines.
 _STEP = 64
 
@@ -67,7 +74,7 @@ class Slip(NamedTuple):
 
 
 class UnreachableError(Exception):
-    """The worker cannot open the sheet."""
+    """The worker cannot open the sheet: the number of the error, and its text."""
 
 
 class Sheets:
@@ -102,6 +109,7 @@ class Sheets:
         """
         sheet = self._sheet(large or bulk(args) >= SHARED_BYTES)
         if sheet is not None:
+            end = 0
             try:
                 call = await anyio.to_thread.run_sync(_call, sheet, function, args)
                 if call.spans or large:
@@ -110,15 +118,25 @@ class Sheets:
                         _on_sheet, slip, cancellable=cancellable, limiter=limiter
                     )
                     result = cast(T, _read(sheet, found))
-                    _forget(sheet, call.end)
+                    end = call.end
                     return result
-            except UnreachableError:
-                self.usable = False
+            except UnreachableError as error:
+                self._missed(error)
             finally:
-                os.close(sheet)
+                await _put_away(sheet, end)
         return await anyio.to_process.run_sync(
             function, *args, cancellable=cancellable, limiter=limiter
         )
+
+    def _missed(self, error: UnreachableError) -> None:
+        number, text = error.args
+        if self.usable and number in _LASTING:
+            self.usable = False
+            _log.warning(
+                "arrays go to worker processes through pipes from now on, which is "
+                "slower: workers cannot open what the service shares (%s)",
+                text,
+            )
 
     def _sheet(self, wanted: bool) -> int | None:
         if not (wanted and self.usable):
@@ -127,7 +145,11 @@ class Sheets:
             sheet = os.memfd_create("ccdm", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except OSError:
             return None
-        fcntl.fcntl(sheet, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        try:
+            fcntl.fcntl(sheet, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        except OSError:
+            os.close(sheet)
+            return None
         return sheet
 
 
@@ -165,10 +187,26 @@ def _on_sheet(slip: Slip) -> Note:
     try:
         sheet = os.open(slip.path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        raise UnreachableError(str(error)) from None
+        raise UnreachableError(error.errno, str(error)) from None
     try:
         function, args = _read(sheet, slip.call)
         return _written(sheet, function(*args), slip.call.end)
+    finally:
+        os.close(sheet)
+
+
+async def _put_away(sheet: int, end: int) -> None:
+    """Close a sheet; the memory of its first ``end`` bytes is given back before."""
+    if os.fstat(sheet).st_size <= _HELD_BYTES:
+        _close(sheet, end)
+        return
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(_close, sheet, end)
+
+
+def _close(sheet: int, end: int) -> None:
+    try:
+        _forget(sheet, end)
     finally:
         os.close(sheet)
 
@@ -209,7 +247,7 @@ def _read(sheet: int, note: Note) -> Any:
         raise BrokenWorkerProcess("a sheet is shorter than what was written on it")
     size = max(note.end - start, 0)
     mapped = size and mmap.mmap(sheet, size, access=mmap.ACCESS_COPY, offset=start)
-    view = memoryview(mapped or b"")
+    view = memoryview(mapped or bytearray())
     places = ((at - start, length) for at, length in note.spans)
     return pickle.loads(
         note.content, buffers=[view[at : at + length] for at, length in places]

@@ -97,7 +97,9 @@ async def infer(
     _require_model(model, version)
     identity_only(request.headers.get("content-encoding"))
     header = request.headers.get(INFERENCE_HEADER)
-    async with decoded(request, _Decode(header), text=header is None) as call:
+    read = _Decode(header)
+    text = header is None
+    async with decoded(request, read, text, within=read.json_bytes) as call:
         binary = call.wants_binary(OUTPUT)
         arrays = tuple(call.tensors[name] for name in ARRAYS)
         states, simulated, observation = arrays
@@ -130,6 +132,13 @@ class _Decode:
 
     def __call__(self, body: bytearray) -> Inference:
         return decode(body, self.header, ARRAYS)
+
+    def json_bytes(self, body: bytearray) -> int:
+        """Bytes of the JSON part; the whole body where the header is no length."""
+        header = self.header or ""
+        # Not longer: Python refuses to read numbers of thousands of digits.
+        is_length = len(header) < 10 and header.isdecimal()
+        return int(header) if is_length else len(body)
 
 
 def _require_model(model: str, version: str) -> None:

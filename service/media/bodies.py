@@ -98,6 +98,16 @@ _NESTED = frozenset((dict, list))
 _NAME = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?', re.DOTALL)
 
 
+def params_bytes(media: MediaType, body: bytearray) -> int:
+    """How much of a multipart body is JSON.
+
+    Raises:
+        InvalidMultipartError: as when it is decoded.
+    """
+    parts = decode_multipart(body, media.parameters.get("boundary", ""))
+    return len(parts.get(PARAMS, b""))
+
+
 def decode_body(
     media: MediaType,
     body: bytes | bytearray,

@@ -22,6 +22,7 @@ from service.media.bodies import (
     ArrayBody,
     decode_body,
     decode_object,
+    params_bytes,
 )
 from service.media.types import (
     ARRAY_BODIES,
@@ -41,7 +42,8 @@ from service.streams import Streams
 T = TypeVar("T")
 # Above this a JSON body would hold the interpreter too long to stay in this process.
 JSON_INLINE_BYTES = 16 * 1024
-# The same of numbers that are copied as they are: a thread takes longer to wake.
+# The same of numbers that are copied as they are, with no more JSON than that beside
+# them: a thread takes longer to wake.
 BINARY_INLINE_BYTES = 128 * 1024
 JSON_THREAD_BYTES = 512 * 1024
 # Seconds; nothing can be done in less, and asking for it is a mistake.
@@ -126,7 +128,8 @@ async def array_body(
     identity_only(request.headers.get("content-encoding"))
     media = content_type(request.headers.get("content-type"), ARRAY_BODIES)
     decode = partial(decode_body, media, names=tuple(names), most_params=most)
-    async with decoded(request, decode, media.name == JSON, timeout) as body:
+    text, within = media.name == JSON, partial(params_bytes, media)
+    async with decoded(request, decode, text, timeout, within=within) as body:
         yield body
 
 
@@ -136,6 +139,8 @@ async def decoded(
     decode: Callable[[bytearray], T],
     text: bool,
     timeout: float | None = None,
+    *,
+    within: Callable[[bytearray], int] = len,
 ) -> AsyncIterator[T]:
     """What a body holds, decoded where that does not hold up others.
 
@@ -144,6 +149,7 @@ async def decoded(
         decode: of the body; can be pickled.
         text: whether the numbers are written as text, which takes long.
         timeout: as for :func:`array_body`.
+        within: bytes of JSON in the body, where numbers are not text.
     """
     bodies: Bodies = request.app.state.bodies
     compute: Compute = request.app.state.compute
@@ -153,11 +159,18 @@ async def decoded(
                 if text and len(body) > JSON_THREAD_BYTES:
                     work = partial(compute.in_process, decode, body)
                     content = await while_connected(request, work)
-                elif len(body) > (JSON_INLINE_BYTES if text else BINARY_INLINE_BYTES):
+                elif not _is_short(body, text, within):
                     content = await compute.in_thread(decode, body)
                 else:
                     content = decode(body)
             yield content
+
+
+def _is_short(body: bytearray, text: bool, within: Callable[[bytearray], int]) -> bool:
+    """Whether decoding takes less than a thread takes to wake."""
+    if text or len(body) <= JSON_INLINE_BYTES:
+        return len(body) <= JSON_INLINE_BYTES
+    return len(body) <= BINARY_INLINE_BYTES and within(body) <= JSON_INLINE_BYTES
 
 
 async def json_body(request: Request, max_bytes: int = PARAMS_BYTES) -> dict[str, Any]:

@@ -10,7 +10,8 @@
 --       number of parts that have to be there still, then per part: name, mark
 --
 -- Answers {token, outcome}; the token proves that the answer belongs to the question.
--- The pieces of new blobs are there already, under names that only this change knows.
+-- The pieces of new blobs are there already, sent before (up to 1 MiB in the same round
+-- trip), under names that only this change knows.
 
 local head_key, records_key, blobs_key = KEYS[1], KEYS[2], KEYS[3]
 local parts_key = KEYS[4]

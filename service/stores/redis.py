@@ -13,6 +13,7 @@ One session is four small hashes and the pieces of its blobs, all in one hash sl
 
 A commit first writes the pieces of new blobs under names that nobody knows yet and
 that expire soon, then runs a small script that checks the version and flips the head.
+Up to 1 MiB, the pieces go ahead of the script in the same round trip.
 So blobs never pass through a script, a crash in between leaves pieces that vanish by
 themselves, and a reader sees the session before or after. Keys expire with their
 session; the head stays a day longer, as the tombstone.

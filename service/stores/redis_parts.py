@@ -79,7 +79,8 @@ class RedisParts:
             lambda client, _: self._put_part.run(
                 client, keys, token, arguments, before=bring
             ),
-            moved_bytes=len(frame),
+            # Large ones are there by now.
+            moved_bytes=len(frame) if bring else 0,
         )
         raise_unless_live(sid, answer)
         if answer == Answer.LOST:

@@ -35,9 +35,9 @@ def open_files() -> int:
 
 
 def shown() -> set[str]:
-    """What has a name in shared memory, locks of other programs apart."""
+    """What has a name in shared memory, but for that of other programs' libraries."""
     found = os.listdir("/dev/shm") if Path("/dev/shm").exists() else []
-    return {name for name in found if not name.startswith("sem.")}
+    return {name for name in found if not name.startswith(("sem.", "psm_"))}
 
 
 # What workers do: found by name there.
@@ -202,3 +202,57 @@ async def test_an_analysis_sends_its_arrays_once_and_hashes_for_those_who_ask(
     assert told.diagnostics == bare.diagnostics
     # What diagnostics take, a list of all members among them.
     assert max(piped) < states.nbytes / 8
+
+
+async def test_only_what_lasts_turns_sheets_off(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker with too many open files has none left for now; that is no rule."""
+    run, numbers = Calls(), np.ones(LARGE)
+    for number, usable in ((errno.EMFILE, True), (errno.EACCES, False)):
+
+        async def refused(*_: Any, number: int = number, **__: Any) -> Any:
+            raise sheets.UnreachableError(number, "no")
+
+        with monkeypatch.context() as patch:
+            to_process = anyio.to_process.run_sync
+
+            async def first(function: Any, *args: Any, **how: Any) -> Any:
+                if function is sheets._on_sheet:
+                    return await refused()
+                return await to_process(function, *args, **how)  # noqa: B023
+
+            patch.setattr(anyio.to_process, "run_sync", first)
+            assert (await run(doubled, numbers))[-1] == 2.0
+        assert run.sheets.usable is usable
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_where_a_sheet_cannot_be_sealed_the_pipe_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, numbers = Calls(), np.ones(LARGE)
+    assert (await run(doubled, numbers))[-1] == 2.0
+    before = open_files()
+
+    def forbidden(*_: object) -> int:
+        raise PermissionError(errno.EPERM, "no seals here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sheets.fcntl, "fcntl", forbidden)
+        assert Sheets()._sheet(wanted=True) is None
+    assert open_files() == before
+
+
+async def test_empty_arrays_can_be_written_to() -> None:
+    """Where all that comes is empty, as where there is something."""
+    run = Calls()
+    nothing, _ = await run(same, np.empty((0, 3)), np.ones(LARGE))
+    assert nothing.shape == (0, 3) and nothing.flags.writeable
+    sheet = Sheets()._sheet(wanted=True)
+    assert sheet is not None
+    try:
+        note = sheets._written(sheet, np.empty((0, 3)), 0)
+        assert sheets._read(sheet, note).flags.writeable
+    finally:
+        os.close(sheet)

@@ -133,3 +133,26 @@ def test_no_dependency_of_an_endpoint_goes_through_a_thread(routers: Any) -> Non
             assert inspect.iscoroutinefunction(dependency.call), dependency.call
             seen += 1
     assert seen >= 3
+
+
+@pytest.mark.parametrize("params", [1_000, 100_000])
+async def test_much_json_beside_numbers_is_read_in_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, params: int
+) -> None:
+    """A hundred kilobytes of it can hold all others up for a hundredth of a second."""
+    parts = [("params", JSON, b'{"seed": 1}' + b" " * params)]
+    parts += [(name, NPY, encode_npy(it)) for name, it in ensemble(10, 2, 1).items()]
+    kind, body = encode_multipart(parts)
+    hops: list[str] = []
+    run = anyio.to_thread.run_sync
+
+    async def counted(function: Any, *args: Any, **how: Any) -> Any:
+        hops.append(getattr(function, "__name__", repr(function)))
+        return await run(function, *args, **how)
+
+    async with in_process(tmp_path, job_workers=0) as client:
+        monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
+        headers = {"Content-Type": kind}
+        answer = await client.post("/v1/analyses", content=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert any("decode_body" in hop for hop in hops) == (params > 16_000)

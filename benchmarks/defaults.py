@@ -17,7 +17,7 @@ import numpy.typing as npt
 from benchmarks.measure import peak_bytes, side_by_side
 from benchmarks.problems import problem
 from ccdm_engine import AnalysisOptions, assimilate
-from ccdm_engine.family import has_joint_kernels, has_sure_joint_kernels
+from ccdm_engine.family import joint_footing
 from ccdm_engine.normalization import normalize
 from ccdm_engine.pairs import screen
 from ccdm_engine.sampling import sample
@@ -93,11 +93,10 @@ def row(of: Forecast, rounds: int) -> list[Any]:
     options = AnalysisOptions()
     pairs = normalize(screen(of.states, of.simulated, of.observation), "auto").pairs
     shape = pairs.states.shape
-    joint = has_joint_kernels(options, *shape)
-    sure = has_sure_joint_kernels(*shape)
-    calls["choice"] = lambda: choose(pairs, options, joint=joint, sure=sure)
+    footing = joint_footing(options, *shape)
+    calls["choice"] = lambda: choose(pairs, options, footing)
     if not is_moved:
-        chosen = choose(pairs, options, joint=joint, sure=sure).model
+        chosen = choose(pairs, options, footing).model
         shape = of.states.shape
         calls["sampling"] = lambda: sample(
             chosen.mixture(), options, normal_points(SEED, *shape), SEED

@@ -18,7 +18,7 @@ from benchmarks.law import Yardstick
 from benchmarks.measure import peak_bytes, side_by_side, timed, wall_seconds
 from benchmarks.problems import Problem, problem
 from ccdm_engine import Analysis, AnalysisOptions, assimilate
-from ccdm_engine.family import has_joint_kernels
+from ccdm_engine.family import joint_footing
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.pairs import screen
 from ccdm_engine.parts import Through
@@ -216,10 +216,10 @@ def choosing(members: int, dimension: int, rounds: int) -> dict[str, float]:
     """Automatic choice of the model beside the sampling of the benchmark's model."""
     of = problem(members, dimension)
     pairs, options = screen(of.states, of.simulated, of.observation), AnalysisOptions()
-    joint = has_joint_kernels(options, members, dimension)
+    footing = joint_footing(options, members, dimension)
     return side_by_side(
         {
-            "choice": lambda: choose(pairs, options, joint=joint),
+            "choice": lambda: choose(pairs, options, footing),
             "sampling": _sampling(of, of_problem(of), "ode"),
             "whole call, all automatic": lambda: assimilate(
                 of.states, of.simulated, of.observation, seed=SEED

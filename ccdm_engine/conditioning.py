@@ -20,11 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import inflation, lobes, local_noise
-from ccdm_engine.family import (
-    goes_by_lobes,
-    has_joint_kernels,
-    has_sure_joint_kernels,
-)
+from ccdm_engine.family import Footing, goes_by_lobes, joint_footing
 from ccdm_engine.local_transform import turned
 from ccdm_engine.members import places, sample_count
 from ccdm_engine.mixture import effective_sample_size
@@ -84,13 +80,12 @@ def condition(
         crew: who does the parts of a large analysis.
     """
     shape = pairs.states.shape
-    joint = has_joint_kernels(options, *shape)
+    footing = joint_footing(options, *shape)
     divided = lobes.apart(pairs.states) if goes_by_lobes(options, *shape) else []
     rows = places(pairs, sample_count(pairs, options), options)
     if len(divided) > 1:
         return _by_lobes(pairs, divided, options, latents(), rows, seed, crew)
-    sure = has_sure_joint_kernels(*shape)
-    return _as_one(pairs, options, latents, rows, seed, crew, joint, sure)
+    return _as_one(pairs, options, latents, rows, seed, crew, footing)
 
 
 def _widened(pairs: Pairs, options: AnalysisOptions) -> tuple[Pairs, inflation.Adapted]:
@@ -139,7 +134,7 @@ def _by_lobes(
     size = 1.0 / float(np.sum(shares**2 / effective))
     told_shares = tuple(shares.tolist())
     if not found:  # told for the diagnostics, of all members together
-        choice = choose(pairs, options, joint=False)
+        choice = choose(pairs, options, Footing.NONE)
         factors = inflation.Adapted(options.learned_inflation, 1.0)
         samples = np.concatenate(parts)
         return Conditioned(samples, choice, None, size, factors, told_shares)
@@ -205,7 +200,8 @@ def _one_lobe(
         rows,
         seed,
         crew,
-        has_footing(*inner.states.shape),
+        # Within a cloud joint kernels stay, however few its members are.
+        Footing.SURE if has_footing(*inner.states.shape) else Footing.NONE,
     )
     found = found.in_units(normal.exponents)
     return replace(found, samples=normal.restore(found.samples))
@@ -253,8 +249,7 @@ def _as_one(
     rows: Indices,
     seed: int,
     crew: Crew,
-    joint: bool,
-    sure: bool = True,
+    footing: Footing,
 ) -> Conditioned:
     """All members under one density model.
 
@@ -265,11 +260,10 @@ def _as_one(
         rows: which member stands in which row of the result, -1 for none, ``(n,)``.
         seed: of the draws.
         crew: who does the parts.
-        joint: whether there is footing for joint kernels.
-        sure: whether it is firm.
+        footing: of joint kernels.
     """
     forecast, factors = _widened(pairs, options)
-    choice = choose(forecast, options, joint=joint, sure=sure)
+    choice = choose(forecast, options, footing)
     if forecast is not pairs:  # how far y* lies is asked of what was given
         distance = neighbourhood(pairs, options.scaling).observation_distance
         choice = choice._replace(observation_distance=distance)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dpotrf, dpotrs
 
 from ccdm_engine import columns, spreads
 from ccdm_engine.analysis import Advice, ChosenModel, Diagnostics
@@ -15,6 +14,7 @@ from ccdm_engine.astray import Astray, astray
 from ccdm_engine.blocks import blocks
 from ccdm_engine.conditioning import Conditioned
 from ccdm_engine.inflation import Adapted
+from ccdm_engine.noise_free import looks_noise_free
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs
 from ccdm_engine.predicted import moments, predicted
@@ -31,11 +31,6 @@ FEW_EFFECTIVE = 3.0
 CLOSE_START = 2.0
 # State variables worked on at a time, so that no copy of the ensemble is made.
 VARIABLES = 4096
-# Relative misfit below which measurements are taken for exact functions of the state.
-NOISE_FREE = 1e-9
-# Normal equations with pivots no more unequal than this tell shares of a variance that
-# are larger than that beyond doubt.
-WELL_POSED, CLEAR = 1e-3, 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +72,7 @@ def facts_of(pairs: Pairs, samples: Array, options: AnalysisOptions) -> StateFac
         samples.shape[0],
         before,
         after,
-        options.measurement_error is None and _looks_noise_free(pairs),
+        options.measurement_error is None and looks_noise_free(pairs),
         astray(pairs.states, pairs.state_columns),
         spreads.most_kept(pairs.states, samples) if lost_most else None,
     )
@@ -363,39 +358,3 @@ def _constants(pairs: Pairs) -> tuple[Advice, ...]:
             "Check the measurement operator, or give measurement_error.",
         ),
     )
-
-
-def _looks_noise_free(pairs: Pairs) -> bool:
-    """Whether some measurement is exactly one of the states, or linear in them."""
-    members, dimension = pairs.states.shape
-    if members > 2 * dimension + 2:
-        measured, states = _unit(pairs.simulated), _unit(pairs.states)
-        whole = np.einsum("ij,ij->j", measured, measured)
-        # The normal equations tell nearly always that far more is left; where they do
-        # not, being nearly singular or out of digits, the full solution decides.
-        products, cross = states.T @ states, states.T @ measured
-        factor, failed = dpotrf(products, lower=True)
-        pivots = np.diag(factor)
-        if not failed and np.min(pivots) > WELL_POSED * np.max(pivots):
-            fitted = dpotrs(factor, cross, lower=True)[0]
-            told = np.einsum("ij,ij->j", cross, fitted)
-            if np.all(whole - told > CLEAR * whole):
-                return False
-        fitted, *_ = np.linalg.lstsq(states, measured, rcond=None)
-        left = measured - states @ fitted
-        misfit = np.einsum("ij,ij->j", left, left)
-        return bool(np.any(misfit < NOISE_FREE**2 * whole))
-    return bool(np.any(np.isin(pairs.simulated[0], pairs.states[0])))
-
-
-def _unit(values: Array) -> Array:
-    """Columns from their mean, the largest gap 1; of constants, which are rounding, 0.
-
-    Halves first, so that nothing overflows.
-    """
-    gaps = values / 2
-    low, high = columns.extent(gaps)
-    varied = high > low
-    gaps -= columns.mean(gaps)
-    gaps /= np.where(varied, columns.extent(np.abs(gaps))[1], np.inf)
-    return gaps

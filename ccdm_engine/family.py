@@ -17,6 +17,7 @@ stochastic EnKF (linear regression, ``h_y`` infinite).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -131,25 +132,39 @@ def goes_by_lobes(options: AnalysisOptions, members: int, dimension: int) -> boo
     )
 
 
-def is_narrow(members: int, dimension: int) -> bool:
-    """Whether joint kernels of so many members are narrow enough."""
-    return silverman(members, dimension) < JOINT_WIDEST
+class Footing(IntEnum):
+    """What joint kernels over all members have to stand on.
+
+    Attributes:
+        NONE: too little: they are not for the engine to choose.
+        UNSURE: enough, unless a Gaussian update is far better.
+        SURE: enough.
+    """
+
+    NONE = 0
+    UNSURE = 1
+    SURE = 2
 
 
-def has_joint_kernels(options: AnalysisOptions, members: int, dimension: int) -> bool:
-    """Whether joint kernels over all members are for the engine to choose.
+def footing_of_many(members: int, dimension: int) -> Footing:
+    """That of joint kernels of so many members, whatever the options."""
+    width = silverman(members, dimension)
+    if width < JOINT_SURE:
+        return Footing.SURE
+    return Footing.UNSURE if width < JOINT_WIDEST else Footing.NONE
+
+
+def joint_footing(options: AnalysisOptions, members: int, dimension: int) -> Footing:
+    """That of joint kernels over all members.
 
     Args:
         options: as given.
         members: of the whole ensemble.
         dimension: of the states.
     """
-    return is_narrow(members, dimension) and goes_by_lobes(options, members, dimension)
-
-
-def has_sure_joint_kernels(members: int, dimension: int) -> bool:
-    """Whether they need not be held against a Gaussian update."""
-    return silverman(members, dimension) < JOINT_SURE
+    if not goes_by_lobes(options, members, dimension):
+        return Footing.NONE
+    return footing_of_many(members, dimension)
 
 
 def is_free(options: AnalysisOptions) -> bool:

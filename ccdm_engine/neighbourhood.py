@@ -90,13 +90,8 @@ class Neighbourhood:
                 here, self._held_out_log_weights(width), effective_sample_size(here)
             )
 
-    @cached_property
-    def _nearest(self) -> Array:
-        """The least of ``among`` for each held-out member, ``(J, 1)``."""
-        return np.asarray(np.min(self.among, axis=1, keepdims=True))
-
     def _held_out_log_weights(self, bandwidth: float) -> npt.NDArray[np.float32]:
-        """As :func:`.conditional_log_weights`, a few members at a time."""
+        """``(J, N)``, a few held-out members at a time."""
         if np.isinf(bandwidth):
             others = np.isfinite(self.among)
             count = np.maximum(others.sum(axis=1, keepdims=True), 1)
@@ -104,12 +99,7 @@ class Neighbourhood:
         members, held_out = self.to_observation.size, self.held_out.size
         found = np.empty((held_out, members), dtype=np.float32)
         for part in blocks(held_out, max(1, REUSED // members)):
-            exponent = self.among[part] - self._nearest[part]
-            with np.errstate(over="ignore"):  # that is a weight of zero
-                exponent /= -bandwidth
-                exponent /= 2.0 * bandwidth
-            total = np.sum(np.exp(exponent), axis=1, keepdims=True)
-            np.subtract(exponent, np.log(total), out=found[part], casting="same_kind")
+            found[part] = conditional_log_weights(self.among[part], bandwidth)
         return found
 
     def around(

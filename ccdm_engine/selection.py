@@ -30,6 +30,7 @@ import numpy.typing as npt
 
 from ccdm_engine.candidate import JOINT, PAIRS, SHIFT, Candidate
 from ccdm_engine.family import (
+    Footing,
     candidates,
     compares_regressions,
     is_free,
@@ -146,19 +147,16 @@ class Choice(NamedTuple):
         )
 
 
-def choose(
-    pairs: Pairs, options: AnalysisOptions, *, joint: bool, sure: bool = True
-) -> Choice:
+def choose(pairs: Pairs, options: AnalysisOptions, footing: Footing) -> Choice:
     """The best-scoring model of the family that the options leave open.
 
     Args:
         pairs: at least one measurement; every state and measurement with spread.
         options: what is fixed and what is ``"auto"``.
-        joint: whether joint kernels are among what is open.
-        sure: whether they stay even where a Gaussian update is far better.
+        footing: of joint kernels, where they are among what is open.
     """
     near = neighbourhood(pairs, options.scaling)
-    found = _with_joint_kernels(pairs, options, near, sure) if joint else None
+    found = _with_joint_kernels(pairs, options, near, footing) if footing else None
     if found is not None:
         return found
     family = candidates(pairs, options, near)
@@ -180,7 +178,7 @@ def choose(
 
 
 def _with_joint_kernels(
-    pairs: Pairs, options: AnalysisOptions, near: Neighbourhood, sure: bool
+    pairs: Pairs, options: AnalysisOptions, near: Neighbourhood, footing: Footing
 ) -> Choice | None:
     """Joint kernels, unless others are far better; ``None`` where they do not do."""
     tried = list(with_joint_kernels(pairs, options, near))
@@ -188,7 +186,8 @@ def _with_joint_kernels(
         return None
     best = best_of_tiers(iter(tried), options)
     chosen = best[JOINT]
-    if not sure and _is_better(best[SHIFT], chosen, 1.0, LOST_FOOTING, MOST_SAID):
+    is_unsure = footing is Footing.UNSURE
+    if is_unsure and _is_better(best[SHIFT], chosen, 1.0, LOST_FOOTING, MOST_SAID):
         return None
     if best[PAIRS].mean > chosen.mean:
         others = best_of_tiers(candidates(pairs, options, near), options).get(PAIRS)

@@ -340,7 +340,9 @@ def _tried(members: int, dx: int, dy: int, options: Mapping[str, Any]) -> _Tried
 
 
 def _has_joint(scaling: str, members: int, dimension: int) -> bool:
-    return scaling in ("auto", "whiten") and family.is_narrow(members, dimension)
+    return scaling in ("auto", "whiten") and bool(
+        family.footing_of_many(members, dimension)
+    )
 
 
 def _is_whitened(scaling: str, members: int, dimension: int) -> bool:

@@ -20,6 +20,7 @@ from ccdm_engine import (
 )
 from ccdm_engine.bandwidth import held_out_scores, silverman
 from ccdm_engine.candidate import JOINT
+from ccdm_engine.family import Footing
 from ccdm_engine.normalization import normalize
 from ccdm_engine.pairs import screen
 from ccdm_engine.selection import choose
@@ -182,8 +183,8 @@ def test_gaussian_data_are_seen_to_be_gaussian(members: int, dx: int, dy: int) -
 def test_joint_kernels_want_members_for_narrow_ones(dx: int, least: int) -> None:
     """By the rule of Silverman (1986) for normal clouds, as the docs have it."""
     options = AnalysisOptions()
-    assert not family.has_joint_kernels(options, least - 1, dx)
-    assert family.has_joint_kernels(options, least, dx)
+    assert family.joint_footing(options, least - 1, dx) is Footing.NONE
+    assert family.joint_footing(options, least, dx) is Footing.UNSURE
 
 
 def test_joint_kernels_give_way_where_they_lost_their_footing() -> None:
@@ -209,7 +210,7 @@ def test_joint_kernels_give_way_where_they_lost_their_footing() -> None:
         spreads.append(analysis.samples.var(axis=0, ddof=1))
     assert kernels["joint"] == 0
     pairs = normalize(screen(states, simulated, read), "auto").pairs
-    stays = choose(pairs, AnalysisOptions(), joint=True, sure=True).model
+    stays = choose(pairs, AnalysisOptions(), Footing.SURE).model
     assert stays.candidate.tier == JOINT
     ratio = np.sqrt(np.mean(np.square(errors)) / np.mean(spreads))
     assert 0.75 < ratio < 1.25
@@ -222,7 +223,7 @@ def test_unsure_joint_kernels_stay_where_a_gaussian_is_no_better() -> None:
     states[:, 0] += 1.5 * np.sign(states[:, 0])
     simulated = states[:, :1] ** 2 + 0.5 * rng.standard_normal((60, 1))
     model = chosen((states, simulated, np.array([4.0])))
-    assert not family.has_sure_joint_kernels(60, 3)
+    assert family.footing_of_many(60, 3) is Footing.UNSURE
     assert model.measurement_kernel == "joint"
 
 

@@ -89,6 +89,30 @@ async def test_what_was_read_before_another_writer_came_misleads_nobody(
         await second.put_cycle("t", session.id, 1, *forecast(1), known=stale)
 
 
+@pytest.mark.parametrize(("age", "reads"), [(0.0, 0), (2.0, 1)])
+async def test_only_what_was_read_long_ago_is_read_again(
+    services: list[Service],
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    age: float,
+    reads: int,
+) -> None:
+    """A second is short beside what another writer's analysis would be done in vain."""
+    sessions = services[0].sessions
+    known = Known(await sessions.peek("t", session.id), time.perf_counter() - age)
+    read: list[str] = []
+    reading = sessions._cycling._reading
+    plain = reading.session
+
+    async def counted(tenant: str, sid: str) -> Session:
+        read.append(sid)
+        return await plain(tenant, sid)
+
+    monkeypatch.setattr(reading, "session", counted)
+    await sessions.put_cycle("t", session.id, 1, *forecast(1), known=known)
+    assert len(read) == reads
+
+
 async def test_of_many_equal_writers_one_works_and_all_get_its_bytes(
     services: list[Service], session: Session
 ) -> None:

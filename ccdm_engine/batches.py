@@ -27,6 +27,8 @@ Array = npt.NDArray[np.float64]
 # One batch's logits stay in cache: at most this many, and so many rows.
 BATCH_LOGITS = 2**17
 BATCH_ROWS = (16, 512)
+# Products of so many rows, or of a multiple, leave no remainder to slower code.
+ROW_MULTIPLE = 16
 # Batches that a sampler is given together have at most so many coordinates.
 STEP_NUMBERS = 2**16
 # An analysis is cut into so many parts, an even number for two to share, as far as each
@@ -47,6 +49,7 @@ class Flow:
         seed: of the analysis.
         rtol, atol: tolerances of adaptive samplers.
         coefficients: of the multistep method.
+        batch: rows of one.
     """
 
     mixture: Mixture
@@ -57,12 +60,12 @@ class Flow:
     rtol: float
     atol: float
     coefficients: Coefficients | None
+    batch: int
 
-    def denoiser(self, rows: int | None = None) -> Denoiser:
-        """Of the mixture, for batches of so many rows or for all points at once."""
+    def denoiser(self) -> Denoiser:
+        """Of the mixture."""
         # The multistep method's coordinates are offsets from the mean.
-        centred = self.coefficients is not None
-        return self.mixture.denoiser(self.dtype, centred=centred, rows=rows)
+        return self.mixture.denoiser(self.dtype, centred=self.coefficients is not None)
 
     def task(
         self, denoise: Denoiser, start: npt.NDArray[Any], latents: Array, batch: int = 0
@@ -71,7 +74,7 @@ class Flow:
 
         Args:
             denoise: see :meth:`denoiser`.
-            start: ``(n, d)``.
+            start: ``(n, d)`` or ``(b, n, d)``.
             latents: ``(n, d)``.
             batch: number of the first, for those that draw from a stream of its own.
         """
@@ -103,10 +106,17 @@ class Rows(NamedTuple):
     latents: Array
 
 
-def batch_rows(members: int) -> int:
-    """Rows per batch for so many members: a function of the problem alone."""
+def batch_rows(total: int, members: int) -> int:
+    """Rows per batch, the same in all but the last: a function of the problem alone.
+
+    Args:
+        total: number of rows.
+        members: of the mixture.
+    """
     fewest, most = BATCH_ROWS
-    return int(min(max(BATCH_LOGITS // members, fewest), most))
+    rows = min(max(BATCH_LOGITS // members, fewest), most)
+    even = math.ceil(total / math.ceil(total / rows))
+    return ROW_MULTIPLE * math.ceil(even / ROW_MULTIPLE)
 
 
 def part_rows(total: int, members: int) -> int:
@@ -120,7 +130,7 @@ def part_rows(total: int, members: int) -> int:
     size = min(max(total * members / PARTS, fewest), most)
     parts = math.ceil(total * members / size)
     parts += parts % 2 if parts > 1 else 0
-    batch = batch_rows(members)
+    batch = batch_rows(total, members)
     return batch * max(1, math.ceil(total / (parts * batch)))
 
 
@@ -136,12 +146,12 @@ def transported(
         crew: who does the parts; the bytes are the same for any.
     """
     total, members = start.shape[0], flow.mixture.log_weights.size
-    rows, batch = part_rows(total, members), batch_rows(members)
+    rows = part_rows(total, members)
 
     def parts() -> Iterator[Rows]:
         for begin in range(0, total, rows):
             part = slice(begin, begin + rows)
-            yield Rows(begin // batch, start[part], latents[part])
+            yield Rows(begin // flow.batch, start[part], latents[part])
 
     samples, begin, evaluations = np.empty_like(start), 0, 0
     for draws in crew("sampling", fill, flow, parts(), -(-total // rows)):
@@ -172,17 +182,46 @@ def _nothing(common: None, part: None) -> None:
 
 def fill(flow: Flow, part: Rows) -> Draws:
     """The trajectories of one part, a few batches at a time."""
-    rows = batch_rows(flow.mixture.log_weights.size)
-    together = rows * _batches_together(flow, rows * part.start.shape[1])
-    denoise = flow.denoiser(rows)
+    together = flow.batch * _batches_together(flow, flow.batch * part.start.shape[1])
+    denoise = flow.denoiser()
     samples, evaluations = np.empty_like(part.start), 0
     for begin in range(0, part.start.shape[0], together):
         here = slice(begin, begin + together)
-        batch = part.first + begin // rows
-        task = flow.task(denoise, part.start[here], part.latents[here], batch)
-        draws = SAMPLERS[flow.sampler](task)
-        samples[here], evaluations = draws.samples, draws.evaluations
+        number = part.first + begin // flow.batch
+        start = _batched(part.start[here], flow.batch)
+        draws = SAMPLERS[flow.sampler](
+            flow.task(denoise, start, part.latents[here], number)
+        )
+        _unbatch(draws.samples, samples[here])
+        evaluations = draws.evaluations
     return Draws(samples, evaluations)
+
+
+def _batched(points: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    """Points in batches, coordinates one after the other, ``(b, rows, d)``.
+
+    The last batch is filled up with its last point: products of fewer rows would cost
+    places of their own.
+    """
+    count, dimension = points.shape
+    whole = count // rows
+    across = np.empty((math.ceil(count / rows), dimension, rows), points.dtype)
+    batches = across.swapaxes(1, 2)
+    batches[:whole] = points[: whole * rows].reshape(whole, rows, dimension)
+    if whole < len(batches):
+        left = count - whole * rows
+        batches[whole, :left] = points[whole * rows :]
+        batches[whole, left:] = points[-1]
+    return batches
+
+
+def _unbatch(batches: npt.NDArray[Any], into: npt.NDArray[Any]) -> None:
+    """Batches as points, without what the last was filled up with."""
+    count, rows = into.shape[0], batches.shape[1]
+    whole = count // rows
+    into[: whole * rows].reshape(batches[:whole].shape)[...] = batches[:whole]
+    if whole < len(batches):
+        into[whole * rows :] = batches[whole, : count - whole * rows]
 
 
 def _batches_together(flow: Flow, numbers: int) -> int:

@@ -1,7 +1,8 @@
-"""Sums, means and extremes of the columns of an ensemble, to the bits of NumPy's own.
+"""Sums, means, spreads and extremes of the columns of an ensemble.
 
 NumPy reduces the rows of a table one by one, and three numbers a row keep it busy with
-everything but adding: many members in few variables take a third of the time here.
+everything but adding: many members in few variables take a third of the time here. Of
+many variables no second copy is made.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine.blocks import blocks
+
 Array = npt.NDArray[np.float64]
 
 # Tables of so many rows, and rows of so few numbers, are better gone through otherwise.
 MANY, SHORT = 200, 16
+# Variables worked on at a time.
+BLOCK = 1024
 
 
 def total(x: Array) -> Array:
@@ -33,11 +38,22 @@ def mean(x: Array) -> Array:
     return found
 
 
+def squares(x: Array, around: Array) -> Array:
+    """``((x - around)**2).sum(axis=-2)`` of ``(..., N, d)``, in the shape of around."""
+    if x.shape[-1] <= BLOCK:
+        gaps = x - around
+        return np.asarray(np.einsum("...ij,...ij->...j", gaps, gaps)).reshape(
+            around.shape
+        )
+    found = np.empty_like(around)
+    for block in blocks(x.shape[-1], BLOCK):
+        found[..., block] = squares(x[..., block], around[..., block])
+    return found
+
+
 def variance(x: Array, *, ddof: int = 0) -> Array:
     """``x.var(axis=0)`` of ``(N, d)``."""
-    gaps = x - mean(x)
-    gaps *= gaps
-    found = total(gaps)
+    found = squares(x, mean(x))
     found /= max(x.shape[0] - ddof, 0)
     return found
 

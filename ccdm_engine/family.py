@@ -22,7 +22,14 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine import joint, local_noise, local_transform, noise, preconditioning
+from ccdm_engine import (
+    columns,
+    joint,
+    local_noise,
+    local_transform,
+    noise,
+    preconditioning,
+)
 from ccdm_engine.bandwidth import silverman
 from ccdm_engine.candidate import Candidate
 from ccdm_engine.localization import Localization
@@ -33,7 +40,6 @@ from ccdm_engine.pairs import Pairs
 from ccdm_engine.regression import Regression, linear, none
 from ccdm_engine.scaling import (
     Frame,
-    deviations,
     fit_frame,
     has_footing,
 )
@@ -69,7 +75,7 @@ def candidates(
         near: the ``pairs`` kernels.
     """
     closed = pairs.columns.size >= pairs.states.shape[1]
-    floor = deviations(pairs.states)
+    floor = columns.deviation(pairs.states)
     for regression in _regressions(pairs, options, noise.known(pairs)):
         prior = _prior(regression, floor, options)
         for h_y in _bandwidths(regression, near, options, closed=closed):
@@ -95,7 +101,7 @@ def with_joint_kernels(
         return
     straight = preconditioning.filtered(*pairs.triple, parts)
     straight = straight.unbiased() if options.unbiases else straight
-    floor = deviations(pairs.states)
+    floor = columns.deviation(pairs.states)
     prior = _prior(straight, floor, options)
     yield Candidate(straight, prior, near, np.inf, width=1.0)
     shape = joint.fit_shape(pairs, parts)

@@ -42,7 +42,6 @@ from ccdm_engine import columns
 from ccdm_engine.noise import Noise
 from ccdm_engine.options import LEAST_INFLATION, MOST_INFLATION, AnalysisOptions
 from ccdm_engine.pairs import Pairs
-from ccdm_engine.scaling import deviations
 
 Array = npt.NDArray[np.float64]
 
@@ -203,7 +202,7 @@ def is_credible(pairs: Pairs) -> bool:
     middle = columns.mean(pairs.simulated)
     gaps = (pairs.observation - middle) ** 2
     # What is no larger than expected is within any limit.
-    if np.mean(gaps / deviations(pairs.simulated) ** 2) <= 1.0:
+    if np.mean(gaps / columns.deviation(pairs.simulated) ** 2) <= 1.0:
         return True
     found = _innovations(pairs)
     return bool(np.mean(found.gaps) <= found.limit)

@@ -28,8 +28,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ccdm_engine import columns
 from ccdm_engine.neighbourhood import FARTHEST
-from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, deviations, fit_frame
+from ccdm_engine.scaling import MEMBERS_PER_DIMENSION, fit_frame
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -95,7 +96,7 @@ def evidence(
         observation: ``y*``, ``(dy,)``.
         lobes: members of each.
     """
-    floor = deviations(simulated)
+    floor = columns.deviation(simulated)
     # Tails equally heavy for all, or far out the lobe of the fewest members wins.
     freedom = min(part.size for part in lobes) - 1.0
     return [_evidence(simulated[part], observation, floor, freedom) for part in lobes]

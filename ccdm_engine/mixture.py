@@ -29,6 +29,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
+from ccdm_engine.blocks import blocks
+
 Array = npt.NDArray[np.float64]
 Denoiser = Callable[[npt.NDArray[Any], float], npt.NDArray[Any]]
 
@@ -148,6 +150,18 @@ class Mixture:
         log_weights -= math.log(self.weights[kept].sum())
         return Mixture(self.centres[kept], log_weights, self.bandwidth)
 
+    def placed(self, centres: Array, unit: float = 1.0) -> Mixture:
+        """The same in other coordinates, without computing anew what is known.
+
+        Args:
+            centres: where they are now, moved, turned and in that unit, ``(M, d)``.
+            unit: what was 1 is now its inverse.
+        """
+        other = Mixture(centres, self.log_weights, self.bandwidth / unit)
+        other.__dict__["weights"] = self.weights
+        other.__dict__["radius"] = self.radius / unit
+        return other
+
     def shrunk(self) -> Mixture:
         """Centres drawn towards the mean by ``sqrt(1 - h^2)`` (West 1993).
 
@@ -177,85 +191,89 @@ class Mixture:
         norm = 0.5 * x.shape[1] * np.log(2 * np.pi * s**2)
         return np.asarray(logsumexp(exponent, axis=1) - norm)
 
-    def denoiser(
-        self, dtype: npt.DTypeLike, *, centred: bool = False, rows: int | None = None
-    ) -> Denoiser:
+    def denoiser(self, dtype: npt.DTypeLike, *, centred: bool = False) -> Denoiser:
         """``m(x, s)`` as a function that works in ``dtype`` and allocates little.
 
         All logits come from one product: with ``f = 1 / s^2``,
-        ``[f x, -f |x|^2 / 2, f, 1] . [c_i, 1, -|c_i|^2 / 2, k + log w_i]``. The
+        ``[c_i, 1, -|c_i|^2 / 2, k + log w_i] . [f x, -f |x|^2 / 2, f, 1]``. The
         constant ``k = d / 2`` is what a point drawn at scale s lacks on average, so
         that the exponentials are of ordinary size without looking for the largest; the
         rare point far from all centres is noticed by its sum. A second product with
         the centres extended by a 1 gives numerator and denominator.
 
+        Points come as ``(n, d)`` or, for one product after the other, as ``(b, n, d)``.
+        The last bits depend on n. Time is least where coordinates are stored one after
+        the other: every inner loop is then over points.
+
         Args:
             dtype: of the products.
             centred: whether the mean is the origin, up to rounding.
-            rows: of the products; the last bits depend on it. Default all at once.
         """
         members, dimension = self.centres.shape
-        origin = None if centred else self.mean
-        centres = self.centres if origin is None else self.centres - origin
-        keys = np.ones((dimension + 3, members), dtype=dtype)
-        keys[:dimension] = centres.T
-        keys[dimension + 1] = -0.5 * np.einsum("ij,ij->i", centres, centres)
-        keys[dimension + 2] = 0.5 * dimension + self.log_weights
-        values = np.ones((members, dimension + 1), dtype=dtype)
-        values[:, :dimension] = centres
+        origin = None if centred else self.mean[:, None]
+        centres = self.centres if centred else self.centres - self.mean
+        keys = np.empty((members, dimension + 3), dtype=dtype)
+        keys[:, :dimension] = centres
+        keys[:, dimension] = 1.0
+        keys[:, dimension + 1] = -0.5 * np.einsum("ij,ij->i", centres, centres)
+        keys[:, dimension + 2] = 0.5 * dimension + self.log_weights
+        values = np.ones((dimension + 1, members), dtype=dtype)
+        values[:dimension] = centres.T
         exponential, base = (np.exp2, LOG2_E) if WIDE_EXP2 else (np.exp, 1.0)
         least = base * (math.log(np.finfo(dtype).tiny) + NORMAL)
-        depth = least + SLACK - base * float(keys[dimension + 2].min())
-        radius = math.sqrt(-2.0 * float(keys[dimension + 1].min()))
+        depth = least + SLACK - base * float(keys[:, dimension + 2].min())
+        radius = math.sqrt(-2.0 * float(keys[:, dimension + 1].min()))
         # Logits are the only large array: written to the same places again and again.
         spare: list[Places] = []
 
         def denoise(x: npt.NDArray[Any], s: float) -> npt.NDArray[Any]:
-            places = _places(spare, x.shape[0], rows, keys, base)
-            gaps = x if origin is None else x - origin.astype(x.dtype, copy=False)
-            queries, sums = places.queries, places.sums
+            across = (x if x.ndim == 3 else x[None]).swapaxes(1, 2)
+            places = _places(spare, across.shape, keys, base)
+            if origin is not None:
+                across = across - origin.astype(x.dtype, copy=False)
             scale = base / s**2
-            half = -0.5 * scale
-            queries[:, dimension + 1] = scale
-            along = np.ascontiguousarray(gaps)
-            squares = np.einsum("ij,ij->i", along, along)
-            np.multiply(squares, half, out=queries[:, dimension])
-            # By columns where x is stored so: inner loops as long as can be.
-            np.multiply(gaps.T, scale, out=queries.T[:dimension])
-            farthest = math.sqrt(np.maximum.reduce(squares)) + radius
-            deep = half * farthest**2 < depth
+            places.scales.fill(scale)
+            np.multiply(across, scale, out=places.scaled)
+            # Where the sums will be there is room for the squares.
+            np.multiply(across, across, out=places.numerators)
+            squares = np.add.reduce(places.numerators, axis=1, out=places.squares)
+            farthest = math.sqrt(np.maximum.reduce(squares, axis=None))
+            deep = -0.5 * scale * (farthest + radius) ** 2 < depth
+            squares *= -0.5 * scale
             for tile in places.tiles:
-                _product(tile.queries, keys, tile.logits)
+                _product(keys, tile.queries, tile.logits)
                 if deep:
                     np.maximum(tile.logits, least, out=tile.logits)
                 exponential(tile.logits, out=tile.logits)
-                _product(tile.logits, values, tile.sums)
-            if not _in_range(sums[:, dimension]):
+                _product(values, tile.logits, tile.sums)
+            if not _in_range(places.denominators):
                 for here in places.each():
-                    if not _in_range(here.sums[:, dimension]):
-                        logits = np.dot(here.queries, keys, out=here.logits)
-                        logits -= logits.max(axis=1, keepdims=True)
+                    if not _in_range(here.sums[dimension]):
+                        logits = np.dot(keys, here.queries, out=here.logits)
+                        logits -= logits.max(axis=0)
                         np.maximum(logits, least, out=logits)
-                        np.dot(exponential(logits, out=logits), values, out=here.sums)
+                        np.dot(values, exponential(logits, out=logits), out=here.sums)
             mean = np.empty_like(x)
-            np.divide(sums.T[:dimension], sums.T[dimension], out=mean.T)
+            into = (mean if x.ndim == 3 else mean[None]).swapaxes(1, 2)
+            np.divide(places.numerators, places.denominators, out=into)
             spare.append(places)
             if origin is not None:
-                mean += origin.astype(x.dtype, copy=False)
+                into += origin.astype(x.dtype, copy=False)
             return mean
 
         return denoise
 
 
 def _in_range(total: npt.NDArray[Any]) -> bool:
-    fewest, most = np.minimum.reduce(total), np.maximum.reduce(total)
+    fewest = np.minimum.reduce(total, axis=None)
+    most = np.maximum.reduce(total, axis=None)
     return bool(fewest > SMALLEST_SUM and most < LARGEST_SUM)
 
 
 def _product(
     left: npt.NDArray[Any], right: npt.NDArray[Any], out: npt.NDArray[Any]
 ) -> None:
-    """``left[i] @ right`` for all i: the same bits as one after the other.
+    """``left @ right[i]`` for all i: the same bits as one after the other.
 
     ``matmul`` does all of them in one call, but keeps the interpreter to itself while
     it writes few numbers; ``dot`` never does, but first fills what it writes to with
@@ -264,12 +282,18 @@ def _product(
     if out.size >= ALONE_BELOW:
         np.matmul(left, right, out=out)
     else:
-        for one, place in zip(left, out, strict=True):
-            np.dot(one, right, out=place)
+        for one, place in zip(right, out, strict=True):
+            np.dot(left, one, out=place)
 
 
 class Tile(NamedTuple):
-    """Rows whose logits are computed by one call, ``(k, rows, ...)``."""
+    """Batches whose logits are computed by one call.
+
+    Attributes:
+        queries: ``(k, d + 3, n)``.
+        logits: ``(k, M, n)``.
+        sums: ``(k, d + 1, n)``.
+    """
 
     queries: npt.NDArray[Any]
     logits: npt.NDArray[Any]
@@ -277,50 +301,54 @@ class Tile(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where a denoiser writes for so many points: ``(n, d + 3)``, ``(n, d + 1)``."""
+    """Where a denoiser writes for b batches of n points.
 
-    queries: npt.NDArray[Any]
-    sums: npt.NDArray[Any]
+    Attributes:
+        scaled, squares, scales: of the queries, ``(b, d, n)``, and twice ``(b, n)``.
+        numerators, denominators: of the sums, ``(b, d, n)`` and ``(b, 1, n)``.
+        tiles: queries, logits and sums of a few batches each.
+    """
+
+    scaled: npt.NDArray[Any]
+    squares: npt.NDArray[Any]
+    scales: npt.NDArray[Any]
+    numerators: npt.NDArray[Any]
+    denominators: npt.NDArray[Any]
     tiles: list[Tile]
 
     def each(self) -> Iterator[Tile]:
-        """Those of every product by itself, ``(rows, ...)``."""
+        """Those of every batch by itself, without the first axis."""
         for tile in self.tiles:
             yield from map(Tile, *tile)
 
 
 def _places(
     spare: list[Places],
-    count: int,
-    rows: int | None,
+    shape: tuple[int, ...],
     keys: npt.NDArray[Any],
     base: float,
 ) -> Places:
-    """Free arrays for so many points; several threads may ask at the same time."""
+    """Free arrays for points ``(b, d, n)``; several threads may ask at a time."""
     try:
         found = spare.pop()
     except IndexError:
         found = None
-    if found is not None and found.queries.shape[0] == count:
+    if found is not None and found.scaled.shape == shape:
         return found
-    width, members = keys.shape
-    rows = min(rows or count, count)
-    queries = np.empty((count, width), keys.dtype)
-    queries[:, width - 1] = base
-    sums = np.empty((count, width - 2), keys.dtype)
-    together = min(TOGETHER, count // rows)
-    logits = np.empty((together * rows, members), keys.dtype)
-    tiles, begin = [], 0
-    while begin < count:
-        left = count - begin
-        end = begin + min(left // rows * rows or left, together * rows)
-        cut = -1, min(rows, left)
-        tiles.append(
-            Tile(
-                queries[begin:end].reshape(*cut, width),
-                logits[: end - begin].reshape(*cut, members),
-                sums[begin:end].reshape(*cut, width - 2),
-            )
-        )
-        begin = end
-    return Places(queries, sums, tiles)
+    batches, dimension, count = shape
+    queries = np.empty((batches, dimension + 3, count), keys.dtype)
+    queries[:, dimension + 2] = base
+    sums = np.empty((batches, dimension + 1, count), keys.dtype)
+    logits = np.empty((min(TOGETHER, batches), keys.shape[0], count), keys.dtype)
+    tiles = [
+        Tile(queries[part], logits[: sums[part].shape[0]], sums[part])
+        for part in blocks(batches, TOGETHER)
+    ]
+    return Places(
+        queries[:, :dimension],
+        queries[:, dimension],
+        queries[:, dimension + 1],
+        sums[:, :dimension],
+        sums[:, dimension:],
+        tiles,
+    )

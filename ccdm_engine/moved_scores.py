@@ -31,7 +31,7 @@ from ccdm_engine import columns
 from ccdm_engine.blocks import blocks
 from ccdm_engine.local_transform import Transformed
 from ccdm_engine.regression import Regression
-from ccdm_engine.scaling import Frame, deviations
+from ccdm_engine.scaling import Frame
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -93,7 +93,7 @@ def _of_transform(found: Transformed) -> Scores | None:
     if found.straight is None or found.bent is None or found.narrowed is None:
         return None
     members = found.residuals.shape[0]
-    variance = _positive(deviations(found.residuals)) ** 2
+    variance = _positive(columns.deviation(found.residuals)) ** 2
     plain = variance / found.narrowed**2
     return Scores(
         _gaussian(found.bent, variance, members),
@@ -108,7 +108,7 @@ def _by_variable(regression: Regression, held_out: Indices) -> float:
         centres = regression.residuals[:, block]
         gaps = _gaps(regression, held_out, block)
         square = np.einsum("jd,jd->d", gaps, gaps) / held_out.size
-        variance = _positive(deviations(centres)) ** 2
+        variance = _positive(columns.deviation(centres)) ** 2
         total += _gaussian(square, variance, members)
     return total
 

@@ -27,7 +27,7 @@ from ccdm_engine.blocks import blocks
 from ccdm_engine.localization import Localization
 from ccdm_engine.noise import BLOCK, Noise, common_shrinkage, sparse
 from ccdm_engine.regression import Regression, kernel, linear, none
-from ccdm_engine.scaling import EIGENVALUE_FLOOR, deviations
+from ccdm_engine.scaling import EIGENVALUE_FLOOR
 
 Array = npt.NDArray[np.float64]
 Columns = npt.NDArray[np.intp]
@@ -203,7 +203,7 @@ class Regressed(NamedTuple):
         the mean leverage, so that one member of leverage 1 does not decide.
         """
         left = np.maximum(1.0 - columns.mean(self.leverage), 1.0 / len(self.leverage))
-        error = deviations(self.residuals) / (left * _positive(self.widest))
+        error = columns.deviation(self.residuals) / (left * _positive(self.widest))
         return float(np.mean(error**2))
 
 
@@ -246,7 +246,7 @@ class Gain(NamedTuple):
         """
         members = states.shape[0]
         part = states - columns.mean(states)
-        widest = deviations(part)
+        widest = columns.deviation(part)
         spread = _positive(widest)
         cross = (part / spread).T @ self.unit / (members - 1)
         factor = cross_factor(cross, members, block)
@@ -279,12 +279,12 @@ def _fitted(
 ) -> tuple[Gain, Array]:
     """The same, and ``C_ff + R`` in units of the measurements' spread, ``(dy, dy)``."""
     members = simulated.shape[0]
-    scale = deviations(simulated)
+    scale = columns.deviation(simulated)
     middle = columns.mean(noise.fitted)
     gaps = (simulated - columns.mean(simulated)) / scale
     target_gap = (observation - middle) / scale
     fitted = (noise.fitted - middle) / scale
-    width = _positive(deviations(fitted))
+    width = _positive(columns.deviation(fitted))
     unit = fitted / width
     among = unit.T @ unit / (members - 1)
     among *= among_factor(among, members)

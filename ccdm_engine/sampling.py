@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from ccdm_engine.batches import Flow, told, transported
+from ccdm_engine.batches import Flow, batch_rows, told, transported
 from ccdm_engine.mixture import Mixture
 from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.parts import Crew, InTurn
@@ -132,9 +132,7 @@ def _scaled(
     # Around the mixture's own mean and in units near h, single precision suffices.
     unit = 2.0 ** math.frexp(mixture.bandwidth)[1]
     origin = mixture.mean if options.moment_matched else np.zeros_like(mixture.mean)
-    local = Mixture(
-        (mixture.centres - origin) / unit, mixture.log_weights, mixture.bandwidth / unit
-    )
+    local = mixture.placed((mixture.centres - origin) / unit, unit)
     wanted = None if wanted is None else wanted / unit
     drawn = _transport(local, options, wanted, latents, seed, crew)
     points = np.multiply(drawn.points, unit, out=drawn.points)
@@ -188,6 +186,7 @@ def _transport(
         options.rtol,
         options.atol,
         coefficients(scales, axes.deviations**2, spread) if along_axes else None,
+        batch_rows(latents.shape[0], mixture.log_weights.size),
     )
     start = start.astype(dtype, copy=False)
     if options.sampler in STEP_DENSITY:

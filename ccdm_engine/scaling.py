@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdm_engine import columns
-from ccdm_engine.blocks import blocks
 
 Array = npt.NDArray[np.float64]
 
@@ -126,7 +125,7 @@ def fit_frame(
     if kind == "none":
         origin = mean if center else np.zeros_like(mean)
         return Frame(origin, np.ones_like(mean), None, None, kind)
-    square = _squares(x, mean)
+    square = columns.squares(x, mean)
     varied = _varied(x).reshape(mean.shape)
     deviation = np.where(varied, np.sqrt(square / (members - 1)), 0.0)
     if floor is not None:
@@ -203,21 +202,6 @@ def symmetric_roots(matrix: Array) -> tuple[Array, Array]:
     roots = np.sqrt(np.maximum(values, EIGENVALUE_FLOOR * largest))[..., None, :]
     turned = vectors.swapaxes(-1, -2)
     return (vectors * roots) @ turned, (vectors / roots) @ turned
-
-
-def deviations(x: Array) -> Array:
-    """Unbiased standard deviations of the columns, ``(d,)``."""
-    return np.asarray(np.sqrt(_squares(x, columns.mean(x)) / (x.shape[0] - 1)))
-
-
-def _squares(x: Array, mean: Array) -> Array:
-    """Sums of squares over the members, some variables at a time."""
-    found = np.empty_like(mean)
-    for block in blocks(x.shape[-1], BLOCK):
-        gaps = x[..., block] - mean[..., block]
-        part = np.einsum("...ij,...ij->...j", gaps, gaps)
-        found[..., block] = part.reshape(mean[..., block].shape)
-    return found
 
 
 def _varied(x: Array) -> npt.NDArray[np.bool_]:

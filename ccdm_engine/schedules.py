@@ -25,7 +25,7 @@ LEAST_STEPS, MOST_STEPS = 5, 1000
 # Where the noise hides the ensemble, steps per ``log s`` fall to this share.
 FAR_SHARE = 1.0 / 16.0
 # Points of ``log s`` between which spacings are interpolated.
-SHARES = np.linspace(0.0, 1.0, 257)
+SHARES = np.linspace(0.0, 1.0, 65)
 
 
 def variance_exploding(

@@ -61,6 +61,8 @@ OPEN_STANDARD_ERRORS = 0.0
 # And joint kernels by so many, and by so many nats per member.
 JOINT_STANDARD_ERRORS = 3.0
 JOINT_GAIN = 0.5
+# The one that is tried beside them must be better by so much for others to be tried.
+WORTH_A_LOOK = 0.5 * JOINT_GAIN
 # By so many nats a Gaussian update must beat them, and what any member can say to it.
 LOST_FOOTING, MOST_SAID = 0.5, 2.0
 # Nats per member below which a richer model is not worth its sampling noise.
@@ -189,7 +191,7 @@ def _with_joint_kernels(
     is_unsure = footing is Footing.UNSURE
     if is_unsure and _is_better(best[SHIFT], chosen, 1.0, LOST_FOOTING, MOST_SAID):
         return None
-    if best[PAIRS].mean > chosen.mean:
+    if best[PAIRS].mean > chosen.mean + WORTH_A_LOOK:
         others = best_of_tiers(candidates(pairs, options, near), options).get(PAIRS)
         if others and _is_better(others, chosen, JOINT_STANDARD_ERRORS, JOINT_GAIN):
             chosen = others

@@ -25,8 +25,6 @@ BITS = 30
 PLACES = 2.0 ** np.arange(BITS)
 WEIGHTS = 2 ** np.arange(BITS, dtype=np.uint32)
 LOWER = np.tri(BITS, k=-1, dtype=np.float32)
-# Uniforms are kept this far from 0 and 1, where the normal quantile is infinite.
-EDGE = 2.0**-53
 
 
 def stream(seed: int, *key: int) -> np.random.Generator:
@@ -52,7 +50,8 @@ def normal_points(seed: int, count: int, dimension: int) -> npt.NDArray[np.float
     if dimension > MOST_STRATIFIED:
         return stream(seed, LATENTS).standard_normal((count, dimension))
     net = _net(stream(seed, LATENTS, 0), (count - 1).bit_length(), dimension)[:count]
-    return np.asarray(ndtri(np.clip(net * 2.0**-BITS, EDGE, 1.0 - EDGE)))
+    # In the middle of their cells, away from 0 and 1, whose quantiles are infinite.
+    return np.asarray(ndtri((net + 0.5) * 2.0**-BITS))
 
 
 def _net(rng: np.random.Generator, m: int, dimension: int) -> Whole:
@@ -62,17 +61,16 @@ def _net(rng: np.random.Generator, m: int, dimension: int) -> Whole:
     digits first, and random digits are added (Matousek 1998). The points stand in
     the order of the Gray code, each one direction from the one before.
     """
-    coins = _coins(rng, dimension * BITS * (1 + BITS))
+    coins = _coins(rng, dimension * BITS * (1 + m))
     shift = coins[: dimension * BITS].reshape(dimension, BITS) @ WEIGHTS
     # The first m direction numbers have no digits beyond the m-th.
-    mixing = coins[dimension * BITS :].reshape(dimension, BITS, BITS)[:, :, :m]
-    mixing = mixing.astype(np.float32)
-    mixing = np.multiply(mixing, LOWER[:, :m], out=mixing)
+    mixing = coins[dimension * BITS :].reshape(dimension, BITS, m).astype(np.float32)
+    mixing *= LOWER[:, :m]
     digits = _directions(m, dimension)
     mixed = mixing @ digits[:, :m]
     mixed += digits
     # Sums of few powers of two: exact in double precision, (dimension, m).
-    directions = (PLACES[::-1] @ (mixed.astype(np.uint32) & 1)).astype(np.uint32)
+    directions = (PLACES[::-1] @ (mixed.astype(np.uint8) & 1)).astype(np.uint32)
     points = np.empty((2**m, dimension), dtype=np.uint32)
     points[0] = shift
     for k in range(m):
@@ -81,14 +79,10 @@ def _net(rng: np.random.Generator, m: int, dimension: int) -> Whole:
     return points
 
 
-def _coins(rng: np.random.Generator, count: int) -> Whole:
-    """So many (an even number) of zeros and ones, ``(count,)``.
-
-    The first binary digits of both halves of each number of 64, lower half first: what
-    ``rng.integers(2, dtype=uint32)`` gives, in a third of the time.
-    """
-    raw = rng.bit_generator.random_raw(count // 2).astype("<u8", copy=False)
-    return np.asarray(raw.view("<u4") >> np.uint32(31))
+def _coins(rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:
+    """So many zeros and ones, ``(count,)``."""
+    raw = rng.bit_generator.random_raw(-(-count // 64)).astype("<u8", copy=False)
+    return np.unpackbits(raw.view(np.uint8), count=count)
 
 
 @lru_cache(maxsize=128)

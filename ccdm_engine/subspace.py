@@ -105,7 +105,7 @@ def fit_axes(mixture: Mixture) -> Axes:
     values, directions = np.linalg.eigh(mixture.centre_covariance())
     centres = (mixture.centres - mixture.mean) @ directions
     return Axes(
-        Mixture(centres, mixture.log_weights, mixture.bandwidth),
+        mixture.placed(centres),
         mixture.mean,
         directions,
         np.sqrt(np.maximum(values, 0.0)),

@@ -43,8 +43,7 @@ def sample(task: Task) -> Draws:
         raise ValueError("the multistep method needs the coefficients of its steps")
     rules = task.coefficients
     rules = Coefficients(*(part.astype(task.start.dtype) for part in rules))
-    few = task.start.shape[1] <= FEW
-    x, before = np.array(task.start, order="F" if few else "C"), None
+    x, before = task.start.copy(order="K"), None
     step = np.empty_like(x)
     for k, s in enumerate(task.levels[:-1].tolist()):
         rest = task.denoise(x, s)

@@ -193,9 +193,12 @@ def test_latents_are_normal_and_leave_no_heaps() -> None:
     assert normal_points(3, 1, 2).shape == (1, 2)
 
 
-def test_scrambling_draws_the_coins_that_numpy_would() -> None:
-    """Latents of a seed are the same as ever: they were drawn by ``integers`` once."""
-    ours, theirs = np.random.default_rng(5), np.random.default_rng(5)
+def test_scrambling_tosses_every_binary_digit_of_the_stream_once() -> None:
     for count in (2, 900, 36_000):
-        wanted = theirs.integers(2, size=count, dtype=np.uint32)
-        assert np.array_equal(streams._coins(ours, count), wanted)
+        coins = streams._coins(np.random.default_rng(5), count)
+        raw = np.random.default_rng(5).bit_generator.random_raw(-(-count // 64))
+        ones = sum(int(word).bit_count() for word in raw)
+        assert coins.shape == (count,) and set(coins.tolist()) <= {0, 1}
+        assert ones - 63 <= coins.sum() <= ones
+    # Fair: a fair coin is further off once in a million times.
+    assert abs(coins.mean() - 0.5) < 4.9 * 0.5 / 36_000**0.5

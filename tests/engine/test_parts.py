@@ -56,9 +56,20 @@ def test_processes_give_the_bytes_of_one_after_the_other(
 
 def test_parts_are_whole_batches_of_what_the_problem_says() -> None:
     for members in (2, 100, 4096, 20_000, 10**6):
-        rows = batches.batch_rows(members)
         for total in (1, 2000, 10**6):
+            rows = batches.batch_rows(total, members)
             assert batches.part_rows(total, members) % rows == 0
+
+
+@pytest.mark.parametrize("members", [2, 100, 280, 1000, 20_000])
+def test_batches_are_even_and_in_whole_sixteens(members: int) -> None:
+    """So that no product has a remainder, and few rows are there for nothing."""
+    fewest, most = batches.BATCH_ROWS
+    for total in (1, 50, 250, 1000, 1001, 10_000):
+        rows = batches.batch_rows(total, members)
+        assert rows % batches.ROW_MULTIPLE == 0 and fewest <= rows <= most
+        count = -(-total // rows)
+        assert count * rows - total < batches.ROW_MULTIPLE * count
 
 
 @pytest.mark.parametrize(
@@ -73,6 +84,19 @@ def test_two_workers_have_nearly_equal_shares(total: int, share: float) -> None:
     for begin in range(0, total, rows):
         busy[busy.index(min(busy))] += min(rows, total - begin)
     assert total / max(busy) > 1.75
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 32, 33, 47])
+def test_batches_hold_every_point_in_its_place(count: int) -> None:
+    points = np.random.default_rng(2).standard_normal((count, 3))
+    batched = batches._batched(points, 16)
+    assert batched.shape == (-(-count // 16), 16, 3)
+    assert batched.swapaxes(1, 2).flags.c_contiguous
+    # What the last is filled up with is nothing that a product would choke on.
+    assert (batched.reshape(-1, 3)[count - 1 :] == points[-1]).all()
+    back = np.full_like(points, np.nan)
+    batches._unbatch(batched, back)
+    assert np.array_equal(back, points)
 
 
 @pytest.mark.parametrize(("total", "members"), [(1000, 268), (2000, 120)])

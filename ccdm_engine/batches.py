@@ -27,8 +27,9 @@ Array = npt.NDArray[np.float64]
 # One batch's logits stay in cache: at most this many, and so many rows.
 BATCH_LOGITS = 2**17
 BATCH_ROWS = (16, 512)
-# Products of so many rows, or of a multiple, leave no remainder to slower code.
-ROW_MULTIPLE = 16
+# Products of so many rows, or of a multiple, leave no remainder to slower code. They
+# are filled up to that where it comes to no more than this.
+ROW_MULTIPLE, MOST_FILLED = 16, 1.125
 # Batches that a sampler is given together have at most so many coordinates.
 STEP_NUMBERS = 2**16
 # An analysis is cut into so many parts, an even number for two to share, as far as each
@@ -49,7 +50,7 @@ class Flow:
         seed: of the analysis.
         rtol, atol: tolerances of adaptive samplers.
         coefficients: of the multistep method.
-        batch: rows of one.
+        batch: rows of one batch.
     """
 
     mixture: Mixture
@@ -114,23 +115,25 @@ def batch_rows(total: int, members: int) -> int:
         members: of the mixture.
     """
     fewest, most = BATCH_ROWS
-    rows = min(max(BATCH_LOGITS // members, fewest), most)
-    even = math.ceil(total / math.ceil(total / rows))
-    return ROW_MULTIPLE * math.ceil(even / ROW_MULTIPLE)
+    rows = BATCH_LOGITS // members // ROW_MULTIPLE * ROW_MULTIPLE
+    count = math.ceil(total / min(max(rows, fewest), most))
+    even = math.ceil(total / count)
+    whole = ROW_MULTIPLE * math.ceil(even / ROW_MULTIPLE)
+    return whole if whole * count <= MOST_FILLED * total else even
 
 
-def part_rows(total: int, members: int) -> int:
+def part_rows(total: int, members: int, batch: int) -> int:
     """Rows per part, whole batches: a function of the problem alone.
 
     Args:
         total: number of rows.
         members: of the mixture.
+        batch: rows of one batch.
     """
     fewest, most = PART_LOGITS
     size = min(max(total * members / PARTS, fewest), most)
     parts = math.ceil(total * members / size)
     parts += parts % 2 if parts > 1 else 0
-    batch = batch_rows(total, members)
     return batch * max(1, math.ceil(total / (parts * batch)))
 
 
@@ -146,7 +149,7 @@ def transported(
         crew: who does the parts; the bytes are the same for any.
     """
     total, members = start.shape[0], flow.mixture.log_weights.size
-    rows = part_rows(total, members)
+    rows = part_rows(total, members, flow.batch)
 
     def parts() -> Iterator[Rows]:
         for begin in range(0, total, rows):

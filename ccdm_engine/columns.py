@@ -39,7 +39,12 @@ def mean(x: Array) -> Array:
 
 
 def squares(x: Array, around: Array) -> Array:
-    """``((x - around)**2).sum(axis=-2)`` of ``(..., N, d)``, in the shape of around."""
+    """``((x - around)**2).sum(axis=-2)``, a block of variables at a time.
+
+    Args:
+        x: ``(..., N, d)``.
+        around: ``(d,)``, or ``(..., 1, d)``; the result has its shape.
+    """
     if x.shape[-1] <= BLOCK:
         gaps = x - around
         return np.asarray(np.einsum("...ij,...ij->...j", gaps, gaps)).reshape(

@@ -30,7 +30,7 @@ from ccdm_engine.options import AnalysisOptions
 from ccdm_engine.pairs import Pairs, without_constants
 from ccdm_engine.parts import Crew
 from ccdm_engine.sampling import Sampled, sample
-from ccdm_engine.scaling import has_footing
+from ccdm_engine.scaling import fit_frame, has_footing
 from ccdm_engine.selection import Choice, Model, choose
 from ccdm_engine.streams import EXTRA, LOBE, TURN, stream
 
@@ -141,6 +141,8 @@ def _by_lobes(
     heaviest = found[int(np.argmax(weights))]
     samples = np.concatenate(parts)
     sampled = [lobe.sampled for lobe in found if lobe.sampled is not None]
+    together = _together([lobe.factors for lobe in found], weights / weights.sum())
+    samples = _within_reach(samples, pairs.states, _asked_for(options, together))
     if not sampled and all(due >= [members.size for members in divided]):
         samples = _in_places(samples, divided, due, rows)
     # How far y* lies is asked of all that was given.
@@ -150,9 +152,42 @@ def _by_lobes(
         _choice(found, weights)._replace(observation_distance=distance),
         heaviest.sampled or (sampled[0] if sampled else None),
         size,
-        _together([lobe.factors for lobe in found], weights / weights.sum()),
+        together,
         told_shares,
     )
+
+
+def _within_reach(samples: Array, states: Array, factor: float) -> Array:
+    """No sample farther from the forecast's mean than its farthest member.
+
+    Bayes' rule leaves nothing where the forecast has nothing. The slopes of a lobe, of
+    few members, say otherwise where the observation is far outside of it: lobes that
+    were moved along them in opposite directions grew from cycle to cycle until the
+    model broke down. Distances are those of the whitened forecast.
+
+    Args:
+        samples: ``(n, dx)``.
+        states: of the forecast, ``(N, dx)``.
+        factor: by which it was asked to be wider.
+    """
+    frame = fit_frame(states, "whiten")
+    reach = factor * float(np.max(_lengths(frame.into(states))))
+    around = frame.into(samples)
+    far = _lengths(around) > reach
+    if far.any():
+        shares = reach / _lengths(around[far])
+        samples[far] = frame.out_of(around[far] * shares[:, None])
+    return samples
+
+
+def _lengths(rows: Array) -> Array:
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
+
+
+def _asked_for(options: AnalysisOptions, found: inflation.Adapted) -> float:
+    """By how much the analysis was to be wider, 1 or more."""
+    wanted = options.inflation
+    return max(found.learned if isinstance(wanted, str) else float(wanted), 1.0)
 
 
 def _choice(found: Sequence[Conditioned], shares: Array) -> Choice:

@@ -48,7 +48,7 @@ Array = npt.NDArray[np.float64]
 
 # Candidate bandwidths, in units of the measurements' spread.
 PAIRS_BANDWIDTHS = (0.1, 0.2, 0.4, 0.7, 1.2)
-# The one that is tried beside joint kernels.
+# The one of them that is tried beside joint kernels.
 SCOUT = PAIRS_BANDWIDTHS[2]
 # A regression with as many columns as this share of the members predicts its own
 # training data and nothing else: left out of the automatic family.
@@ -86,10 +86,11 @@ def candidates(
 def with_joint_kernels(
     pairs: Pairs, options: AnalysisOptions, near: Neighbourhood
 ) -> Iterator[Candidate]:
-    """Joint kernels, the Gaussian update beside them, and one of the others.
+    """Joint kernels, the Gaussian update beside them, and two of the others.
 
-    That one tells whether more of them are worth a look: joint kernels stand or fall
-    with ``y = f(x) + noise``. Nothing, where these parts cannot be told.
+    Those two, without a regression and with one, tell whether more of them are worth a
+    look: joint kernels stand or fall with ``y = f(x) + noise``, the same noise for all
+    states. Nothing, where these parts cannot be told.
 
     Args:
         pairs: at least one measurement; every state and measurement with spread.
@@ -107,12 +108,13 @@ def with_joint_kernels(
     shape = joint.fit_shape(pairs, parts)
     widths = joint.bandwidths(pairs, parts, options, shape)
     yield from joint.candidates(pairs, parts, near, options, widths, shape)
+    near.prepare((SCOUT,))
+    yield Candidate(straight, prior, near, SCOUT)
     plain = none(*pairs.triple)
     # Without a regression residuals are the states, in whose frame kernels are made;
     # a single variable has no shape.
     is_shaped = pairs.states.shape[1] > 1
     prior = shape.whole if is_shaped else _prior(plain, floor, options)
-    near.prepare((SCOUT,))
     yield Candidate(plain, prior, near, SCOUT)
 
 

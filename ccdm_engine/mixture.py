@@ -154,8 +154,8 @@ class Mixture:
         """The same in other coordinates, without computing anew what is known.
 
         Args:
-            centres: where they are now, moved, turned and in that unit, ``(M, d)``.
-            unit: what was 1 is now its inverse.
+            centres: moved, turned and in the new unit of length, ``(M, d)``.
+            unit: that, in the old ones.
         """
         other = Mixture(centres, self.log_weights, self.bandwidth / unit)
         other.__dict__["weights"] = self.weights

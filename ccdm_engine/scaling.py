@@ -24,8 +24,6 @@ MEMBERS_PER_DIMENSION = 5
 # Correlation eigenvalues are floored here: duplicates and exact linear relations
 # between variables must not blow up the inverse root.
 EIGENVALUE_FLOOR = 1e-10
-# Variables worked on at a time.
-BLOCK = 1024
 # Residuals smaller than this share of the ensemble's spread are rounding.
 DEVIATION_FLOOR = 1e-8
 

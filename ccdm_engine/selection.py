@@ -61,7 +61,7 @@ OPEN_STANDARD_ERRORS = 0.0
 # And joint kernels by so many, and by so many nats per member.
 JOINT_STANDARD_ERRORS = 3.0
 JOINT_GAIN = 0.5
-# The one that is tried beside them must be better by so much for others to be tried.
+# Those tried beside them must be better by so much for others to be tried.
 WORTH_A_LOOK = 0.5 * JOINT_GAIN
 # By so many nats a Gaussian update must beat them, and what any member can say to it.
 LOST_FOOTING, MOST_SAID = 0.5, 2.0

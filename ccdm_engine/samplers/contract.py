@@ -32,15 +32,16 @@ class Coefficients(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One batch of trajectories.
+    """Trajectories that a sampler is given together.
 
     Attributes:
-        denoise: ``m(x, s)``, from ``(n, d)`` to a new ``(n, d)``.
+        denoise: ``m(x, s)``, from points like the start to a new array like it.
         levels: ``s_0 > ... > s_K``, ``(K + 1,)``.
-        start: draws of the law at ``s_0``, ``(n, d)``; its dtype is kept throughout.
-        latents: standard normal draws behind the batch, ``(n, d)``.
-        centres, weights: the mixture itself, ``(M, d)`` and ``(M,)``; only the exact
-            sampler looks at them.
+        start: draws of the law at ``s_0``, ``(n, d)``, or ``(b, n, d)`` where they are
+            denoised batch by batch; dtype and order in memory are kept throughout.
+        latents: standard normal draws, ``(n, d)``; only the exact sampler looks at
+            them, and at the mixture.
+        centres, weights: that itself, ``(M, d)`` and ``(M,)``.
         rng: makes the source of further randomness, for the samplers that need it.
         rtol, atol: tolerances of adaptive samplers.
         coefficients: of the multistep method, where coordinates are the mixture's
@@ -60,7 +61,7 @@ class Task:
 
 
 class Draws(NamedTuple):
-    """Samples at the last level, ``(n, d)``, and denoiser evaluations per sample."""
+    """Samples at the last level, like the start, and denoiser evaluations of each."""
 
     samples: Array
     evaluations: int

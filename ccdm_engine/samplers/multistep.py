@@ -27,9 +27,6 @@ from ccdm_engine.samplers.contract import Coefficients, Draws, Task
 
 Array = npt.NDArray[np.float64]
 
-# So few coordinates are stored one after the other: NumPy's inner loops are then over
-# trajectories, and not over three numbers at a time.
-FEW = 8
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 

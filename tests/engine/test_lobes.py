@@ -261,3 +261,57 @@ def test_far_out_the_smallest_lobe_does_not_win_by_its_tails() -> None:
         told = lobes.evidence(simulated, np.array([far]), divided)
         assert told[0].log == pytest.approx(told[1].log, abs=3.0)
         assert lobes.shares(told)[1] == pytest.approx(0.1, abs=0.05)
+
+
+def opposed(members: int, far: float) -> Triple:
+    """Two clouds in which the second state follows the measured one, up and down."""
+    rng = np.random.default_rng(21)
+    side = np.where(np.arange(members) % 2, 1.0, -1.0)
+    measured = rng.standard_normal(members)
+    along = 5.0 * side * measured + 0.5 * rng.standard_normal(members)
+    states = np.stack([10.0 * side + rng.standard_normal(members), along, measured], 1)
+    simulated = measured[:, None] + 0.3 * rng.standard_normal((members, 1))
+    return Triple(states, simulated, np.array([far]))
+
+
+def reach(states: Array, of: Array) -> Array:
+    """Distances from the mean of the states in units of their covariance."""
+    gaps = of - states.mean(axis=0)
+    inverse = np.linalg.inv(np.cov(states.T))
+    return np.sqrt(np.einsum("ij,jk,ik->i", gaps, inverse, gaps))
+
+
+@pytest.mark.parametrize("count", [None, 333])
+def test_slopes_of_lobes_are_not_believed_where_no_member_is(count: int | None) -> None:
+    """They would put both clouds 60 away, where the forecast's deviation is 5."""
+    options = AnalysisOptions(n_samples=count)
+    for far, most in ((1.0, 1.0), (12.0, 1.0 + 1e-9)):
+        states, simulated, observation = opposed(120, far)
+        analysis = assimilate(states, simulated, observation, options=options, seed=1)
+        assert len(analysis.diagnostics.lobes) == 2
+        farthest = reach(states, states).max()
+        assert reach(states, analysis.samples).max() <= most * farthest
+    # They did go there as far as members are.
+    assert reach(states, analysis.samples).max() > 0.999 * farthest
+    assert analysis.samples[:, 2].mean() > states[:, 2].max() - 1.0
+
+
+def test_lobes_that_are_to_be_wider_may_reach_farther() -> None:
+    states, simulated, _ = opposed(120, 0.0)
+    calm = np.array([0.1])
+    plain, wide = (
+        assimilate(
+            states,
+            simulated,
+            calm,
+            options=AnalysisOptions(inflation=factor),
+            seed=1,
+        ).samples
+        for factor in (1.0, 6.0)
+    )
+    side = plain[:, 0] > 0
+    for lobe in (side, ~side):
+        gaps = plain[lobe] - plain[lobe].mean(axis=0)
+        wanted = plain[lobe].mean(axis=0) + 6.0 * gaps
+        assert np.allclose(wide[lobe], wanted, atol=1e-9)
+    assert reach(states, wide).max() > reach(states, states).max()

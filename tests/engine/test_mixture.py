@@ -236,3 +236,26 @@ def test_batches_together_have_the_bytes_of_each_alone(
         parts = np.stack([alone(batch, s) for batch in points])
         assert together(points, s).tobytes() == parts.tobytes()
         assert together(across, s).tobytes() == parts.tobytes()
+
+
+def test_many_variables_leave_no_sum_too_large_for_single_precision() -> None:
+    """At a centre all of ``exp(d / 2)`` is there, which 200 variables put beyond it."""
+    rng = np.random.default_rng(4)
+    centres = rng.standard_normal((12, 200))
+    of = Mixture(centres, np.full(12, -np.log(12.0)), 0.5)
+    with np.errstate(over="ignore"):  # as the engine does
+        single = of.denoiser(np.float32)(centres, 0.5)
+        double = of.denoise(centres, 0.5)
+    assert np.max(np.abs(single - double)) < 1e-4
+    assert np.max(np.abs(single - centres)) < 1e-4
+
+
+def test_known_facts_follow_into_other_coordinates() -> None:
+    of = mixture()
+    turn = np.linalg.qr(np.random.default_rng(1).standard_normal((3, 3)))[0]
+    centres = (of.centres - 1.5) @ turn / 0.25
+    placed = of.placed(centres, 0.25)
+    fresh = Mixture(centres, of.log_weights, of.bandwidth / 0.25)
+    assert placed.bandwidth == fresh.bandwidth
+    assert placed.radius == pytest.approx(fresh.radius, rel=1e-12)
+    assert np.array_equal(placed.weights, fresh.weights)

@@ -58,18 +58,23 @@ def test_parts_are_whole_batches_of_what_the_problem_says() -> None:
     for members in (2, 100, 4096, 20_000, 10**6):
         for total in (1, 2000, 10**6):
             rows = batches.batch_rows(total, members)
-            assert batches.part_rows(total, members) % rows == 0
+            assert batches.part_rows(total, members, rows) % rows == 0
 
 
-@pytest.mark.parametrize("members", [2, 100, 280, 1000, 20_000])
+@pytest.mark.parametrize("members", [2, 100, 280, 1000, 7710, 20_000])
 def test_batches_are_even_and_in_whole_sixteens(members: int) -> None:
-    """So that no product has a remainder, and few rows are there for nothing."""
+    """So that no product has a remainder, few rows are there for nothing, and logits
+    stay in cache."""
     fewest, most = batches.BATCH_ROWS
-    for total in (1, 50, 250, 1000, 1001, 10_000):
+    for total in (1, 17, 50, 64, 250, 1000, 1001, 10_000):
         rows = batches.batch_rows(total, members)
-        assert rows % batches.ROW_MULTIPLE == 0 and fewest <= rows <= most
         count = -(-total // rows)
-        assert count * rows - total < batches.ROW_MULTIPLE * count
+        assert rows <= most
+        assert rows * members <= batches.BATCH_LOGITS or rows <= fewest
+        assert count * rows <= batches.MOST_FILLED * total + count
+        if total >= 100:
+            assert rows % batches.ROW_MULTIPLE == 0
+    assert batches.batch_rows(1, members) == 1
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,8 @@ def test_batches_are_even_and_in_whole_sixteens(members: int) -> None:
 )
 def test_two_workers_have_nearly_equal_shares(total: int, share: float) -> None:
     """So that the second is worth 1.7 times, whatever members are left."""
-    rows = batches.part_rows(total, int(share * total))
+    members = int(share * total)
+    rows = batches.part_rows(total, members, batches.batch_rows(total, members))
     busy = [0, 0]
     for begin in range(0, total, rows):
         busy[busy.index(min(busy))] += min(rows, total - begin)
@@ -103,15 +109,28 @@ def test_batches_hold_every_point_in_its_place(count: int) -> None:
 def test_what_takes_less_time_than_to_share_it_is_one_part(
     total: int, members: int
 ) -> None:
-    assert batches.part_rows(total, members) >= total
+    batch = batches.batch_rows(total, members)
+    assert batches.part_rows(total, members, batch) >= total
 
 
-def test_a_finer_cut_gives_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = analysed(None)
+@pytest.mark.parametrize("sampler", ["ode", "sde"])
+def test_a_finer_cut_gives_the_same_bytes(
+    sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of what is drawn on the way, for each batch from a stream of its own."""
+    whole = analysed(None, sampler=sampler)
     monkeypatch.setattr(batches, "PARTS", 40)
-    assert analysed(None) == whole
+    assert analysed(None, sampler=sampler) == whole
     monkeypatch.setattr(batches, "PART_LOGITS", (2**40, 2**40))
-    assert analysed(None) == whole
+    assert analysed(None, sampler=sampler) == whole
+
+
+def test_no_two_batches_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys, plain = [], batches.stream
+    monkeypatch.setattr(batches, "stream", lambda *key: keys.append(key) or plain(*key))
+    monkeypatch.setattr(batches, "PARTS", 40)
+    analysed(None, sampler="sde")
+    assert len(keys) == len(set(keys)) == -(-12_000 // batches.batch_rows(12_000, 900))
 
 
 def test_steps_are_taken_by_several_batches_at_once(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ccdm_engine.schedules import SCHEDULES
+from ccdm_engine.schedules import SCHEDULES, way
 
 NAMES = sorted(SCHEDULES)
 
@@ -47,3 +47,14 @@ def test_more_steps_leave_smaller_gaps(name: str) -> None:
 def test_the_two_schedules_are_different_spacings() -> None:
     first, second = (SCHEDULES[name](0.05, 8.0, 20) for name in NAMES)
     assert np.max(np.abs(np.log(first / second))) > 0.1
+
+
+@pytest.mark.parametrize("ratio", [2.0, 50.0, 1e4, 1e9])
+@pytest.mark.parametrize("spread", [1e-2, 1.0, 30.0])
+def test_steps_are_even_along_the_way(ratio: float, spread: float) -> None:
+    """What the default sampler takes: contracted where noise hides the ensemble."""
+    for steps in (6, 17, 60):
+        levels = SCHEDULES["ve"](0.05, 0.05 * ratio, steps, spread)
+        assert levels[0] == 0.05 * ratio and levels[-1] == 0.05
+        passed = -np.diff(way(levels, spread))
+        assert np.max(np.abs(passed / passed.mean() - 1.0)) < 0.08

@@ -272,6 +272,27 @@ def test_a_curved_relation_is_not_answered_by_a_straight_line() -> None:
     assert np.mean(errors["auto"]) < 0.5 * np.mean(errors["linear"])
 
 
+@pytest.mark.parametrize(
+    ("members", "read", "most"), [(300, 0.5, 1.6), (1000, 0.5, 1.3)]
+)
+def test_an_instrument_with_a_relative_error_is_understood(
+    members: int, read: float, most: float
+) -> None:
+    """``y = x (1 + 0.1 e)``, roughly: joint kernels, with one noise for all states,
+    leave the states four times as wide as they are. The exact answer is log normal."""
+    width, distance = [], []
+    for seed in range(6):
+        rng = np.random.default_rng([61, seed])
+        states = rng.lognormal(size=(members, 1))
+        simulated = states * np.exp(0.1 * rng.standard_normal((members, 1)))
+        logs = np.log(assimilate(states, simulated, [read], seed=1).samples[:, 0])
+        width.append(logs.std())
+        distance.append(abs(logs.mean() - np.log(read) / 1.01))
+    exact = 0.1 / 1.01**0.5
+    assert 0.7 < np.median(width) / exact < most
+    assert np.median(distance) < 0.5 * exact
+
+
 def test_what_the_caller_fixes_stays_fixed() -> None:
     for fixed in (
         {"preconditioner": "linear"},

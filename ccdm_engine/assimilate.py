@@ -97,6 +97,7 @@ def assimilate(
     if not isinstance(options, AnalysisOptions):
         options = AnalysisOptions.from_dict(dict(options or {}))
     seed = checked_seed(seed)
+    threads = _checked_threads(threads)
     states = real_array("forecast_states", forecast_states)
     pairs_of = states, simulated_measurements, observation
     with _crew(threads, crew) as workers:
@@ -170,7 +171,9 @@ def _conditioned(
 ) -> Conditioned:
     try:
         return condition(pairs, options, latents, seed, crew)
-    except np.linalg.LinAlgError as error:
+    except NumericalError:
+        raise
+    except (np.linalg.LinAlgError, ArithmeticError) as error:
         raise _breakdown(str(error)) from error
 
 
@@ -220,6 +223,14 @@ def _crew(threads: int, crew: Crew | None) -> Iterator[Crew]:
         return
     with ThreadPoolExecutor(threads) as pool:
         yield Through(pool, 2 * threads)
+
+
+def _checked_threads(threads: int) -> int:
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)):
+        raise OptionsError("threads", got=repr(threads), wanted="a positive integer")
+    if threads < 1:
+        raise OptionsError("threads", got=repr(threads), wanted="1 or more")
+    return int(threads)
 
 
 def checked_seed(seed: int | None) -> int:

@@ -192,9 +192,9 @@ def fill(flow: Flow, part: Rows) -> Draws:
         here = slice(begin, begin + together)
         number = part.first + begin // flow.batch
         start = _batched(part.start[here], flow.batch)
-        draws = SAMPLERS[flow.sampler](
-            flow.task(denoise, start, part.latents[here], number)
-        )
+        task = flow.task(denoise, start, part.latents[here], number)
+        with np.errstate(over="ignore", invalid="ignore"):  # threads have their own
+            draws = SAMPLERS[flow.sampler](task)
         _unbatch(draws.samples, samples[here])
         evaluations = draws.evaluations
     return Draws(samples, evaluations)

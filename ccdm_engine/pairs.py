@@ -210,13 +210,15 @@ def without_constants(pairs: Pairs) -> Pairs:
 
 
 def real_array(name: str, values: npt.ArrayLike) -> Array:
-    """The values as float64.
+    """The values as float64; what is masked is missing, NaN.
 
     Raises:
         ShapeError: for ragged nested lists.
         DtypeError: for anything but integers and floating-point numbers.
     """
     try:
+        if np.ma.isMaskedArray(values):
+            values = np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
         array = np.asarray(values)
     except ValueError:
         raise ShapeError(

@@ -82,8 +82,8 @@ def sample(
         mixture = mixture.pruned(PRUNED_WEIGHT)
     if options.sampler == "exact":
         return _exact(mixture, options, latents, seed)
-    multistep = options.sampler in STEP_DENSITY
-    if multistep and mixture.radius <= SINGLE_KERNEL * mixture.bandwidth:
+    is_start_ours = options.moment_matched or options.sampler in STEP_DENSITY
+    if is_start_ours and mixture.radius <= SINGLE_KERNEL * mixture.bandwidth:
         points = mixture.mean + mixture.bandwidth * latents
         return Sampled(points, 0, mixture.bandwidth, 0.0)
     wanted = _wanted(options)

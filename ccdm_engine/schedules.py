@@ -22,6 +22,10 @@ BETA_MIN, BETA_MAX = 0.1, 20.0
 SPREADS = 4.0
 # Few steps suffice anywhere; unless asked for, no more than this however narrow h is.
 LEAST_STEPS, MOST_STEPS = 5, 1000
+# Steps may be so many times as long as they are on average.
+WIDEST_STEP = 1.5
+# Kernels so many times narrower than the ensemble are usual.
+USUAL = 10.0
 # Where the noise hides the ensemble, steps per ``log s`` fall to this share.
 FAR_SHARE = 1.0 / 16.0
 # Points of ``log s`` between which spacings are interpolated.
@@ -93,22 +97,51 @@ def levels(
         largest: ``h_max``.
         steps: how many; ``None`` takes so many that no step on the :func:`way`
             exceeds ``1 / density`` by more than half.
-        density: steps per unit of the way.
+        density: steps per unit of the way, with kernels no narrower than usual. The
+            errors of all steps add up in the width of the kernels: narrower ones are
+            as many times denser as ``log s`` is longer down to them.
         spread: of the ensemble, where the sampler solves Gaussians exactly.
+
+    Raises:
+        OverflowError: for levels that are no numbers.
     """
     rule = SCHEDULES[schedule]
     if steps is not None:
         return rule(smallest, largest, steps, spread)
+    if math.isfinite(spread) and spread > USUAL * smallest:
+        density *= math.log(spread / smallest) / math.log(USUAL)
     first, last = way(np.array([smallest, largest]), spread)
     length = float(last - first)
+    if not math.isfinite(length):
+        raise OverflowError(f"noise levels from {largest:g} down to {smallest:g}")
     count = min(max(LEAST_STEPS, int(np.ceil(density * length))), MOST_STEPS)
-    while True:
-        found = rule(smallest, largest, count, spread)
-        passed = way(found, spread)
-        widest = float(np.maximum.reduce(passed[:-1] - passed[1:]))
-        if widest <= 1.5 / density or count >= MOST_STEPS:
-            return found
-        count = min(int(np.ceil(1.25 * count)), MOST_STEPS)
+    found = rule(smallest, largest, count, spread)
+    if _widest(found, spread) <= WIDEST_STEP / density:
+        return found
+    return _refined(found, WIDEST_STEP / density, spread)
+
+
+def _widest(levels: Array, spread: float) -> float:
+    passed = way(levels, spread)
+    return float(np.maximum.reduce(passed[:-1] - passed[1:]))
+
+
+def _refined(levels: Array, most: float, spread: float) -> Array:
+    """The levels, and between those too far apart on the way as many as it takes.
+
+    Args:
+        levels: from the largest, ``(K + 1,)``.
+        most: longest step on the way.
+        spread: see :func:`way`.
+    """
+    passed = way(levels, spread)
+    parts = np.maximum(np.ceil((passed[:-1] - passed[1:]) / most), 1.0).astype(np.intp)
+    if parts.sum() > MOST_STEPS:
+        return variance_exploding(levels[-1], levels[0], MOST_STEPS, spread)
+    shares = np.concatenate([np.arange(k) / k for k in parts.tolist()])
+    ratios = np.repeat(np.log(levels[1:] / levels[:-1]), parts)
+    finer = np.repeat(levels[:-1], parts) * np.exp(shares * ratios)
+    return np.append(finer, levels[-1])
 
 
 SCHEDULES = {"ve": variance_exploding, "vp": variance_preserving}

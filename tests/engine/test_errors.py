@@ -218,3 +218,40 @@ def test_every_option_error_says_what_to_do() -> None:
         AnalysisOptions(inflation=-1.0)
     again = pickle.loads(pickle.dumps(OptionsError("steps", got="0", wanted="1")))
     assert str(again).count("leave steps out") == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"moment_matched": False}, {"schedule": "vp"}])
+def test_arithmetic_that_breaks_down_is_told_as_such(options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    states, simulated = rng.standard_normal((400, 64)), rng.standard_normal((400, 1))
+    states[-1] = 1e160
+    fixed = {"scaling": "none", "measurement_bandwidth": 0.03, "center": False}
+    with np.errstate(all="ignore"):
+        try:
+            found = assimilate(
+                states, simulated, [0.0], options={**fixed, **options}, seed=1
+            )
+        except NumericalError as error:
+            assert "Check the units" in error.remedy
+        else:
+            assert np.isfinite(found.samples).all()
+
+
+def test_what_is_masked_is_missing() -> None:
+    states, simulated, observation = gaussian()
+    masked = np.ma.masked_array(simulated.copy())
+    masked[3, 0] = 1e6
+    masked[3, 0] = np.ma.masked
+    with pytest.raises(NonFiniteError, match=r"simulated_measurements\[3, 0\]"):
+        assimilate(states, masked, observation)
+    seen = np.ma.masked_array([observation[0], 1e6], mask=[False, True])
+    twice = np.hstack([simulated[:, :1], simulated[:, :1]])
+    here = assimilate(states, twice, seen, seed=1).samples
+    there = assimilate(states, twice, [observation[0], np.nan], seed=1).samples
+    assert np.array_equal(here, there)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2.5, "2", True])
+def test_threads_are_counted(threads: Any) -> None:
+    with pytest.raises(OptionsError, match="threads"):
+        assimilate(*gaussian(), threads=threads)

@@ -215,3 +215,22 @@ def test_very_few_steps(sampler: str, steps: int) -> None:
         two_lobes(), sampler=sampler, steps=steps, preconditioner="none", **FIXED
     )
     assert analysis.diagnostics.score_evaluations == steps
+
+
+@pytest.mark.parametrize("sampler", ["ode", "sde", "rk45", "exact"])
+@pytest.mark.parametrize("members", [12, 40])
+def test_all_weight_on_one_member(sampler: str, members: int) -> None:
+    """One kernel is left, in no dimensions: it is drawn as such by every sampler."""
+    rng = np.random.default_rng(0)
+    states = rng.standard_normal((members, 3))
+    simulated = states[:, :1] + 0.3 * rng.standard_normal((members, 1))
+    analysis = finite(
+        Triple(states, simulated, np.array([50.0])),
+        sampler=sampler,
+        preconditioner="none",
+        measurement_bandwidth=1e-3,
+        state_bandwidth=0.1,
+    )
+    nearest = states[np.argmax(simulated[:, 0])]
+    gaps = np.abs(analysis.samples - nearest) / states.std(axis=0)
+    assert np.max(gaps) < 1.0

@@ -345,15 +345,20 @@ class Compute:
         is replaced once: the work has no side effects.
 
         Raises:
+            TooLargeError: when there was no memory, for what came and goes too.
             WorkersEndedError: when the second died too; nothing has been stored.
         """
-        job = (worker_job, self._settings.max_memory_bytes, function, *args)
+        allowed = self._settings.max_memory_bytes
+        job = (worker_job, allowed, function, *args)
         for _ in range(WORKER_ATTEMPTS):
             # The second is anyio's, of a process that died before it was ready.
             with suppress(BrokenWorkerProcess, ProcessLookupError):
-                return await self._sheets.run(
-                    *job, cancellable=cancellable, limiter=limiter, large=large
-                )
+                try:
+                    return await self._sheets.run(
+                        *job, cancellable=cancellable, limiter=limiter, large=large
+                    )
+                except MemoryError:
+                    raise too_much_memory(None, allowed) from None
         raise WorkersEndedError("The worker processes were ended from outside.", 1)
 
     @asynccontextmanager

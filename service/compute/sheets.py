@@ -15,7 +15,8 @@ for every 64 KiB. So the arrays of a large call are written to a file in memory,
   with an error, and not with SIGBUS.
 
 Where the system has no such files, or a worker may not look into ``/proc`` of the
-service, or there is no room, everything goes through the pipe.
+service, or there is no room, everything goes through the pipe. A result for which a
+worker finds no room on the sheet does so too, and the worker goes on.
 """
 
 from __future__ import annotations
@@ -241,14 +242,33 @@ def _put(sheet: int, view: memoryview, at: int) -> None:
 
 
 def _read(sheet: int, note: Note) -> Any:
-    """The inverse; arrays are views of the mapped sheet, and keep it."""
+    """The inverse; arrays are views of the mapped sheet, and keep it.
+
+    Raises:
+        MemoryError: when there is none for it.
+    """
     start = note.spans[0][0] if note.spans else 0
     if os.fstat(sheet).st_size < note.end:
         raise BrokenWorkerProcess("a sheet is shorter than what was written on it")
     size = max(note.end - start, 0)
-    mapped = size and mmap.mmap(sheet, size, access=mmap.ACCESS_COPY, offset=start)
-    view = memoryview(mapped or bytearray())
+    view = memoryview(_mapped(sheet, start, size) if size else bytearray())
     places = ((at - start, length) for at, length in note.spans)
     return pickle.loads(
         note.content, buffers=[view[at : at + length] for at, length in places]
     )
+
+
+def _mapped(sheet: int, start: int, size: int) -> mmap.mmap | bytearray:
+    """What is on a sheet, to be written to; a copy where no map can be had."""
+    with suppress(OSError):
+        return mmap.mmap(sheet, size, access=mmap.ACCESS_COPY, offset=start)
+    # A map takes a descriptor and a place among maps. Without memory this ends with
+    # the error that says so, which whoever counts memory understands.
+    copy, done = bytearray(size), 0
+    with memoryview(copy) as view:
+        while done < size:
+            got = os.preadv(sheet, [view[done:]], start + done)
+            if not got:
+                raise BrokenWorkerProcess("a sheet was cut short")
+            done += got
+    return copy

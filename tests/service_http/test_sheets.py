@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import pickle
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from anyio import BrokenWorkerProcess
 
 from service.compute import Compute, sheets
 from service.compute.sheets import SHARED_BYTES, Sheets
+from service.media.errors import TooLargeError
 from service.settings import Settings
 
 pytestmark = pytest.mark.skipif(
@@ -29,9 +31,9 @@ LARGE = 4 * SHARED_BYTES // 8
 MOST_PICKLED = 4096
 
 
-def open_files() -> int:
-    """Descriptors of this process; pipes of workers count, so look with warm ones."""
-    return len(os.listdir("/proc/self/fd"))
+def open_files(process: int | str = "self") -> int:
+    """Descriptors of a process; pipes of workers count, so look with warm ones."""
+    return len(os.listdir(f"/proc/{process}/fd"))
 
 
 def shown() -> set[str]:
@@ -64,6 +66,41 @@ def slow(array: np.ndarray) -> None:
 
 def fails(array: np.ndarray) -> None:
     raise LookupError("here")
+
+
+def no_room(most: int) -> int:
+    """From now on the worker writes no file beyond so many bytes."""
+    bounded(resource.RLIMIT_FSIZE, most)
+    return os.getpid()
+
+
+def full_after(most: int) -> int:
+    """From now on its files in memory are full after so many bytes more."""
+    write, left = os.pwrite, most
+
+    def crowded(sheet: int, data: memoryview, at: int) -> int:
+        nonlocal left
+        if left <= 0:
+            raise OSError(errno.ENOSPC, "no room")
+        done = write(sheet, data[:left], at)
+        left -= done
+        return done
+
+    os.pwrite = crowded  # type: ignore[assignment]
+    return os.getpid()
+
+
+def no_memory(more: int) -> int:
+    """From now on the worker gets so many bytes more, and no others."""
+    with Path("/proc/self/status").open() as facts:
+        used = next(int(line.split()[1]) for line in facts if "VmData" in line)
+    bounded(resource.RLIMIT_DATA, 2**10 * used + more)
+    return os.getpid()
+
+
+def bounded(what: int, most: int) -> None:
+    """Only what anybody may do to their own process, root or not."""
+    resource.setrlimit(what, (most, resource.getrlimit(what)[1]))
 
 
 @pytest.fixture
@@ -160,6 +197,62 @@ async def test_where_there_is_no_shared_memory_the_pipe_does(
     for _ in range(2):
         assert (await run(doubled, numbers))[-1] == 2.0
         assert not run.sheets.usable
+
+
+@pytest.mark.parametrize(
+    ("fill", "room"), [(no_room, 12 * LARGE), (full_after, 4 * LARGE)]
+)
+async def test_a_result_without_room_on_the_sheet_goes_through_the_pipe(
+    piped: list[int], fill: Callable[[int], int], room: int
+) -> None:
+    """Half of the result is on the sheet when it is full, on the worker's side."""
+    run, numbers = Calls(), np.arange(float(LARGE))
+    worker = await run(fill, room)
+    before = open_files(), open_files(worker), shown()
+    for _ in range(3):
+        del piped[:]
+        told, back = await run(same, "words", numbers)
+        assert told == "words"
+        assert np.array_equal(back, numbers)
+        assert back.flags.writeable
+        assert piped[0] < MOST_PICKLED
+        assert piped[1] > numbers.nbytes
+        del back
+        assert (open_files(), open_files(worker), shown()) == before
+    assert run.sheets.usable
+    assert await run(os.getpid) == worker
+
+
+async def test_what_a_worker_has_no_memory_for_is_said_to_be_too_large() -> None:
+    """It comes and goes before and after the work that is done within a memory."""
+    settings = Settings(_env_file=None, max_running=1)
+    compute, body = Compute(settings), bytearray(8 * LARGE)
+    worker = await compute.in_process(no_memory, len(body) // 2)
+    before = open_files(), open_files(worker), shown()
+    for _ in range(3):
+        with pytest.raises(TooLargeError, match="needs more of memory; 2 GiB"):
+            await compute.in_process(known, body)
+        assert (open_files(), open_files(worker), shown()) == before
+    assert await compute.in_process(os.getpid) == worker
+
+
+async def test_where_a_sheet_cannot_be_mapped_it_is_copied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with too many open files: a map keeps one of its own."""
+    run, numbers = Calls(), np.ones(LARGE)
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    await run(same)
+    before = open_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(sheets.mmap, "mmap", refused)
+        back = await run(doubled, numbers)
+    assert np.array_equal(back, 2 * numbers)
+    assert back.flags.writeable
+    assert open_files() == before
 
 
 async def test_a_sheet_cannot_be_cut_short() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
 import anyio
@@ -231,13 +231,12 @@ async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) ->
             return await work()
         finally:
             watching.cancel()
-            if watching.done() and not watching.cancelled():
-                # Looked at, or asyncio would complain of it at some later time.
-                watching.exception()
     raise ClientDisconnect()
 
 
 async def _cancel_on_disconnect(request: Request, scope: anyio.CancelScope) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
+    # Who cannot watch any more, not even stop to, does no harm to what was watched.
+    with suppress(Exception):
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()

@@ -7,6 +7,7 @@ process that is killed in the middle leaves nothing to clean up but the file.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import struct
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+_log = logging.getLogger(__name__)
 # Told the stage, the parts done and the parts in all.
 Progress = Callable[[str, int, int], None]
 
@@ -65,10 +67,16 @@ async def followed(tell: Callable[[float, str], None]) -> AsyncIterator[str]:
         yield name
     finally:
         looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
-        os.close(handle)
-        Path(name).unlink(missing_ok=True)
+        try:
+            with suppress(asyncio.CancelledError):
+                await looking
+        except Exception:
+            # The analysis is what was asked for, not the word on how far it was.
+            _log.exception("the progress of an analysis could not be told")
+        finally:
+            os.close(handle)
+            with suppress(OSError):
+                Path(name).unlink()
 
 
 async def _look(handle: int, tell: Callable[[float, str], None]) -> None:

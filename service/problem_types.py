@@ -152,7 +152,9 @@ TYPES = {
             "Too few members have arrived",
             "The cycle came with only its observation, and the members that have "
             "arrived one by one are not enough for what `coupling` declares. `missing` "
-            "lists those that have not arrived. Nothing was changed.",
+            "lists those that have not arrived, the first hundred of them; in all they "
+            "are `expected` less `arrived`, and `GET` of the cycle's `members` lists "
+            "every one. Nothing was changed.",
             "Send the cycle again when they are there, with `?wait=30` to be told as "
             "soon as they are, or declare `minimum_members`, `deadline_seconds` and "
             "`missing` to go on without them.",

@@ -61,15 +61,11 @@ def _limit(error: Any) -> Mapping[str, Any]:
     return {"limit_name": error.name, "limit": error.limit}
 
 
-# Of a large ensemble the first few tell enough.
-_MOST_MISSING = 100
-
-
 def _members_missing(error: Any) -> Mapping[str, Any]:
     return {
         "arrived": error.arrived,
         "expected": error.expected,
-        "missing": list(error.missing[:_MOST_MISSING]),
+        "missing": list(error.missing[: sessions.MOST_LISTED]),
     }
 
 

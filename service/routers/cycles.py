@@ -59,7 +59,8 @@ OBSERVATION = ARRAYS[2]
 Options = dict[str, Any]
 _BRIEF = (
     "Leave out lists as long as the ensemble or the observation: `members_used`, "
-    "`members_failed`, `innovation`, `observation_status`."
+    "`members_failed`, `innovation`, `observation_status`; and of `missing` and "
+    "`failed` in `coupling` all but the first hundred."
 )
 _PREFER = header(
     "Prefer", f"`return=minimal` leaves the samples out of JSON. {PREFERS}"

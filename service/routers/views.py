@@ -8,8 +8,11 @@ from typing import Any
 
 from service.sessions import Cycle, Session
 from service.sessions.coupling import Member
+from service.sessions.errors import MOST_LISTED
 
 _LONG = ("members_used", "members_failed", "innovation", "observation_status")
+# Of how members came; they are few as a rule, and people want to see which.
+_WHO = ("missing", "failed")
 
 
 def session_view(session: Session) -> dict[str, Any]:
@@ -53,6 +56,11 @@ def brief_cycle_view(cycle: Cycle) -> dict[str, Any]:
     """The same without lists as long as the ensemble or the observation."""
     facts = cycle.diagnostics
     short = {name: facts[name] for name in facts if name not in _LONG}
+    if coupling := short.get("coupling"):
+        listed = {
+            name: coupling[name][:MOST_LISTED] for name in _WHO if name in coupling
+        }
+        short["coupling"] = coupling | listed
     return cycle_view(cycle) | {"diagnostics": short}
 
 

@@ -22,6 +22,13 @@ The store's own errors (``SessionNotFound``, ``SessionGone``, ``StoreUnavailable
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
+# Where members are listed in passing: of a large ensemble the first few tell enough.
+MOST_LISTED = 100
+# Runs of them that a text names.
+_MOST_RUNS = 8
+
 
 class SessionError(Exception):
     """Root of everything the sessions raise on their own account."""
@@ -160,8 +167,10 @@ class MembersMissing(SessionError):
         self.retry_after = retry_after
         of = f" of {expected}" if expected else ""
         failed = f", {arrived - usable} of them failed" if arrived > usable else ""
+        named = f" Missing: {_in_words(missing)}." if arrived and missing else ""
         super().__init__(
             f"For cycle {cycle}, {arrived}{of} members have arrived{failed}; {reason}."
+            f"{named}"
         )
 
 
@@ -265,3 +274,18 @@ class ModelsFailed(SessionError):
             f"{failed} of {members} members could not be computed; member {member}: "
             f"{reason}."
         )
+
+
+def _in_words(rows: tuple[int, ...]) -> str:
+    """Rows in increasing order, as "1, 3 to 5, 9"; of many runs the first few."""
+    runs: list[str] = []
+    told = 0
+    while told < len(rows) and len(runs) < _MOST_RUNS:
+        # In a run, rows are as far apart as their places.
+        places, off = range(len(rows)), rows[told] - told
+        end = bisect_right(places, off, lo=told, key=lambda i: rows[i] - i)
+        first, last = rows[told], rows[end - 1]
+        runs.append(str(first) if first == last else f"{first} to {last}")
+        told = end
+    more = f" and {len(rows) - told:,} more" if told < len(rows) else ""
+    return ", ".join(runs) + more

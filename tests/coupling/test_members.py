@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from service.media.bodies import encode_body
+from service.routers.views import brief_cycle_view, cycle_view
+from service.sessions import Cycle
 from tests.coupling.conftest import SETTINGS, Pair
 from tests.coupling.sessions import (
     MEMBERS,
@@ -106,6 +108,7 @@ def test_too_few_members_change_nothing_and_are_named(both: Both) -> None:
     assert problem["missing"] == [1, 3]
     assert int(answer.headers["retry-after"]) >= 1
     assert first.get(path).json()["cycle"] == 0
+    assert problem["detail"].endswith(" Missing: 1, 3.")
     # A minimum alone does not let go of anybody: that has to be declared.
     assert observe(first, path, 1, coupling={"minimum_members": 2}).status_code == 409
     declared = {"minimum_members": 2, "missing": "drop"}
@@ -225,6 +228,42 @@ def test_staged_members_are_bounded(both: Both) -> None:
     # An ensemble that would not fit either is refused before it takes memory.
     large = {"members": 100_000, "missing": "drop"}
     assert observe(first, path, 1, coupling=large).status_code == 413
+
+
+def test_thousands_of_missing_members_are_told_in_few_words(both: Both) -> None:
+    first, _ = both
+    states, simulated = ensemble()
+    path = new_session(first, coupling={"members": 10_000})
+    for i in range(MEMBERS):
+        put_member(first, path, 1, 3 * i, states[i], simulated[i])
+    answer = observe(first, path, 1)
+    problem = answer.json()
+    there = set(range(0, 3 * MEMBERS, 3))
+    missing = [i for i in range(10_000) if i not in there]
+    assert problem["missing"] == missing[:100]
+    assert problem["expected"] - problem["arrived"] == len(missing)
+    assert problem["detail"].endswith(
+        " Missing: 1 to 2, 4 to 5, 7 to 8, 10 to 11, 13 to 14, 16 to 9999."
+    )
+    assert len(answer.content) < 2_000
+    # Whoever wants to know all of them is told.
+    assert first.get(f"{path}/cycles/1/members").json()["missing"] == missing
+
+
+def test_what_tells_of_many_cycles_names_a_hundred_members_each() -> None:
+    facts = {"expected": 5000, "missing": [*range(1, 5000)], "failed": [0]}
+    cycle = Cycle(
+        cycle=1,
+        digest="",
+        seed=0,
+        created_at=0.0,
+        diagnostics={"coupling": facts},
+        n_samples=2,
+        options={},
+    )
+    assert cycle_view(cycle)["diagnostics"]["coupling"] == facts
+    brief = brief_cycle_view(cycle)["diagnostics"]["coupling"]
+    assert brief == facts | {"missing": [*range(1, 101)]}
 
 
 def test_a_change_of_the_session_keeps_its_members(both: Both) -> None:

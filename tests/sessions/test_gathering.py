@@ -274,3 +274,17 @@ def test_objections_in_words() -> None:
     assert "9.0 s more" in str(late.objection(101))
     assert late.objection(110) is None
     assert roll(6, missing="refill", deadline_seconds=10).objection(101) is None
+
+
+def test_of_many_missing_members_the_first_runs_are_named() -> None:
+    def told(expected: int, *arrived: int) -> str:
+        members = tuple(Member(i, "m", False, 0.0, i) for i in arrived)
+        words = str(Roll(1, expected, members, Coupling()).objection(0))
+        return words.partition(" Missing: ")[2]
+
+    # Of nobody it is plain who is missing, and of an unknown number nobody can say.
+    assert told(5000) == told(0) == ""
+    assert told(5000, 0, 1, 7) == "2 to 6, 8 to 4999."
+    assert told(6, 0, 2, 4) == "1, 3, 5."
+    every_other = told(10_000, *range(1, 10_000, 2))
+    assert every_other == "0, 2, 4, 6, 8, 10, 12, 14 and 4,992 more."

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import re
+import shlex
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,6 +28,10 @@ OBSERVATION = "observation"
 NAMES = (STATES, SIMULATED, OBSERVATION)
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": None}
 WRITERS = "write it with numpy.save (.npy) or numpy.savez (.npz)"
+_COLUMNS = {".csv": ("commas", ","), ".tsv": ("tabs", r"\t"), ".txt": ("blanks", " ")}
+_POINTS = "decimal points, such as 1.5"
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+(e[-+]?\d+)?\s*", re.IGNORECASE)
+_SAVE_ANEW = "save it anew from a spreadsheet whose language is English (US)"
 MISSING = ("", "nan", "na", "null", "none")
 
 
@@ -195,6 +201,8 @@ def _numbers(array: npt.NDArray[Any], file: Path) -> Array:
 
 def _from_table(file: Path) -> Array:
     lines = _lines(file)
+    # What looks like a line of names may be numbers as another country writes them.
+    _check_marks(lines[0] if lines else [], file, 1)
     first = 2 if lines and _is_header(lines[0]) else 1
     rows = [
         _row(cells, file, line) for line, cells in enumerate(lines[first - 1 :], first)
@@ -202,6 +210,13 @@ def _from_table(file: Path) -> Array:
     if not rows:
         raise CommandError(
             f"{file}: holds no numbers; wanted one line per member", USAGE
+        )
+    if first == 2 and len(rows[0]) == 2 * len(lines[0]):
+        raise CommandError(
+            f"{file}: got {len(lines[0])} name(s) in line 1, but {len(rows[0])} cells "
+            "in line 2, wanted a name for each column; if these commas are decimal "
+            f"marks, {_SAVE_ANEW}",
+            USAGE,
         )
     for line, row in enumerate(rows, first):
         if len(row) != len(rows[0]):
@@ -233,14 +248,41 @@ def _lines(file: Path) -> list[list[str]]:
 
 
 def _is_header(cells: list[str]) -> bool:
-    def numeric(cell: str) -> bool:
-        try:
-            float(cell)
-        except ValueError:
-            return cell.strip().lower() in MISSING
-        return True
+    return bool(cells) and not any(
+        _is_number(cell) or cell.strip().lower() in MISSING for cell in cells
+    )
 
-    return bool(cells) and not any(map(numeric, cells))
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_marks(cells: list[str], file: Path, line: int) -> None:
+    """Refuse numbers as spreadsheets write them where the comma is the decimal mark."""
+    text = (SEPARATORS[file.suffix] or " ").join(cells)
+    parts = text.split(";")
+    apart = len(parts) > 1 and any(_is_number(part.replace(",", ".")) for part in parts)
+    decimal = any(map(_DECIMAL_COMMA.fullmatch, parts if apart else cells))
+    if not (apart or decimal):
+        return
+    columns, column = _COLUMNS[file.suffix]
+    got = ["semicolons between columns"] * apart + ["decimal commas"] * decimal
+    wanted = [f"{columns} between columns"] * apart + [_POINTS] * decimal
+    advice = _SAVE_ANEW
+    # A comma that is quoted no such command changes.
+    if apart or file.suffix != ".csv":
+        old, new = ";" * apart + "," * decimal, column * apart + "." * decimal
+        command = f"tr '{old}' '{new}' < {shlex.quote(str(file))} > new{file.suffix}"
+        advice += f", or in a shell: {command}"
+    raise CommandError(
+        f"{file}, line {line}: got {' and '.join(got)}, wanted {' and '.join(wanted)}; "
+        f"{advice}",
+        USAGE,
+    )
 
 
 def _row(cells: list[str], file: Path, line: int) -> list[float]:
@@ -250,6 +292,7 @@ def _row(cells: list[str], file: Path, line: int) -> list[float]:
         try:
             values.append(float("nan" if text.lower() in MISSING else text))
         except ValueError:
+            _check_marks(cells, file, line)
             raise CommandError(
                 f"{file}, line {line}, column {column}: {text[:40]!r} is no number; "
                 "write numbers such as 1.5 or 2e-3, nan where one is missing",

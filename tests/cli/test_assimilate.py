@@ -258,6 +258,59 @@ def test_broken_tables_name_the_place(tmp_path: Path, text: str) -> None:
         read_triple([file] * 3)
 
 
+SEMICOLONS = "semicolons between columns"
+COMMAS = "decimal commas"
+BOTH = f"{SEMICOLONS} and {COMMAS}, wanted commas between columns and decimal points"
+# As spreadsheets write them in the larger part of Europe and South America.
+FOREIGN = {
+    ("csv", "1,5;2,5\n3,5;4,5\n"): f"line 1: got {BOTH}, such as 1.5; save it anew",
+    ("csv", "depth;flow\r\n1,5;2,5\r\n"): f"line 2: got {BOTH}",
+    ("csv", "1,5;-2,5E-03;\n"): f"line 1: got {BOTH}",
+    ("csv", "1;2\n3;4\n"): f"line 1: got {SEMICOLONS}, wanted commas between columns;",
+    ("csv", "2026-11-28;1,5\n"): f"line 1: got {BOTH}",
+    ("csv", '"1,5","2,5"\n'): f"line 1: got {COMMAS}, wanted decimal points, such",
+    ("csv", 'x,y\n1,2\n"1,5",2\n'): f"line 3: got {COMMAS}, wanted decimal points",
+    ("tsv", "x\ty\n1,5\t2,5\n"): f"line 2: got {COMMAS}, wanted decimal points",
+    ("tsv", "1.5;2.5\n"): f"line 1: got {SEMICOLONS}, wanted tabs between columns",
+    ("txt", "1,5 2,5\n"): f"line 1: got {COMMAS}, wanted decimal points",
+    # Not quoted, and one column: its name alone gives it away.
+    ("csv", "depth\n1,5\n2,5\n"): "got 1 name(s) in line 1, but 2 cells in line 2, "
+    "wanted a name for each column; if these commas are decimal marks, save it anew",
+    # Words that hold a semicolon or a comma are words.
+    ("csv", "1.0,a;b\n"): "line 1, column 2: 'a;b' is no number",
+    ("csv", '1.0,"a,b"\n'): "line 1, column 2: 'a,b' is no number",
+}
+
+
+@pytest.mark.parametrize(("kind", "text"), FOREIGN, ids=repr)
+def test_marks_of_other_countries_are_told(
+    tmp_path: Path, kind: str, text: str
+) -> None:
+    file = tmp_path / f"t.{kind}"
+    file.write_bytes(text.encode())
+    with pytest.raises(CommandError, match=re.escape(FOREIGN[kind, text])):
+        read_triple([file] * 3)
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "txt"])
+@pytest.mark.parametrize(("column", "mark"), [(";", ","), (";", "."), ("\t", ",")])
+def test_what_is_advised_for_marks_of_other_countries_helps(
+    tmp_path: Path, kind: str, column: str, mark: str
+) -> None:
+    if (kind, column) == ("csv", "\t"):
+        pytest.skip("commas between columns, and in numbers, cannot be told apart")
+    file = tmp_path / f"my file.{kind}"
+    rows = [[1.5, -2.5e-3], [3, 4.25]]
+    lines = [column.join(str(x).replace(".", mark) for x in row) for row in rows]
+    file.write_text("\n".join([column.join("xy"), *lines, ""]))
+    with pytest.raises(CommandError) as refused:
+        read_triple([file] * 3)
+    command = str(refused.value).partition("in a shell: ")[2]
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    mended = read_triple([tmp_path / f"new.{kind}"] * 3)["forecast_states"]
+    np.testing.assert_array_equal(mended, rows)
+
+
 def test_files_that_could_run_code_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "object.npy"
     np.save(file, np.array([{}], dtype=object), allow_pickle=True)

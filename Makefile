@@ -54,7 +54,7 @@ example-%: $(VENV)/.ready-demo  ## run one, here examples/c
 	@examples/$*/run.sh $(ARGS)
 
 bench: $(VENV)/.ready-dev  ## measure speed, write docs/performance.md
-	@$(VENV)/bin/python -m benchmarks $(or $(ARGS),all)
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
 accuracy: $(VENV)/.ready-dev  ## measure accuracy, write docs/accuracy.md (resumable)
 	@$(VENV)/bin/python -m benchmarks.accuracy $(ARGS)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import cores, floor, measure, paper, targets
+from benchmarks import cores, floor, measure, paper, report, targets
+from benchmarks.__main__ import main
 from benchmarks.engine import of_problem
 from benchmarks.law import Yardstick
 from benchmarks.problems import problem
@@ -41,6 +42,38 @@ def test_a_short_run_writes_table_figures_and_pictures(tmp_path: Path) -> None:
     assert len(list((tmp_path / "images").glob("*.svg"))) == 3
     assert "<!-- engine-targets: begin -->\nTimes faster than (a)" in page
     assert "as much done together as one" in page
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path, bool]]:
+    """What would be measured, where it would be written, and whether in short."""
+    found: list[tuple[str, Path, bool]] = []
+
+    def noting(name: str, docs: Path, *, short: bool) -> None:
+        found.append((name, docs, short))
+
+    for name in ("engine", "service", "replicas"):
+        monkeypatch.setattr(report, name, partial(noting, name))
+    return found
+
+
+def test_a_quick_look_leaves_what_is_published_alone(
+    written: list[tuple[str, Path, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--short"])
+    everything, aside = ("engine", "service", "replicas"), Path("out/benchmarks")
+    assert written == [(name, aside, True) for name in everything]
+    assert capsys.readouterr().out == "Written into out/benchmarks\n"
+    written.clear()
+    main(["engine", "--short", "--docs", "docs"])
+    main([])
+    whole = [(name, Path("docs"), False) for name in everything]
+    assert written == [("engine", Path("docs"), True), *whole]
+
+
+def test_the_second_half_of_scale_wants_the_first(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="run scale-curves first"):
+        main(["scale-dask", "--short", "--docs", str(tmp_path)])
 
 
 def test_the_yardstick_tells_exact_samples_from_others() -> None:

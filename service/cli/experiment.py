@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from ccdm_engine import OptionsError
+from ccdm_engine.twin.cycle import Method
 from ccdm_engine.twin.experiment import Experiment
 from ccdm_engine.twin.experiments import EXPERIMENTS, find
-from service.cli.output import USAGE, CommandError, console
+from service.cli.output import INTERRUPTED, USAGE, CommandError, console
 from service.cli.study import tables
 from service.cli.study.methods import parse
 from service.cli.study.pool import finished
@@ -68,7 +68,8 @@ def run_experiment(plan: Plan) -> None:
     """Make the runs that are not on file, then show and write the comparison."""
     setting = _setting(plan)
     tasks = _tasks(plan, setting)
-    records = Records(plan.output / setting.name)
+    records = _records(plan, setting)
+    _tell_unlocalized(tasks, setting)
     done = records.done(with_w2=tasks[0].reference is not None)
     waiting = [task for task in tasks if task.key not in done]
     out = console()
@@ -81,10 +82,7 @@ def run_experiment(plan: Plan) -> None:
         for task, outcome in made:
             records.keep(task, outcome)
     except KeyboardInterrupt:
-        kept = escape(str(records.path))
-        raise CommandError(
-            f"stopped; finished runs are in {kept} and will not be made again"
-        ) from None
+        raise _stopped(tasks, records) from None
     lines = tables.summarise(chosen(records.rows(), tasks))
     out.print(tables.table(setting, lines))
     known = tables.references(setting)
@@ -94,6 +92,31 @@ def run_experiment(plan: Plan) -> None:
     out.print(f"runs: {records.path}")
     if plan.pictures:
         _draw(setting, tasks, records)
+
+
+def _records(plan: Plan, setting: Experiment) -> Records:
+    """Where runs are kept; that they can be is known before the first is made."""
+    records = Records(plan.output / setting.name)
+    try:
+        records.prove_writable()
+    except OSError as error:
+        raise CommandError(
+            f"--out {plan.output}: cannot write {records.path} ({error.strerror}); "
+            "give a folder where you may write",
+            USAGE,
+        ) from None
+    return records
+
+
+def _stopped(tasks: list[Task], records: Records) -> CommandError:
+    """What is left of a comparison that Ctrl-C ended."""
+    done = records.done(with_w2=tasks[0].reference is not None)
+    kept = sum(task.key in done for task in tasks)
+    told = "stopped before any run was finished"
+    if kept:
+        told = f"stopped; {kept} of {len(tasks)} runs are in {records.path} and will "
+        told += "not be made again"
+    return CommandError(told, INTERRUPTED)
 
 
 def _prepare(waiting: list[Task], workers: int) -> None:
@@ -143,8 +166,8 @@ def _tasks(plan: Plan, setting: Experiment) -> list[Task]:
     reference = plan.output / setting.name / "reference" if measured else None
     return [
         Task(setting.name, method, size, seed, cycles, reference)
-        for size in sizes
-        for method in methods
+        for size in dict.fromkeys(sizes)
+        for method in dict.fromkeys(methods)
         for seed in range(plan.first_seed, plan.first_seed + plan.seeds)
     ]
 
@@ -152,17 +175,27 @@ def _tasks(plan: Plan, setting: Experiment) -> list[Task]:
 def _method(text: str, setting: Experiment) -> str:
     """Name of a method that the setting has room for."""
     method = parse(text)
-    if method.radius is not None and setting.localization(method.radius) is None:
-        if ":radius=" in method.name:
-            raise CommandError(
-                f"--method {method.name}: {setting.name} has no coordinates, so there "
-                "is nothing to localize; leave the radius out",
-                USAGE,
-            )
-        console().print(
-            f"{method.name}: {setting.name} has no coordinates, so it is not localized"
+    if ":radius=" in method.name and _lacks_coordinates(method, setting):
+        raise CommandError(
+            f"--method {method.name}: {setting.name} has no coordinates, so there "
+            "is nothing to localize; leave the radius out",
+            USAGE,
         )
     return method.name
+
+
+def _tell_unlocalized(tasks: list[Task], setting: Experiment) -> None:
+    """Name the methods that would be localized by themselves, but cannot be."""
+    for name in dict.fromkeys(task.method for task in tasks):
+        if _lacks_coordinates(parse(name), setting):
+            console().print(
+                f"{name}: {setting.name} has no coordinates, so it is not localized",
+                markup=False,
+            )
+
+
+def _lacks_coordinates(method: Method, setting: Experiment) -> bool:
+    return method.radius is not None and setting.localization(method.radius) is None
 
 
 def _described(task: Task) -> str:

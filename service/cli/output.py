@@ -16,6 +16,7 @@ from service.media.kinds import HDF5, HEAD, NPY, NPZ, TEXT, looks_like
 KINDS = {".npy": NPY, ".npz": NPZ, ".nc": HDF5}
 FAILED = 1
 USAGE = 2
+INTERRUPTED = 130  # as shells tell of a program that Ctrl-C ended
 
 
 class CommandError(Exception):
@@ -23,7 +24,7 @@ class CommandError(Exception):
 
     Args:
         message: what is wrong, and what to do about it.
-        code: exit code, :data:`FAILED` or :data:`USAGE`.
+        code: exit code, :data:`FAILED`, :data:`USAGE` or :data:`INTERRUPTED`.
     """
 
     def __init__(self, message: str, code: int = FAILED) -> None:

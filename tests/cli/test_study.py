@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ import pytest
 import ccdm_engine
 from ccdm_engine.twin.experiments import find
 from service.cli.experiment import Plan, list_experiments, run_experiment
-from service.cli.output import USAGE, CommandError
+from service.cli.output import INTERRUPTED, USAGE, CommandError
 from service.cli.study import work
 from service.cli.study.code import engine_code
 from service.cli.study.methods import LETKF_RADIUS, parse
@@ -211,6 +213,67 @@ def test_a_radius_wants_coordinates_and_cycles_go_beyond_the_burn_in(plan, capsy
     assert "letkf: L63_02 has no coordinates, so it is not" in capsys.readouterr().out
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_any_run(
+    plan, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("service.cli.experiment.perform", lambda task: pytest.fail())
+    (tmp_path / "file").touch()
+    (tmp_path / "taken/L63_02/runs.csv").mkdir(parents=True)
+    for name, reason in (
+        ("/proc/x", "No such file or directory"),
+        (tmp_path / "file", "Not a directory"),
+        (tmp_path / "taken", "Is a directory"),
+    ):
+        with pytest.raises(CommandError) as caught:
+            run_experiment(replace(plan, output=Path(name)))
+        assert caught.value.code == USAGE
+        assert str(caught.value) == (
+            f"--out {name}: cannot write {name}/L63_02/runs.csv ({reason}); "
+            "give a folder where you may write"
+        )
+
+
+def test_nothing_is_run_twice(plan, capsys):
+    twice = replace(plan, methods="letkf,enkf, letkf", members="10,20,10", seeds=1)
+    run_experiment(twice)
+    kept = rows(plan.output / "L63_02" / "runs.csv")
+    assert [(row["method"], row["members"]) for row in kept] == [
+        *(("letkf", "10"), ("enkf", "10")),
+        *(("letkf", "20"), ("enkf", "20")),
+    ]
+    assert capsys.readouterr().out.count("letkf: L63_02 has no coordinates") == 1
+
+
+def test_notices_wait_until_there_are_no_errors(plan, capsys):
+    for change in ({"members": "1"}, {"cycles": 20}, {"output": Path("/proc/x")}):
+        with pytest.raises(CommandError):
+            run_experiment(replace(plan, **{"methods": "letkf", **change}))
+        assert capsys.readouterr().out == ""
+
+
+def test_a_comparison_that_is_stopped_tells_what_it_kept(plan, monkeypatch):
+    left = iter((True, False, False))
+
+    def stopped(task):
+        if next(left):
+            return perform(task)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("service.cli.experiment.perform", stopped)
+    runs = plan.output / "L63_02" / "runs.csv"
+    with pytest.raises(CommandError) as caught:
+        run_experiment(plan)
+    assert caught.value.code == INTERRUPTED == 130
+    assert str(caught.value) == (
+        f"stopped; 1 of 8 runs are in {runs} and will not be made again"
+    )
+    other = replace(plan, output=plan.output / "a[b]", methods="enkf", members="9")
+    with pytest.raises(CommandError) as caught:
+        run_experiment(other)
+    assert caught.value.code == INTERRUPTED
+    assert str(caught.value) == "stopped before any run was finished"
+
+
 def test_an_edited_engine_makes_its_runs_anew(plan, capsys, monkeypatch):
     one = replace(plan, methods="enkf", members="10", seeds=1)
     run_experiment(one)
@@ -290,31 +353,55 @@ def test_the_settings_are_listed(capsys):
     assert find("sakov2008").name in out
 
 
-def test_workers_leave_when_their_parent_is_killed(tmp_path):
-    program = tmp_path / "waits.py"
-    program.write_text(
-        """
+PROGRAM = """
 import os, sys, time
 from service.cli.study.pool import finished
 
 def sleeper(path):
     with open(path, "w") as file:
         file.write(str(os.getpid()))
-    time.sleep(600)
+    # The first is soon done, and its worker waits for more.
+    while path != sys.argv[1] or not os.path.exists(sys.argv[2]):
+        time.sleep(0.01)
 
 if __name__ == "__main__":
-    list(finished(sleeper, sys.argv[1:], 2, title="", name=str))
+    try:
+        list(finished(sleeper, sys.argv[1:], 2, title="", name=str))
+    except KeyboardInterrupt:
+        sys.exit("stopped")
 """
-    )
+
+
+def ended(tmp_path: Path, end: Callable[[subprocess.Popen[str]], None]) -> str:
+    """What is said on standard error when a program is ended whose workers work."""
+    program = tmp_path / "waits.py"
+    program.write_text(PROGRAM)
     marks = [tmp_path / "first", tmp_path / "second"]
-    parent = subprocess.Popen([sys.executable, program, *marks])
+    parent = subprocess.Popen(
+        [sys.executable, program, *marks],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         wait_for(lambda: all(mark.exists() and mark.read_text() for mark in marks))
+        end(parent)
+        said = parent.communicate(timeout=60)[1]
     finally:
         parent.kill()
         parent.wait()
     workers = [int(mark.read_text()) for mark in marks]
     wait_for(lambda: not any(map(is_running, workers)))
+    return said
+
+
+def test_workers_leave_when_their_parent_is_killed(tmp_path):
+    ended(tmp_path, subprocess.Popen.kill)
+
+
+def test_workers_leave_without_a_word_on_ctrl_c(tmp_path):
+    said = ended(tmp_path, lambda parent: os.killpg(parent.pid, signal.SIGINT))
+    assert said == "stopped\n"
 
 
 def is_running(pid: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -78,7 +79,12 @@ def _made(
 
 
 def _watch(parent: int) -> None:
-    """Leave when the parent has gone: a killed parent tells its workers nothing."""
+    """Leave when the parent has gone: a killed parent tells its workers nothing.
+
+    Ctrl-C on a terminal reaches all: the parent says what it means, workers just end.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def wait() -> None:
         while os.getppid() == parent:

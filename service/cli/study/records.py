@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,24 @@ class Records:
     """The runs of one folder.
 
     Args:
-        folder: made when the first run is kept.
+        folder: made when it is first wanted.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "runs.csv"
+
+    def prove_writable(self) -> None:
+        """Make the folder, and see that runs can be kept there.
+
+        Raises:
+            OSError: where they cannot.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self.folder):
+            pass
+        if self.path.exists():
+            self.path.open("a").close()
 
     def rows(self) -> list[dict[str, Any]]:
         """All runs on file; numbers as numbers, the rest as text."""

@@ -53,10 +53,11 @@ TEXT
     "${python}" -m venv "${venv}"
 fi
 
-echo "Installing the pinned packages (${kind}); the first time takes a minute or two"
+locks=(requirements-build.lock "requirements-${kind}.lock")
+echo "Installing the $(cat "${locks[@]}" | grep -c '==') pinned packages (${kind});" \
+    "the first time takes a few minutes, in which pip is quiet"
 pip=("${venv}/bin/python" -m pip --quiet --disable-pip-version-check)
-"${pip[@]}" install --require-hashes \
-    -r requirements-build.lock -r "requirements-${kind}.lock"
+"${pip[@]}" install --require-hashes "${locks[@]/#/-r}"
 "${pip[@]}" --quiet install --no-deps --no-build-isolation --editable .
 touch "${venv}/.ready-${kind}"
 # What the tests need includes what the examples need, and that what the demo needs.

@@ -32,10 +32,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar, cast
 
 import anyio
-import anyio.to_process
 import anyio.to_thread
 import numpy as np
 from anyio import BrokenWorkerProcess
+
+from service.compute.replies import ask
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -106,7 +107,8 @@ class Sheets:
             large: whether the result may be large even if the arguments are not.
 
         Raises:
-            BrokenWorkerProcess, ProcessLookupError: when the process has died.
+            BrokenWorkerProcess, ProcessLookupError: when the process has died, or was
+                ended because its answer was none to this call.
         """
         sheet = self._sheet(large or bulk(args) >= SHARED_BYTES)
         if sheet is not None:
@@ -115,8 +117,8 @@ class Sheets:
                 call = await anyio.to_thread.run_sync(_call, sheet, function, args)
                 if call.spans or large:
                     slip = Slip(_place(sheet), call)
-                    found = await anyio.to_process.run_sync(
-                        _on_sheet, slip, cancellable=cancellable, limiter=limiter
+                    found = await ask(
+                        _on_sheet, (slip,), cancellable=cancellable, limiter=limiter
                     )
                     result = cast(T, _read(sheet, found))
                     end = call.end
@@ -125,9 +127,7 @@ class Sheets:
                 self._missed(error)
             finally:
                 await _put_away(sheet, end)
-        return await anyio.to_process.run_sync(
-            function, *args, cancellable=cancellable, limiter=limiter
-        )
+        return await ask(function, args, cancellable=cancellable, limiter=limiter)
 
     def _missed(self, error: UnreachableError) -> None:
         number, text = error.args

@@ -308,14 +308,14 @@ async def test_only_what_lasts_turns_sheets_off(
             raise sheets.UnreachableError(number, "no")
 
         with monkeypatch.context() as patch:
-            to_process = anyio.to_process.run_sync
+            ask = sheets.ask
 
             async def first(function: Any, *args: Any, **how: Any) -> Any:
                 if function is sheets._on_sheet:
                     return await refused()
-                return await to_process(function, *args, **how)  # noqa: B023
+                return await ask(function, *args, **how)  # noqa: B023
 
-            patch.setattr(anyio.to_process, "run_sync", first)
+            patch.setattr(sheets, "ask", first)
             assert (await run(doubled, numbers))[-1] == 2.0
         assert run.sheets.usable is usable
     assert [record.levelname for record in caplog.records] == ["WARNING"]

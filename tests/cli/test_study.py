@@ -354,8 +354,11 @@ def test_the_settings_are_listed(capsys):
 
 
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
 from service.cli.study.pool import finished
+
+# Whoever runs the tests in the background may have it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def sleeper(path):
     with open(path, "w") as file:
@@ -401,7 +404,9 @@ def test_workers_leave_when_their_parent_is_killed(tmp_path):
 
 def test_workers_leave_without_a_word_on_ctrl_c(tmp_path):
     said = ended(tmp_path, lambda parent: os.killpg(parent.pid, signal.SIGINT))
-    assert said == "stopped\n"
+    # Python itself may tell of an interrupt that it could not pass on.
+    assert said.endswith("stopped\n")
+    assert "Process" not in said and "spawn" not in said
 
 
 def is_running(pid: int) -> bool:
